@@ -1,0 +1,21 @@
+/* FIFO of waiting greenlets with O(1) removal: what every lock stands on. */
+#ifndef COROLIB_HUB_WAITLIST_H
+#define COROLIB_HUB_WAITLIST_H
+
+#include "park.h"
+
+struct waitlist {
+    struct park *first, *last;
+    Py_ssize_t len;
+    PyObject *undo; /* owned or NULL: callable that gets a lost value back */
+};
+
+/* Parks the caller at the end. `owner` is what it waits for, in reports. */
+PyObject *waitlist_wait(struct waitlist *, PyObject *owner, double timeout);
+/* Wakes up to `count` waiters, longest waiting first, with `value`; how many, or -1. */
+Py_ssize_t waitlist_wake(struct waitlist *, Py_ssize_t count, PyObject *value);
+Py_ssize_t waitlist_wake_error(struct waitlist *, PyObject *error);
+
+extern PyType_Spec waitlist_spec;
+
+#endif
