@@ -13,6 +13,7 @@ struct fd_side {
     struct fd_side **link;   /* what points here in that list; NULL when in none */
     /* For loop.io: called in libev's dispatch when there is no waiter; must not run Python code. NULL for sockets. */
     void (*event)(struct fd_side *, int revents);
+    void *owner;             /* borrowed: for event() */
     bool started;            /* the watcher is registered and does not count as a libev reference */
     bool once;               /* stop after each event: writability, which is nearly always there */
 };
@@ -32,7 +33,5 @@ Py_ssize_t fd_closing(struct hub *, int fd);
 /* Loop: frees what other threads dropped. */
 void fd_reap(struct hub *);
 void fd_abandon(struct hub *);
-
-extern PyType_Spec fd_io_spec;
 
 #endif

@@ -18,8 +18,7 @@ struct fd_side;
 
 struct hub {
     PyObject *self;           /* borrowed: the Hub object this struct is the tail of */
-    const struct evapi *ev;   /* libev's functions, from corolib._ev; NULL before __init__ */
-    struct ev_loop *loop;     /* borrowed: owned by the Python Loop that the Hub keeps */
+    struct ev_loop *loop;     /* borrowed: owned by the Python Loop that the Hub keeps; NULL before __init__ */
     struct ready ready;
     struct deadline_heap deadlines;
     double now;               /* the deadline clock as read last by the loop: for `since` */
@@ -59,17 +58,31 @@ struct hub {
 
 /* The engine's table; set once at import. */
 extern const struct switch_hubapi *engine;
+/* libev's functions, as corolib._ev hands them over; set when the first hub is made. */
+extern const struct evapi *hub_ev;
+/* Native threads that cannot wake anybody (idle workers of a pool): no reason to wait for ever. */
+extern Py_ssize_t hub_idle_threads;
 /* corolib.errors: owned, set once at import. */
-extern PyObject *hub_error_blocking, *hub_error_invalid_switch, *hub_error_concurrent;
+extern PyObject *hub_error_blocking, *hub_error_invalid_switch, *hub_error_concurrent, *hub_error_thread;
 /* Singleton that a wait returns when its time ran out. */
 extern PyObject *hub_timed_out;
 
 static inline struct switch_face *hub_face(PyObject *greenlet) { return (struct switch_face *)greenlet; }
 
+extern Py_ssize_t hub_offset; /* where struct hub begins in a Hub object */
 /* The struct behind a Hub object (which must be one). */
-struct hub *hub_core(PyObject *hub);
+static inline struct hub *hub_core(PyObject *hub) { return (struct hub *)((char *)hub + hub_offset); }
+bool hub_check(PyObject *object);
 /* The hub of this thread, made on demand by the factory; borrowed. NULL with an exception set. */
 struct hub *hub_here(void);
+/* The same, but NULL if there is none (check PyErr_Occurred() for a failure). */
+struct hub *hub_if_exists(void);
+/* Make `hub` (borrowed, or NULL) this thread's. 0 or -1. */
+int hub_set(PyObject *hub);
+/* What makes a thread's hub: a callable without arguments (borrowed). */
+void hub_set_factory(PyObject *callable);
+/* Makes the type and adds it to the module. */
+int hub_setup(PyObject *module);
 /* Ground for all that is queued: appends `entry` (a greenlet or a ready_item; a new reference is taken) and sees to it
  * that the hub notices, whichever thread we are on. -1 with MemoryError set. (inbox.c) */
 int inbox_push(struct hub *hub, PyObject *entry);

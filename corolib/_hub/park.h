@@ -40,8 +40,7 @@ struct park {
     struct park *up, *down;      /* neighbours in hub->parked */
     struct deadline deadline;
     double since;                /* hub clock at the start of the wait */
-    const char *label;           /* kind name given by a caller of park(), or NULL; owned by label_object */
-    PyObject *label_object;
+    PyObject *label;             /* borrowed for the length of the wait: the kind's name given to park(), a str, or NULL */
     unsigned char state;         /* enum park_state */
     bool raises;                 /* READY: value is an exception to raise */
     bool held;                   /* WAITING: the record owns a reference to its greenlet */
@@ -63,6 +62,14 @@ int park_wake(struct park *, PyObject *value);
 int park_wake_error(struct park *, PyObject *error);
 /* The record of any greenlet, made if it has none; NULL with an exception set. */
 struct park *park_of(PyObject *greenlet);
+/* Queue a fresh greenlet for its start; `value` (borrowed) is what transfer() hands it. 0 or -1. */
+int park_start(struct hub *, PyObject *greenlet, PyObject *value);
+/* Take a park_start() back; nothing if the greenlet does not stand in the queue for its start. */
+void park_unstart(PyObject *greenlet);
+/* Sets the first pending exception of a greenlet, if there is one: 1, else 0. */
+int park_raise_pending(PyObject *greenlet);
+/* Takes a pending exception back, by identity: 1, 0 if it is not there (any more), -1. */
+int park_cancel_interrupt(PyObject *greenlet, PyObject *error);
 /* Called by the loop with an entry of the ready queue that is a greenlet (borrowed). 0, or -1 to end the hub. */
 int park_resume(struct hub *, PyObject *greenlet);
 /* Deliver an exception instance: 1 at its wait, 0 pending for its next one, -1 on failure. */
@@ -73,6 +80,9 @@ void park_abandon(struct hub *);
 void park_free(void *park);
 /* Reads a timeout argument: None is PARK_FOREVER, negative counts as 0. -1 with TypeError or ValueError (NaN). */
 int park_timeout(PyObject *argument, double *timeout);
+/* Arguments of a small method by position or name, without a tuple or dict: `found` gets borrowed references or NULL. */
+int park_arguments(const char *method, const char *const *expected, Py_ssize_t max, PyObject *const *args, Py_ssize_t nargs,
+                   PyObject *names, PyObject **found);
 /* Name of the kind of a wait in progress; borrowed C string. */
 const char *park_name(const struct park *);
 

@@ -1,0 +1,153 @@
+"""Counts what a timer cannot be trusted with on a busy machine: instructions and system calls.
+
+Every count is taken twice, with a small and a large number of units; the difference, divided by the
+difference of the units, is the cost of one unit without start-up and end. callgrind counts each iteration
+of a `rep movs` as an instruction, so who copies stacks looks a little worse than it is.
+"""
+
+import argparse
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from driver import RunFailed, arguments, choices, command, keep
+from echo import allow_many_files, load, server_command, serving, shape
+from report import counted
+from rows import INSTRUCTIONS, SYSCALLS, Count
+from workload import cores
+
+#: callgrind is some fifty times slower than the machine.
+LIMIT_S = 900
+#: How long strace may take to write its table after the server has ended.
+TABLE_S = 20
+
+#: Share, seconds, microseconds per call, calls, errors (or nothing), name.
+TABLE_LINE = re.compile(r"^ *[\d.]+ +[\d.]+ +\d+ +(\d+) +(\d*) *(\w+)$", re.MULTILINE)
+
+#: The result of one counted run: name -> how often. For instructions there is one name.
+Counts = Counter[str]
+
+
+def instructions(count: Count, implementation: str, size: int) -> Counts:
+    """User instructions of one run of `size` units, under callgrind."""
+    with tempfile.TemporaryDirectory() as place:
+        log = Path(place, "log")
+        tool = ["valgrind", "--tool=callgrind", f"--log-file={log}", f"--callgrind-out-file={place}/out"]
+        drive(tool, count, implementation, size)
+        found = re.search(r"Collected : (\d+)", log.read_text())
+    if found is None:
+        raise RunFailed("expected a line 'Collected : N' from callgrind, found none")
+    return Counter(instructions=int(found[1]))
+
+
+def syscalls(count: Count, implementation: str, size: int) -> Counts:
+    """System calls of one run of `size` units, by name, under strace."""
+    with tempfile.TemporaryDirectory() as place:
+        log = Path(place, "log")
+        # -D: the server stays our child and the tracer is a process aside, so a signal reaches the server.
+        drive(["strace", "-D", "-c", "-f", "-o", str(log)], count, implementation, size)
+        ends = time.monotonic() + TABLE_S
+        while time.monotonic() < ends and not (log.exists() and "total" in log.read_text()):
+            time.sleep(0.05)
+        return parse_strace(log.read_text() if log.exists() else "")
+
+
+def parse_strace(text: str) -> Counts:
+    """The calls by name in a table of `strace -c`; those that failed once more, as 'name failed'."""
+    found: Counts = Counter()
+    for calls, failed, name in TABLE_LINE.findall(text):
+        if name == "total":
+            continue
+        found[name] += int(calls)
+        if failed:
+            found[f"{name} failed"] += int(failed)
+    if not found:
+        raise RunFailed(f"expected a table from strace, found {text[:200]!r}")
+    return found
+
+
+def drive(tool: Sequence[str], count: Count, implementation: str, size: int) -> None:
+    """Run `size` units under a tool: a server with its load outside, or else the script alone."""
+    if count.connections:
+        server_core, client_core = cores()
+        with serving([*tool, *server_command(implementation, count.case)], server_core) as (_, port):
+            load(port, count.connections, shape(count.case)[1], "requests", size, client_core)
+        return
+    script = [*tool, *command(count.workload, implementation, count.case, size), "--repeat", "1"]
+    try:
+        subprocess.run(script, check=True, capture_output=True, text=True, timeout=LIMIT_S)
+    except subprocess.CalledProcessError as error:
+        last = error.stderr.strip().splitlines()[-1:] or ["nothing was printed"]
+        raise RunFailed(f"exit status {error.returncode}: {last[0]}") from None
+    except subprocess.TimeoutExpired:
+        raise RunFailed(f"did not end within {LIMIT_S} s") from None
+
+
+def per_unit(count: Count, small: Counts, large: Counts) -> dict[str, Any]:
+    """The cost of one unit: all names together, and the names that matter one by one."""
+    difference = {name: (large[name] - small[name]) / (count.large - count.small) for name in large}
+    total = sum(each for name, each in difference.items() if not name.endswith(" failed"))
+    frequent = sorted((-each, name) for name, each in difference.items() if each >= 0.005)
+    detail = ", ".join(f"{name} {-each:.2f}" for each, name in frequent)
+    return {"per_unit": total, "detail": detail if len(difference) > 1 else ""}
+
+
+def take(
+    how: Callable[[Count, str, int], Counts], counts: Sequence[Count], options: argparse.Namespace
+) -> list[dict[str, Any]]:
+    """All counts of one kind that were asked for; what fails is reported and the others go on."""
+    taken = []
+    for count in counts:
+        wanted = not options.workload or count.workload in options.workload
+        if not wanted or (options.quick and not count.quick):
+            continue
+        results, failed = {}, {}
+        for implementation in count.implementations:
+            if options.only and implementation not in options.only:
+                continue
+            try:
+                small = how(count, implementation, count.small)
+                results[implementation] = per_unit(count, small, how(count, implementation, count.large))
+            except (RunFailed, SystemExit) as error:
+                failed[implementation] = str(error)
+                print(f"{count.workload} {count.case} {implementation}: {error}", file=sys.stderr)
+        taken.append(asdict(count) | {"results": results, "failed": failed})
+    return taken
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Count what was asked for; 1 if a run failed."""
+    options = choices(arguments("Counts instructions and system calls."), argv)
+    # Same hashes in each run: else the two sizes would differ by the luck of dictionaries, too.
+    os.environ["PYTHONHASHSEED"] = "0"
+    allow_many_files()
+    kinds = (
+        ("instructions", "valgrind", instructions, INSTRUCTIONS),
+        ("syscalls", "strace", syscalls, SYSCALLS),
+    )
+    results: dict[str, Any] = {"missing": []}
+    for kind, tool, how, counts in kinds:
+        if shutil.which(tool) is None:
+            sentence = f"No {kind} were counted: {tool} is not installed (Debian: apt install {tool})."
+            results["missing"].append(sentence)
+            print(sentence, file=sys.stderr)
+            continue
+        results[kind] = take(how, counts, options)
+        print(f"\n{kind}\n")
+        if results[kind]:
+            print("\n".join(counted(results[kind])), flush=True)
+        keep(results, options.output)
+    return int(any(count["failed"] for kind, *_ in kinds for count in results.get(kind, [])))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

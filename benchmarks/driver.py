@@ -1,0 +1,202 @@
+"""Runs workloads: implementations take turns, A B A B, each run a process of its own.
+
+Prints a table per workload and writes everything that was measured as JSON; `driver.py --help`.
+"""
+
+import argparse
+import json
+import os
+import platform
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from programs import program
+from report import table
+from rows import IMPLEMENTATIONS, WORKLOADS
+from workload import cores, positive
+
+HERE = Path(__file__).resolve().parent
+ROUNDS = 5
+QUICK_ROUNDS = 3
+#: The nice value written for timed processes, as far down as the kernel's scheduler groups it by session.
+AUTOGROUP = -15
+#: No run takes as long; a script that does hangs.
+LIMIT_S = 300
+
+
+class RunFailed(Exception):
+    """A script ended with an error, hung, or did not print what it should."""
+
+
+def favour(pid: int) -> str:
+    """Let a session run before the others of this machine; says what came of it.
+
+    `nice` has no effect between sessions where the kernel groups by session (autogroup): the group's own
+    value counts.
+    """
+    path = Path(f"/proc/{pid}/autogroup")
+    try:
+        path.write_text(f"{AUTOGROUP}")
+    except OSError as error:
+        return f"not permitted ({error.strerror}): other work on this machine disturbs the times"
+    return f"{AUTOGROUP}"
+
+
+def run(command: Sequence[str]) -> tuple[dict[str, Any], str]:
+    """Run one script: its line, and what came of favouring it.
+
+    It gets a session of its own, which is what favouring needs and what makes it possible to end all that
+    it has started, whatever happens here.
+    """
+    process = subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
+    )
+    favoured = favour(process.pid)
+    try:
+        output, errors = process.communicate(timeout=LIMIT_S)
+    except subprocess.TimeoutExpired:
+        raise RunFailed(f"did not end within {LIMIT_S} s") from None
+    finally:
+        try:
+            os.killpg(process.pid, signal.SIGKILL)
+        except ProcessLookupError:
+            pass
+        process.wait()
+    if process.returncode:
+        last = errors.strip().splitlines()[-1:] or ["nothing was printed"]
+        raise RunFailed(f"exit status {process.returncode}: {last[0]}")
+    lines = output.splitlines()
+    if len(lines) != 1:
+        raise RunFailed(f"expected one line, found {len(lines)}: {output[:200]!r}")
+    try:
+        line: dict[str, Any] = json.loads(lines[0])
+    except ValueError:
+        raise RunFailed(f"expected a JSON line, found {lines[0][:200]!r}") from None
+    return line, favoured
+
+
+def command(workload: str, implementation: str, case: str, size: int) -> list[str]:
+    """What a run of one case is started with."""
+    script = str(HERE / WORKLOADS[workload].script)
+    return [sys.executable, script, implementation, case, "--size", str(size)]
+
+
+@dataclass
+class Measured:
+    """All runs of one case."""
+
+    workload: str
+    case: str
+    size: int
+    #: implementation -> its lines, in the order of the rounds.
+    runs: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
+    #: implementation -> why it has no runs.
+    failed: dict[str, str] = field(default_factory=dict)
+    favoured: str = ""
+
+    def take_turns(self, implementations: Sequence[str], rounds: int) -> None:
+        """Run A B A B. One that fails is left out of the rest and of the result; the others go on."""
+        self.runs = {implementation: [] for implementation in implementations}
+        for _ in range(rounds):
+            for implementation in list(self.runs):
+                try:
+                    line, self.favoured = run(command(self.workload, implementation, self.case, self.size))
+                except RunFailed as error:
+                    self.failed[implementation] = str(error)
+                    del self.runs[implementation]
+                    print(f"{self.workload} {self.case} {implementation}: {error}", file=sys.stderr)
+                else:
+                    self.runs[implementation].append(line)
+
+
+def machine() -> dict[str, str]:
+    """Where this was measured."""
+    model = "unknown"
+    for line in Path("/proc/cpuinfo").read_text().splitlines():
+        if line.startswith("model name"):
+            model = line.partition(":")[2].strip()
+            break
+    try:
+        system = platform.freedesktop_os_release()["PRETTY_NAME"]
+    except OSError:
+        system = platform.system()
+    measured, driving = cores()
+    return {
+        "processor": f"{model}, {len(os.sched_getaffinity(0))} cores usable",
+        "pinning": f"measured process on core {measured}, load generator on core {driving}",
+        "system": f"{system}, {platform.system()} {platform.release()}",
+        "python": f"{platform.python_implementation()} {platform.python_version()}",
+        "load average before": f"{os.getloadavg()[0]:.2f}",
+    }
+
+
+def arguments(description: str) -> argparse.ArgumentParser:
+    """The arguments that choose what is run and where the result goes."""
+    parser = argparse.ArgumentParser(description=description)
+    parser.add_argument("workload", nargs="*", help=f"any of {', '.join(WORKLOADS)} (default: all)")
+    parser.add_argument("--quick", action="store_true", help="smaller sizes, fewer rounds and cases")
+    parser.add_argument("--only", default="", help="implementations, separated by commas (default: all)")
+    parser.add_argument("--output", type=Path, help="where to write the result, as JSON")
+    return parser
+
+
+def choices(parser: argparse.ArgumentParser, argv: Sequence[str] | None) -> argparse.Namespace:
+    """The arguments' values; an unknown name ends with the list of the known ones."""
+    options = parser.parse_args(argv)
+    options.only = [name for name in options.only.split(",") if name]
+    for given, known in ((options.workload, WORKLOADS), (options.only, IMPLEMENTATIONS)):
+        for name in given:
+            if name not in known:
+                parser.error(f"expected names out of {', '.join(known)}, found {name!r}")
+    return options
+
+
+def keep(results: dict[str, Any], output: Path | None) -> None:
+    """Write what there is so far, so that an interrupted run leaves something."""
+    if output is not None:
+        output.parent.mkdir(parents=True, exist_ok=True)
+        output.write_text(json.dumps(results, indent=1) + "\n")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Measure what was asked for; 1 if a run failed."""
+    parser = arguments("Times implementations that take turns.")
+    turns = f"turns of each (default {ROUNDS}, quick {QUICK_ROUNDS})"
+    parser.add_argument("--rounds", type=positive, help=turns)
+    options = choices(parser, argv)
+    rounds = options.rounds or (QUICK_ROUNDS if options.quick else ROUNDS)
+    for name in ("loadgen", "epoll_echo"):
+        program(name)
+    results: dict[str, Any] = {
+        "started": time.strftime("%Y-%m-%d %H:%M %Z"),
+        "quick": options.quick,
+        "rounds": rounds,
+        "machine": machine(),
+        "measured": [],
+    }
+    failed = False
+    for name in options.workload or WORKLOADS:
+        workload, here = WORKLOADS[name], []
+        for case_name, case in workload.cases.items():
+            if options.quick and not case.quick:
+                continue
+            rows = workload.rows[case_name]
+            measured = Measured(name, case_name, case.quick_size if options.quick else case.size)
+            measured.take_turns([row for row in rows if not options.only or row in options.only], rounds)
+            failed = failed or bool(measured.failed)
+            here.append(vars(measured))
+        print(f"\n{workload.title}\n")
+        print("\n".join(table(name, here)), flush=True)
+        results["measured"] += here
+        keep(results, options.output)
+    return int(failed)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

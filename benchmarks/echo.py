@@ -1,0 +1,112 @@
+"""An echo server on one core and the load generator on another, one JSON line.
+
+Neither is in this process: it starts both, pins them, and reads from the kernel how long the server was
+on a CPU while the load generator measured (the first field of /proc/<pid>/schedstat, nanoseconds).
+"""
+
+import json
+import os
+import resource
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryFile
+from typing import Any
+
+from programs import program
+from rows import WORKLOADS
+from workload import cores, parse, print_line
+
+HERE = Path(__file__).resolve().parent
+#: Not measured: lets the server accept everything and reach its working set.
+WARM_UP_S = 0.3
+#: A server that has not ended so long after it was asked to is killed, and that is an error.
+END_S = 60
+
+
+def server_command(implementation: str, case: str) -> list[str]:
+    """What starts the echo server of an implementation."""
+    row = WORKLOADS["echo"].rows[case][implementation]
+    if row.style == "program":
+        return [str(program(row.source))]
+    return [sys.executable, str(HERE / "servers.py"), implementation]
+
+
+def shape(case: str) -> tuple[int, int]:
+    """Connections and bytes per message, which are a case's name."""
+    connections, size = case.split("x")
+    return int(connections), int(size)
+
+
+def allow_many_files() -> None:
+    """Raise the limit of open files as far as it goes: the usual one is less than the largest case needs."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
+@contextmanager
+def serving(command: list[str], core: int) -> Iterator[tuple[int, int]]:
+    """A server pinned to a core: its process id and its port. When done it is asked to end and waited for."""
+    complaints = TemporaryFile("w+")
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=complaints, text=True)
+    try:
+        os.sched_setaffinity(process.pid, {core})
+        assert process.stdout is not None
+        line = process.stdout.readline()
+        if not line.strip().isdecimal():
+            process.kill()
+            process.wait()
+            complaints.seek(0)
+            last = complaints.read().strip().splitlines()[-1:] or [repr(line)]
+            sys.exit(f"echo.py: expected a port from {Path(command[-1]).name}, found {last[0]}")
+        yield process.pid, int(line)
+    finally:
+        # Not killed at once: under a tool that counts, the end is when the tool writes what it has counted.
+        process.terminate()
+        try:
+            process.wait(END_S)
+        finally:
+            process.kill()
+            process.wait()
+            complaints.close()
+
+
+def load(port: int, connections: int, size: int, kind: str, limit: float, core: int) -> dict[str, Any]:
+    """Run the load generator, pinned to a core; a wrong answer ends the measurement."""
+    command = [str(program("loadgen")), str(port), str(connections), str(size), kind, f"{limit:g}"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        os.sched_setaffinity(process.pid, {core})
+        output, _ = process.communicate()
+    if process.returncode:
+        sys.exit(f"echo.py: the load generator failed with exit status {process.returncode}")
+    result: dict[str, Any] = json.loads(output)
+    if result["errors"]:
+        right, wrong = result["requests"], result["errors"]
+        sys.exit(f"echo.py: {wrong} wrong answers or broken connections, {right} right answers")
+    return result
+
+
+def on_cpu_ns(pid: int) -> int:
+    """How long the main thread of a process was on a CPU."""
+    return int(Path(f"/proc/{pid}/schedstat").read_text().split()[0])
+
+
+def main() -> None:
+    """Measure one case with one implementation."""
+    options = parse("echo", None)
+    connections, size = shape(options.case)
+    server_core, client_core = cores()
+    allow_many_files()
+    with serving(server_command(options.implementation, options.case), server_core) as (pid, port):
+        load(port, connections, size, "seconds", WARM_UP_S, client_core)
+        before = on_cpu_ns(pid)
+        result = load(port, connections, size, "seconds", options.size / 1000, client_core)
+        spent = on_cpu_ns(pid) - before
+    values = {name: result[name] for name in ("requests", "requests_per_s", "p50_us", "p99_us")}
+    print_line("echo", options, values | {"cpu_us": spent / 1000 / result["requests"]})
+
+
+if __name__ == "__main__":
+    main()

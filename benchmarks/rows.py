@@ -1,0 +1,242 @@
+"""Who is measured, at what, and against whom: the only file that names implementations.
+
+A workload's script holds one body per style of programming (raw greenlets, cooperative greenlets,
+coroutines, ...). A row says which style an implementation is driven with and which module the body
+takes its functions from, so a new implementation is a row here and a new style is a body there.
+"""
+
+from dataclasses import dataclass, field
+
+#: The implementation that has to meet the required ratios.
+SUBJECT = "corolib"
+
+
+@dataclass(frozen=True)
+class Implementation:
+    """What may be in a process that measures one implementation."""
+
+    #: The distribution whose version is reported; empty for what comes with Python or the compiler.
+    distribution: str
+    #: Top-level packages the process may import. Those of all other implementations are forbidden:
+    #: one of them may change the process for its guest (an arena cache does).
+    packages: frozenset[str]
+
+
+IMPLEMENTATIONS = {
+    "corolib": Implementation("corolib", frozenset({"corolib"})),
+    "greenlet": Implementation("greenlet", frozenset({"greenlet"})),
+    "gevent": Implementation("gevent", frozenset({"gevent", "greenlet"})),
+    "asyncio": Implementation("", frozenset({"asyncio"})),
+    "asyncio-protocol": Implementation("", frozenset({"asyncio"})),
+    "uvloop": Implementation("uvloop", frozenset({"uvloop", "asyncio"})),
+    "uvloop-protocol": Implementation("uvloop", frozenset({"uvloop", "asyncio"})),
+    "c-epoll": Implementation("", frozenset()),
+}
+
+
+@dataclass(frozen=True)
+class Row:
+    """How one implementation runs one workload."""
+
+    style: str
+    #: The module (or, for the style "program", the built C program) that the style's body uses.
+    source: str
+
+
+@dataclass(frozen=True)
+class Value:
+    """One number that a script prints, and what it is compared with."""
+
+    name: str
+    label: str
+    lower_is_better: bool
+    #: Base implementation -> the ratio to it that is required of SUBJECT (None: shown, not required).
+    required: dict[str, float | None]
+
+
+@dataclass(frozen=True)
+class Case:
+    """One way to run a workload: its own process, its own line."""
+
+    label: str
+    #: Units of work in one timed repetition, for a full and for a quick run.
+    size: int
+    quick_size: int
+    values: tuple[Value, ...]
+    #: Whether `--quick` runs it.
+    quick: bool = True
+
+
+@dataclass(frozen=True)
+class Workload:
+    """One script."""
+
+    title: str
+    script: str
+    cases: dict[str, Case]
+    #: case -> implementation -> row.
+    rows: dict[str, dict[str, Row]]
+    #: Timed repetitions inside one process, of which the script reports the best.
+    repeat: int = 3
+
+
+@dataclass(frozen=True)
+class Count:
+    """Something that callgrind or strace counts: per unit, start-up cancelled out by two sizes."""
+
+    workload: str
+    case: str
+    unit: str
+    implementations: tuple[str, ...]
+    #: Two sizes; what is reported is (count(large) - count(small)) / (large - small).
+    small: int
+    large: int
+    #: Required of SUBJECT: an absolute count, or nothing.
+    required: float | None = None
+    quick: bool = True
+    #: Connections, for the workload with sockets.
+    connections: int = field(default=0)
+
+
+RAW = {"corolib": Row("raw", "corolib._switch"), "greenlet": Row("raw", "greenlet")}
+GREEN = {"corolib": Row("green", "corolib"), "gevent": Row("green", "gevent")}
+COROUTINES = {"asyncio": Row("coroutine", "asyncio"), "uvloop": Row("coroutine", "uvloop")}
+ECHO = {
+    "corolib": Row("green", "corolib"),
+    "gevent": Row("green", "gevent"),
+    "asyncio": Row("streams", "asyncio"),
+    "asyncio-protocol": Row("protocol", "asyncio"),
+    "uvloop": Row("streams", "uvloop"),
+    "uvloop-protocol": Row("protocol", "uvloop"),
+    "c-epoll": Row("program", "epoll_echo"),
+}
+
+
+def round_trip(required: float) -> tuple[Value, ...]:
+    """What the cases of the switch workload report."""
+    return (Value("ns", "ns per round trip", True, {"greenlet": required}),)
+
+
+def per_greenlet(base: str, required: float) -> tuple[Value, ...]:
+    """What the cases of the spawn workload report."""
+    return (Value("ns", "ns per greenlet", True, {base: required}),)
+
+
+def per_yield(required: float) -> tuple[Value, ...]:
+    """What the cases of the yield workload report."""
+    return (Value("ns", "ns per yield", True, {"gevent": required}),)
+
+
+def echo(gevent: float, protocol: float, cpu: float | None) -> tuple[Value, ...]:
+    """What the cases of the echo workload report."""
+    throughput: dict[str, float | None] = {"gevent": gevent, "uvloop-protocol": protocol}
+    return (
+        Value("requests_per_s", "requests per second", False, throughput),
+        Value("cpu_us", "server CPU per request (us)", True, {"c-epoll": cpu, "gevent": None}),
+        Value("p99_us", "99th percentile of latency (us)", True, {"gevent": None}),
+    )
+
+
+WORKLOADS = {
+    "switch": Workload(
+        "switch: round trip between the main greenlet and a child",
+        "switch.py",
+        {
+            "shallow": Case("shallow", 300_000, 100_000, round_trip(0.28)),
+            "deep": Case("20 Python frames deep on both sides", 300_000, 100_000, round_trip(0.28)),
+            "across_c": Case("across C, `sorted(key=)`, on both sides", 300_000, 100_000, round_trip(0.30)),
+            "robin": Case("round robin over 10,000 greenlets", 300_000, 100_000, round_trip(0.55)),
+        },
+        {"shallow": RAW, "deep": RAW, "across_c": RAW, "robin": RAW},
+    ),
+    "spawn": Workload(
+        "spawn: a greenlet's whole life",
+        "spawn.py",
+        {
+            "raw": Case("raw greenlet: create, run, finish", 100_000, 30_000, per_greenlet("greenlet", 0.03)),
+            "joinall": Case("`spawn` x 10,000, then `joinall`", 10_000, 10_000, per_greenlet("gevent", 0.12)),
+        },
+        {"raw": RAW, "joinall": GREEN | COROUTINES},
+    ),
+    "yield": Workload(
+        "yield: `sleep(0)`",
+        "yield_.py",
+        {
+            "1": Case("1 greenlet", 200_000, 50_000, per_yield(0.20)),
+            "100": Case("100 greenlets", 200_000, 50_000, per_yield(0.15)),
+            "10000": Case("10,000 greenlets", 300_000, 100_000, per_yield(0.25)),
+        },
+        {"1": GREEN | COROUTINES, "100": GREEN | COROUTINES, "10000": GREEN | COROUTINES},
+    ),
+    "memory": Workload(
+        "memory: what a parked greenlet costs",
+        "memory.py",
+        {
+            "raw": Case(
+                "raw greenlet",
+                100_000,
+                30_000,
+                (
+                    Value("bytes", "resident bytes per greenlet", True, {"greenlet": 0.36}),
+                    Value("ns", "ns to create and park each", True, {"greenlet": None}),
+                ),
+            ),
+            "sleep": Case(
+                "`spawn(sleep, 1e6)`",
+                100_000,
+                30_000,
+                (
+                    Value("bytes", "resident bytes per greenlet", True, {"gevent": 0.36}),
+                    Value("ns", "ns to create and park each", True, {"gevent": 0.15}),
+                ),
+            ),
+        },
+        {"raw": RAW, "sleep": GREEN | COROUTINES},
+        repeat=1,
+    ),
+    "echo": Workload(
+        "echo: a server on one core, the load generator on another",
+        "echo.py",
+        {
+            # The size is the length of the measured window in milliseconds.
+            "100x64": Case("100 connections x 64 B", 2_000, 700, echo(1.9, 0.97, 1.12)),
+            "1000x64": Case("1,000 connections x 64 B", 2_000, 700, echo(1.9, 0.97, None), quick=False),
+            "100x1024": Case("100 connections x 1 KiB", 2_000, 700, echo(1.9, 0.97, None), quick=False),
+            "100x65536": Case("100 connections x 64 KiB", 2_000, 700, echo(1.5, 0.97, None), quick=False),
+        },
+        {"100x64": ECHO, "1000x64": ECHO, "100x1024": ECHO, "100x65536": ECHO},
+        repeat=1,
+    ),
+}
+
+INSTRUCTIONS = (
+    Count("switch", "shallow", "round trip", ("corolib", "greenlet"), 20_000, 60_000),
+    Count("switch", "robin", "round trip", ("corolib", "greenlet"), 20_000, 60_000, quick=False),
+    Count("spawn", "raw", "greenlet", ("corolib", "greenlet"), 5_000, 15_000),
+    Count("spawn", "joinall", "greenlet", ("corolib", "gevent", "uvloop"), 2_000, 6_000),
+    Count("yield", "100", "yield", ("corolib", "gevent", "uvloop"), 10_000, 30_000),
+    Count(
+        "echo",
+        "100x64",
+        "request",
+        ("corolib", "gevent", "uvloop", "uvloop-protocol", "c-epoll"),
+        4_000,
+        12_000,
+        required=1_500,
+        connections=32,
+    ),
+)
+
+SYSCALLS = (
+    Count(
+        "echo",
+        "100x64",
+        "request",
+        ("corolib", "gevent", "uvloop", "uvloop-protocol", "c-epoll"),
+        10_000,
+        30_000,
+        # Two calls, and the share of an epoll_wait that serves many requests.
+        required=2.05,
+        connections=100,
+    ),
+)

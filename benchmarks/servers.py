@@ -1,0 +1,106 @@
+"""The echo servers in Python: `servers.py IMPLEMENTATION` prints its port and serves until it is killed.
+
+All do the same: accept on 127.0.0.1, switch Nagle's delay off, send back what comes, 64 KiB at most in one
+piece.
+"""
+
+import importlib
+import sys
+from types import ModuleType
+from typing import Any, cast
+
+from rows import WORKLOADS
+from workload import be_alone
+
+CHUNK = 65536
+#: Every connection of the largest case may come at once.
+BACKLOG = 1024
+
+
+def announce(implementation: str, port: int) -> None:
+    """Tell the starter where to connect."""
+    be_alone(implementation)
+    print(port, flush=True)
+
+
+def green(package: ModuleType, implementation: str) -> None:
+    """A greenlet per connection."""
+    socket = importlib.import_module(f"{package.__name__}.socket")
+
+    def handle(connection: Any) -> None:
+        with connection:
+            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            while data := connection.recv(CHUNK):
+                connection.sendall(data)
+
+    def serve() -> None:
+        listener = socket.socket()
+        listener.bind(("127.0.0.1", 0))
+        listener.listen(BACKLOG)
+        announce(implementation, listener.getsockname()[1])
+        while True:
+            connection, _ = listener.accept()
+            package.spawn(handle, connection)
+
+    package.joinall([package.spawn(serve)])
+
+
+def streams(package: ModuleType, implementation: str) -> None:
+    """A coroutine per connection, with a reader and a writer."""
+    # Imported here since it is an implementation: the processes of the others must not have it.
+    import asyncio
+
+    async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while data := await reader.read(CHUNK):
+            writer.write(data)
+            await writer.drain()
+        writer.close()
+
+    async def serve() -> None:
+        server = await asyncio.start_server(handle, "127.0.0.1", 0, backlog=BACKLOG)
+        announce(implementation, server.sockets[0].getsockname()[1])
+        await server.serve_forever()
+
+    with asyncio.Runner(loop_factory=package.new_event_loop) as runner:
+        runner.run(serve())
+
+
+def protocol(package: ModuleType, implementation: str) -> None:
+    """Two callbacks per connection."""
+    # Imported here since it is an implementation: the processes of the others must not have it.
+    import asyncio
+
+    class Echo(asyncio.Protocol):
+        """Writes what it gets."""
+
+        def connection_made(self, transport: asyncio.BaseTransport) -> None:
+            """Keep the transport's method: the only thing that is called later."""
+            # Not every loop's transport is a subclass of the class with this method.
+            self.write = cast(asyncio.Transport, transport).write
+
+        def data_received(self, data: bytes) -> None:
+            """Send it back."""
+            self.write(data)
+
+    async def serve() -> None:
+        loop = asyncio.get_running_loop()
+        server = await loop.create_server(Echo, "127.0.0.1", 0, backlog=BACKLOG)
+        announce(implementation, server.sockets[0].getsockname()[1])
+        await server.serve_forever()
+
+    with asyncio.Runner(loop_factory=package.new_event_loop) as runner:
+        runner.run(serve())
+
+
+STYLES = {"green": green, "streams": streams, "protocol": protocol}
+
+
+def main(implementation: str) -> None:
+    """Serve with the style and the package of the implementation's row."""
+    for rows in WORKLOADS["echo"].rows.values():
+        row = rows[implementation]
+    STYLES[row.style](importlib.import_module(row.source), implementation)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])

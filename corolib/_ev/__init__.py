@@ -1,0 +1,38 @@
+"""libev for Python: a loop and every kind of watcher. Knows no greenlet; can be used alone."""
+
+from .loop import (
+    READ,
+    WRITE,
+    Loop,
+    header_version,
+    recommended_backends,
+    supported_backends,
+    table_address,
+    time,
+    version,
+)
+from .watcher import StatData, Watcher, async_, check, child, fork, idle, io, prepare, signal, stat, timer
+
+__all__ = [
+    "READ",
+    "WRITE",
+    "Loop",
+    "StatData",
+    "Watcher",
+    "async_",
+    "check",
+    "child",
+    "fork",
+    "header_version",
+    "idle",
+    "io",
+    "prepare",
+    "recommended_backends",
+    "signal",
+    "stat",
+    "supported_backends",
+    "table_address",
+    "time",
+    "timer",
+    "version",
+]

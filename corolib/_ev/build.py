@@ -1,0 +1,17 @@
+"""Names the parts of the cffi module corolib._ev._libev for setup.py; run at build time only."""
+
+from pathlib import Path
+
+import cffi
+
+_here = Path(__file__).resolve().parent
+
+ffibuilder = cffi.FFI()
+ffibuilder.cdef((_here / "cdef.h").read_text())
+ffibuilder.set_source(
+    "corolib._ev._libev",
+    (_here / "source.c").read_text(),
+    libraries=["ev"],
+    include_dirs=[str(_here)],
+    depends=[str(_here / "evapi.h")],
+)

@@ -1,0 +1,73 @@
+/* What the compiler builds around cdef.h: the trampoline from libev into Python, and the table for corolib._hub. */
+#include "evapi.h"
+
+#include <signal.h>
+#include <stdint.h>
+#include <sys/stat.h>
+
+#if !EV_MULTIPLICITY
+#error "corolib needs a libev built with EV_MULTIPLICITY: each hub has a loop of its own"
+#endif
+
+/* Names for the types of struct stat's fields; cffi finds out how wide each of them is. */
+typedef dev_t corolib_dev;
+typedef ino_t corolib_ino;
+typedef mode_t corolib_mode;
+typedef nlink_t corolib_nlink;
+typedef uid_t corolib_uid;
+typedef gid_t corolib_gid;
+typedef off_t corolib_off;
+typedef time_t corolib_time;
+
+/* Defined by cffi further down in this unit; a Python function that lets no exception out. */
+static void corolib_ev_event(struct ev_watcher *watcher, int revents);
+
+/* The loop is left out: the Python object behind `data` knows it. */
+static void trampoline(struct ev_loop *loop, struct ev_watcher *watcher, int revents)
+{
+    (void)loop;
+    corolib_ev_event(watcher, revents);
+}
+
+/* All kinds of watchers begin with the same words (EV_WATCHER in ev.h), so one function serves all. */
+static void corolib_ev_init(void *watcher)
+{
+    struct ev_watcher *w = watcher;
+    ev_init(w, trampoline);
+    w->data = NULL;
+}
+
+static const struct evapi table = {
+    .version = COROLIB_EVAPI_VERSION,
+    .size = sizeof(struct evapi),
+    .ev_major = EV_VERSION_MAJOR,
+    .ev_minor = EV_VERSION_MINOR,
+    .sizeof_io = sizeof(ev_io),
+    .sizeof_timer = sizeof(ev_timer),
+    .sizeof_async = sizeof(ev_async),
+
+    .run = ev_run,
+    .loop_fork = ev_loop_fork,
+    .ref = ev_ref,
+    .unref = ev_unref,
+    .now_update = ev_now_update,
+    .pending_count = ev_pending_count,
+    .set_release = ev_set_loop_release_cb,
+    .set_userdata = ev_set_userdata,
+    .userdata = ev_userdata,
+
+    .io_start = ev_io_start,
+    .io_stop = ev_io_stop,
+    .timer_start = ev_timer_start,
+    .timer_stop = ev_timer_stop,
+    .timer_again = ev_timer_again,
+    .async_start = ev_async_start,
+    .async_stop = ev_async_stop,
+    .async_send = ev_async_send,
+};
+
+/* An integer, so that it can travel through Python; valid as long as the process lives. */
+static uintptr_t corolib_evapi_table(void)
+{
+    return (uintptr_t)&table;
+}

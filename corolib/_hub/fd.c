@@ -1,0 +1,198 @@
+/* Readiness of descriptors, and the Python type io over it (`hub.loop.io`).
+ *
+ * A read watcher stays registered from one wait to the next: no epoll_ctl per wait. Readiness is level-triggered, so an
+ * event that finds nobody waiting stops the watcher, at the cost of one wasted wake-up; without that the loop would spin.
+ * A write watcher is stopped after each event, since a socket is writable nearly always.
+ *
+ * The hub's thread alone touches libev. A side that another thread drops is cut off (its waiter woken, its callback
+ * forgotten) and left in hub->orphans for the loop to stop and free. */
+#include "fd.h"
+
+#include <errno.h>
+
+static bool own_thread(const struct hub *hub) { return hub->thread_ident == PyThread_get_thread_ident(); }
+
+static PyObject *closed_error(void)
+{
+    return PyObject_CallFunction(PyExc_OSError, "is", EBADF, "the descriptor was closed while a greenlet waited for it");
+}
+
+static void unlink_side(struct fd_side *side)
+{
+    if (side->link == NULL) return;
+    *side->link = side->next;
+    if (side->next != NULL) side->next->link = side->link;
+    side->next = NULL;
+    side->link = NULL;
+}
+
+static void link_side(struct fd_side **head, struct fd_side *side)
+{
+    side->next = *head;
+    side->link = head;
+    if (*head != NULL) (*head)->link = &side->next;
+    *head = side;
+}
+
+static int reserve(struct hub *hub, int fd)
+{
+    if (fd < hub->sides_len) return 0;
+    Py_ssize_t len = hub->sides_len ? hub->sides_len : 64;
+    while (len <= fd) len *= 2;
+    struct fd_side **sides = PyMem_Calloc((size_t)len, sizeof *sides);
+    if (sides == NULL) return -1;
+    for (Py_ssize_t i = 0; i < hub->sides_len; i++)
+        if ((sides[i] = hub->sides[i]) != NULL) sides[i]->link = &sides[i]; /* heads have moved */
+    PyMem_Free(hub->sides);
+    hub->sides = sides;
+    hub->sides_len = len;
+    return 0;
+}
+
+void fd_stop(struct fd_side *side)
+{
+    if (!side->started) return;
+    side->started = false;
+    hub_ev->ref(side->hub->loop);
+    hub_ev->io_stop(side->hub->loop, &side->io);
+}
+
+static void wake_closed(struct fd_side *side)
+{
+    if (side->waiter == NULL) return;
+    PyObject *error = closed_error();
+    if (error == NULL || park_wake_error(side->waiter, error) < 0) PyErr_WriteUnraisable(NULL);
+    Py_XDECREF(error);
+}
+
+/* libev's callback: queues, never switches. */
+static void on_io(struct ev_loop *loop, ev_io *watcher, int revents)
+{
+    struct fd_side *side = (struct fd_side *)watcher;
+    if (revents & EV_ERROR) {
+        /* libev found the number closed and stopped the watcher, which took a reference that we had given back already. */
+        side->started = false;
+        hub_ev->ref(loop);
+        wake_closed(side);
+        if (side->event != NULL) side->event(side, revents);
+        return;
+    }
+    if (side->waiter != NULL) {
+        PyObject *events = PyLong_FromLong(revents);
+        if (events == NULL || park_wake(side->waiter, events) < 0) PyErr_Clear(); /* no memory: the next poll finds it again */
+        Py_XDECREF(events);
+    } else if (side->event != NULL) {
+        side->event(side, revents);
+        return;
+    } else {
+        fd_stop(side);
+    }
+    if (side->once) fd_stop(side);
+}
+
+struct fd_side *fd_new(struct hub *hub, int fd, int events)
+{
+    struct fd_side *side = PyMem_Calloc(1, sizeof *side);
+    if (side == NULL || reserve(hub, fd) < 0) {
+        PyMem_Free(side);
+        PyErr_NoMemory();
+        return NULL;
+    }
+    ev_io_init(&side->io, on_io, fd, events);
+    side->hub = hub;
+    side->once = !(events & EV_READ);
+    link_side(&hub->sides[fd], side);
+    return side;
+}
+
+void fd_free(struct fd_side *side)
+{
+    if (side == NULL) return;
+    wake_closed(side);
+    unlink_side(side);
+    if (side->hub == NULL || !side->started || own_thread(side->hub)) {
+        if (side->hub != NULL) fd_stop(side);
+        PyMem_Free(side);
+        return;
+    }
+    side->event = NULL;
+    link_side(&side->hub->orphans, side);
+    inbox_kick(side->hub);
+}
+
+int fd_start(struct fd_side *side)
+{
+    if (side->hub == NULL) {
+        errno = EBADF;
+        PyErr_SetFromErrno(PyExc_OSError);
+        return -1;
+    }
+    if (side->started) return 0;
+    hub_ev->io_start(side->hub->loop, &side->io);
+    hub_ev->unref(side->hub->loop);
+    side->started = true;
+    return 0;
+}
+
+static void leave(struct park *park)
+{
+    struct fd_side *side = park->where;
+    side->waiter = NULL;
+}
+
+static const struct park_kind kind_fd = {.external = true, .leave = leave};
+
+PyObject *fd_wait(struct fd_side *side, PyObject *object, double timeout)
+{
+    struct hub *hub;
+    struct park *park = park_begin(&hub);
+    if (park == NULL || fd_start(side) < 0) return NULL;
+    if (side->hub != hub) {
+        PyErr_Format(hub_error_concurrent, "descriptor %d belongs to the hub of another thread", side->io.fd);
+        return NULL;
+    }
+    if (side->waiter != NULL) {
+        PyErr_Format(hub_error_concurrent, "descriptor %d is already waited for (%s) by %R", side->io.fd,
+                     side->io.events & EV_READ ? "reading" : "writing", side->waiter->greenlet);
+        return NULL;
+    }
+    side->waiter = park;
+    park->where = side;
+    return park_wait(park, &kind_fd, object, timeout);
+}
+
+Py_ssize_t fd_closing(struct hub *hub, int fd)
+{
+    Py_ssize_t count = 0;
+    if (fd < 0 || fd >= hub->sides_len) return 0;
+    struct fd_side *side;
+    while ((side = hub->sides[fd]) != NULL) {
+        wake_closed(side);
+        fd_stop(side);
+        unlink_side(side);
+        side->hub = NULL; /* its owner finds out at the next use */
+        count++;
+    }
+    return count;
+}
+
+void fd_reap(struct hub *hub)
+{
+    struct fd_side *side;
+    while ((side = hub->orphans) != NULL) {
+        unlink_side(side);
+        fd_stop(side);
+        PyMem_Free(side);
+    }
+}
+
+void fd_abandon(struct hub *hub)
+{
+    fd_reap(hub);
+    for (Py_ssize_t fd = 0; fd < hub->sides_len; fd++) fd_closing(hub, (int)fd);
+    PyMem_Free(hub->sides);
+    PyMem_Free(hub->scratch);
+    hub->sides = NULL;
+    hub->scratch = NULL;
+    hub->sides_len = 0;
+}

@@ -1,0 +1,392 @@
+/* The Python type Hub: a greenlet that runs the loop of its thread. Policy (errors, reports, services) is in the Python
+ * subclass corolib.hub.Hub. */
+#include "hub.h"
+
+#include "fd.h"
+#include "park.h"
+#include "watch.h"
+
+const struct switch_hubapi *engine;
+const struct evapi *hub_ev;
+Py_ssize_t hub_idle_threads, hub_offset;
+PyObject *hub_error_blocking, *hub_error_invalid_switch, *hub_error_concurrent, *hub_error_thread, *hub_timed_out;
+
+static PyTypeObject *hub_type; /* borrowed from the module */
+static PyObject *factory;      /* owned: makes the hub of a thread */
+
+bool hub_check(PyObject *object) { return PyObject_TypeCheck(object, hub_type); }
+
+struct hub *hub_if_exists(void)
+{
+    PyObject **slot = engine->hub_slot();
+    if (slot == NULL) return NULL;
+    return *slot == NULL ? NULL : hub_core(*slot);
+}
+
+struct hub *hub_here(void)
+{
+    PyObject **slot = engine->hub_slot();
+    if (slot == NULL) return NULL;
+    if (*slot != NULL) {
+        struct hub *hub = hub_core(*slot);
+        if (!hub->destroyed) return hub;
+        PyErr_SetString(PyExc_RuntimeError, "the hub of this thread is being destroyed");
+        return NULL;
+    }
+    if (factory == NULL) {
+        PyErr_SetString(PyExc_RuntimeError, "no hub can be made before corolib.hub is imported");
+        return NULL;
+    }
+    PyObject *made = PyObject_CallNoArgs(factory);
+    if (made == NULL) return NULL;
+    if (!hub_check(made) || hub_core(made)->loop == NULL) {
+        PyErr_Format(PyExc_TypeError, "the hub factory must return a Hub with a loop, not %R", made);
+        Py_DECREF(made);
+        return NULL;
+    }
+    /* Making it may have made one: the first stays. */
+    if (*slot == NULL)
+        *slot = made;
+    else
+        Py_DECREF(made);
+    return hub_core(*slot);
+}
+
+int hub_set(PyObject *hub)
+{
+    PyObject **slot = engine->hub_slot();
+    if (slot == NULL) return -1;
+    if (hub != NULL && (!hub_check(hub) || hub_core(hub)->loop == NULL)) {
+        PyErr_Format(PyExc_TypeError, "a Hub with a loop was expected, not %R", hub);
+        return -1;
+    }
+    if (hub != NULL && hub_core(hub)->thread_ident != PyThread_get_thread_ident()) {
+        PyErr_SetString(hub_error_thread, "the hub belongs to another thread");
+        return -1;
+    }
+    Py_XSETREF(*slot, Py_XNewRef(hub));
+    return 0;
+}
+
+void hub_set_factory(PyObject *callable) { Py_XSETREF(factory, Py_NewRef(callable)); }
+
+/* Life. */
+
+static int check_table(const struct evapi *table)
+{
+    if (table->version != COROLIB_EVAPI_VERSION || table->size != sizeof(struct evapi)) {
+        PyErr_Format(PyExc_ImportError,
+                     "corolib._ev and corolib._hub were built from different sources (table version %u of %u bytes; expected "
+                     "%u of %zu): build corolib anew",
+                     table->version, table->size, COROLIB_EVAPI_VERSION, sizeof(struct evapi));
+        return -1;
+    }
+    if (table->ev_major != EV_VERSION_MAJOR || table->ev_minor != EV_VERSION_MINOR || table->sizeof_io != sizeof(ev_io) ||
+        table->sizeof_timer != sizeof(ev_timer) || table->sizeof_async != sizeof(ev_async)) {
+        PyErr_Format(PyExc_ImportError,
+                     "corolib._ev was built with libev %u.%u, corolib._hub with %d.%d, or with other settings: build corolib anew",
+                     table->ev_major, table->ev_minor, EV_VERSION_MAJOR, EV_VERSION_MINOR);
+        return -1;
+    }
+    return 0;
+}
+
+/* The engine's type makes the object; the tail is zero then. */
+static PyObject *hub_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
+{
+    (void)args, (void)kwargs;
+    PyObject *none = PyTuple_New(0);
+    if (none == NULL) return NULL;
+    PyObject *self = engine->type->tp_new(type, none, NULL);
+    Py_DECREF(none);
+    if (self != NULL) memset(hub_core(self), 0, sizeof(struct hub));
+    return self;
+}
+
+static int hub_init(PyObject *self, PyObject *args, PyObject *kwargs)
+{
+    static char *names[] = {"table", "loop", "watch_signals", NULL};
+    struct hub *hub = hub_core(self);
+    unsigned long long table, loop;
+    int watch_signals;
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "KKp:Hub", names, &table, &loop, &watch_signals)) return -1;
+    if (hub->loop != NULL || hub->destroyed) {
+        PyErr_SetString(PyExc_RuntimeError, "Hub.__init__() was called twice");
+        return -1;
+    }
+    if (table == 0 || loop == 0) {
+        PyErr_SetString(PyExc_ValueError, "Hub() needs the addresses of libev's table and of a loop");
+        return -1;
+    }
+    if (check_table((const struct evapi *)(uintptr_t)table) < 0 || engine->pin(self) < 0) return -1;
+    hub_ev = (const struct evapi *)(uintptr_t)table;
+    hub->self = self;
+    hub->loop = (struct ev_loop *)(uintptr_t)loop;
+    hub->thread_ident = PyThread_get_thread_ident();
+    hub_face(self)->boot = loop_boot;
+    engine->set_parent(self, engine->main_greenlet());
+    return loop_open(hub, watch_signals);
+}
+
+static void close_down(struct hub *hub)
+{
+    if (hub->destroyed || hub->loop == NULL) return;
+    hub->destroyed = true;
+    park_abandon(hub);
+    fd_abandon(hub);
+    loop_close(hub);
+    ready_clear(&hub->ready);
+    deadline_free(&hub->deadlines);
+    hub->loop = NULL;
+}
+
+static int hub_traverse(PyObject *self, visitproc visit, void *arg)
+{
+    int rc = ready_traverse(&hub_core(self)->ready, visit, arg);
+    return rc != 0 ? rc : engine->traverse(self, visit, arg);
+}
+
+static int hub_clear(PyObject *self)
+{
+    ready_clear(&hub_core(self)->ready);
+    return engine->clear(self);
+}
+
+static void hub_finalize(PyObject *self)
+{
+    struct hub *hub = hub_core(self);
+    if (hub->loop != NULL && !hub->destroyed) {
+        PyObject *type, *error, *tb;
+        PyErr_Fetch(&type, &error, &tb);
+        /* The Python subclass closes what it has, the loop among it. */
+        PyObject *result = PyObject_CallMethod(self, "destroy", NULL);
+        if (result == NULL) PyErr_WriteUnraisable(self);
+        Py_XDECREF(result);
+        close_down(hub);
+        PyErr_Restore(type, error, tb);
+    }
+    engine->finalize(self);
+}
+
+static void hub_dealloc(PyObject *self)
+{
+    if (PyObject_CallFinalizerFromDealloc(self) < 0) return;
+    PyObject_GC_UnTrack(self);
+    close_down(hub_core(self));
+    engine->dealloc(self);
+}
+
+static PyObject *hub_destroy(PyObject *self, PyObject *unused)
+{
+    (void)unused;
+    struct hub *hub = hub_core(self);
+    if (engine->current() == self) {
+        PyErr_SetString(PyExc_RuntimeError, "a hub cannot be destroyed from within itself; do it from another greenlet");
+        return NULL;
+    }
+    if (hub->loop != NULL && hub->thread_ident != PyThread_get_thread_ident()) {
+        PyErr_SetString(hub_error_thread, "a hub is destroyed in its own thread only");
+        return NULL;
+    }
+    close_down(hub);
+    PyObject **slot = engine->hub_slot();
+    if (slot != NULL && *slot == self) Py_CLEAR(*slot);
+    Py_RETURN_NONE;
+}
+
+/* Methods. */
+
+static int check_open(struct hub *hub)
+{
+    if (hub->loop != NULL) return 0;
+    PyErr_SetString(PyExc_RuntimeError, hub->destroyed ? "the hub is destroyed" : "Hub.__init__() was not called");
+    return -1;
+}
+
+static const struct park_kind kind_foreign = {.name = "switch", .foreign = true};
+
+static PyObject *hub_switch(PyObject *self, PyObject *const *args, Py_ssize_t nargs)
+{
+    (void)args;
+    struct hub *hub;
+    if (nargs > 0) {
+        PyErr_Format(PyExc_TypeError, "a hub takes no arguments when it is switched to, got %zd", nargs);
+        return NULL;
+    }
+    struct park *park = park_begin(&hub);
+    if (park == NULL) return NULL;
+    if (hub->self != self) {
+        PyErr_SetString(hub_error_thread, "the hub belongs to another thread");
+        return NULL;
+    }
+    return park_wait(park, &kind_foreign, NULL, PARK_FOREVER);
+}
+
+static PyObject *hub_run_callback(PyObject *self, PyObject *const *args, Py_ssize_t nargs, PyObject *names)
+{
+    struct hub *hub = hub_core(self);
+    if (check_open(hub) < 0) return NULL;
+    if (nargs < 1 || !PyCallable_Check(args[0])) {
+        PyErr_Format(PyExc_TypeError, "run_callback() takes a callable first, not %.100s",
+                     nargs ? Py_TYPE(args[0])->tp_name : "nothing");
+        return NULL;
+    }
+    PyObject *call = NULL, *kwargs = NULL, *rest = PyTuple_New(nargs - 1);
+    if (rest == NULL) return NULL;
+    for (Py_ssize_t i = 1; i < nargs; i++) PyTuple_SET_ITEM(rest, i - 1, Py_NewRef(args[i]));
+    if (names != NULL && PyTuple_GET_SIZE(names) > 0) {
+        if ((kwargs = PyDict_New()) == NULL) goto done;
+        for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(names); i++)
+            if (PyDict_SetItem(kwargs, PyTuple_GET_ITEM(names, i), args[nargs + i]) < 0) goto done;
+    }
+    call = watch_call(hub, args[0], rest, kwargs);
+done:
+    Py_DECREF(rest);
+    Py_XDECREF(kwargs);
+    return call;
+}
+
+static PyObject *hub_external_enter(PyObject *self, PyObject *unused)
+{
+    (void)unused;
+    hub_core(self)->external++;
+    Py_RETURN_NONE;
+}
+
+static PyObject *hub_external_leave(PyObject *self, PyObject *unused)
+{
+    (void)unused;
+    struct hub *hub = hub_core(self);
+    if (hub->external > 0) hub->external--; /* at 0: a fork has forgotten the job */
+    Py_RETURN_NONE;
+}
+
+static PyObject *hub_now(PyObject *self, PyObject *unused)
+{
+    (void)self, (void)unused;
+    return PyFloat_FromDouble(deadline_clock());
+}
+
+static PyObject *hub_fd_closing(PyObject *self, PyObject *argument)
+{
+    struct hub *hub = hub_core(self);
+    int fd = PyObject_AsFileDescriptor(argument);
+    if (fd < 0 || check_open(hub) < 0) return NULL;
+    if (hub->thread_ident != PyThread_get_thread_ident()) {
+        PyErr_SetString(hub_error_thread, "fd_closing() is for the thread of the hub only");
+        return NULL;
+    }
+    return PyLong_FromSsize_t(fd_closing(hub, fd));
+}
+
+static PyObject *hub_after_fork(PyObject *self, PyObject *unused)
+{
+    (void)unused;
+    if (hub_core(self)->loop != NULL) loop_after_fork(hub_core(self));
+    Py_RETURN_NONE;
+}
+
+static PyObject *hub_parked(PyObject *self, PyObject *unused)
+{
+    (void)unused;
+    PyObject *list = PyList_New(0);
+    if (list == NULL) return NULL;
+    for (struct park *park = hub_core(self)->parked; park != NULL; park = park->down)
+        if (PyList_Append(list, park->greenlet) < 0) {
+            Py_DECREF(list);
+            return NULL;
+        }
+    if (PyList_Reverse(list) < 0) Py_CLEAR(list); /* longest waiting first */
+    return list;
+}
+
+static PyObject *get_ready_count(PyObject *self, void *closure)
+{
+    (void)closure;
+    return PyLong_FromSize_t(hub_core(self)->ready.len);
+}
+
+static PyObject *get_parked_count(PyObject *self, void *closure)
+{
+    (void)closure;
+    return PyLong_FromSsize_t(hub_core(self)->parked_count);
+}
+
+static PyObject *get_deadline_count(PyObject *self, void *closure)
+{
+    (void)closure;
+    return PyLong_FromSsize_t(hub_core(self)->deadlines.len);
+}
+
+static PyObject *get_thread_ident(PyObject *self, void *closure)
+{
+    (void)closure;
+    return PyLong_FromUnsignedLong(hub_core(self)->thread_ident);
+}
+
+static PyObject *get_destroyed(PyObject *self, void *closure)
+{
+    (void)closure;
+    return PyBool_FromLong(hub_core(self)->destroyed);
+}
+
+#define FAST(function) (PyCFunction)(void (*)(void)) function
+
+static PyMethodDef hub_methods[] = {
+    {"switch", FAST(hub_switch), METH_FASTCALL,
+     "switch()\n--\n\nPark the caller until somebody switches to it (the way third parties wait for a watcher)."},
+    {"run_callback", FAST(hub_run_callback), METH_FASTCALL | METH_KEYWORDS,
+     "run_callback(fn, *args, **kwargs)\n--\n\nCall fn in the hub, in order with all that is ready. Any thread; never switches."},
+    {"run_callback_threadsafe", FAST(hub_run_callback), METH_FASTCALL | METH_KEYWORDS,
+     "run_callback_threadsafe(fn, *args, **kwargs)\n--\n\nThe same as run_callback(), which is thread-safe here."},
+    {"external_enter", hub_external_enter, METH_NOARGS,
+     "external_enter()\n--\n\nSomething outside (a job of a thread pool) will wake somebody: no LoopExit until external_leave()."},
+    {"external_leave", hub_external_leave, METH_NOARGS, "external_leave()\n--\n\nThe end of external_enter()."},
+    {"now", hub_now, METH_NOARGS, "now()\n--\n\nThe clock of deadlines, in seconds (CLOCK_MONOTONIC)."},
+    {"fd_closing", hub_fd_closing, METH_O,
+     "fd_closing(fd, /)\n--\n\nThe number is about to be closed: its waiters get OSError(EBADF), its watchers stop; how many."},
+    {"after_fork", hub_after_fork, METH_NOARGS, "after_fork()\n--\n\nIn the child of a fork, before anything waits."},
+    {"destroy", hub_destroy, METH_NOARGS,
+     "destroy()\n--\n\nEnd the hub: what waits in it is dropped. Its thread only, and not from within the hub."},
+    {"parked", hub_parked, METH_NOARGS, "parked()\n--\n\nThe greenlets that wait here, longest waiting first."},
+    {NULL, NULL, 0, NULL},
+};
+
+static PyGetSetDef hub_getset[] = {
+    {"ready_count", get_ready_count, NULL, "Number of entries in the ready queue.", NULL},
+    {"parked_count", get_parked_count, NULL, "Number of greenlets that wait here.", NULL},
+    {"deadline_count", get_deadline_count, NULL, "Number of deadlines: sleeps, wait timeouts and timers.", NULL},
+    {"thread_ident", get_thread_ident, NULL, "The thread it belongs to.", NULL},
+    {"destroyed", get_destroyed, NULL, "True once destroy() was called.", NULL},
+    {NULL, NULL, NULL, NULL, NULL},
+};
+
+static PyType_Slot hub_slots[] = {
+    {Py_tp_doc, "Hub(table, loop, watch_signals)\n--\n\nThe C half of a hub: ready queue, deadlines, loop. One per thread."},
+    {Py_tp_new, hub_new},
+    {Py_tp_init, hub_init},
+    {Py_tp_traverse, hub_traverse},
+    {Py_tp_clear, hub_clear},
+    {Py_tp_finalize, hub_finalize},
+    {Py_tp_dealloc, hub_dealloc},
+    {Py_tp_methods, hub_methods},
+    {Py_tp_getset, hub_getset},
+    {0, NULL},
+};
+
+int hub_setup(PyObject *module)
+{
+    hub_offset = (engine->type->tp_basicsize + 15) & ~(Py_ssize_t)15;
+    PyType_Spec spec = {
+        .name = "corolib._hub._core.Hub",
+        .basicsize = (int)(hub_offset + (Py_ssize_t)sizeof(struct hub)),
+        .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_BASETYPE,
+        .slots = hub_slots,
+    };
+    PyObject *type = PyType_FromSpecWithBases(&spec, (PyObject *)engine->type);
+    if (type == NULL) return -1;
+    hub_type = (PyTypeObject *)type;
+    int rc = PyModule_AddType(module, hub_type);
+    Py_DECREF(type);
+    return rc;
+}

@@ -1,0 +1,39 @@
+/* Wake-ups from anywhere: everything that is queued comes through here, and a hub that blocks in its poll is told.
+ *
+ * The ready queue is guarded by the GIL. `polling` is set with the GIL held just before the loop gives it up, so whoever
+ * holds the GIL sees either a hub that will still look at its queue or one that must be woken; there is nothing between. */
+#include <Python.h>
+
+#include "hub.h"
+
+static void on_wakeup(struct ev_loop *loop, ev_async *watcher, int revents)
+{
+    /* Nothing to do: the loop looks at its queue after each poll. */
+    (void)loop, (void)watcher, (void)revents;
+}
+
+int inbox_open(struct hub *hub)
+{
+    ev_async_init(&hub->wakeup, on_wakeup);
+    hub_ev->async_start(hub->loop, &hub->wakeup);
+    hub_ev->unref(hub->loop);
+    return 0;
+}
+
+void inbox_close(struct hub *hub)
+{
+    hub_ev->ref(hub->loop);
+    hub_ev->async_stop(hub->loop, &hub->wakeup);
+}
+
+void inbox_kick(struct hub *hub)
+{
+    if (hub->polling) hub_ev->async_send(hub->loop, &hub->wakeup);
+}
+
+int inbox_push(struct hub *hub, PyObject *entry)
+{
+    if (ready_push(&hub->ready, entry) < 0) return -1;
+    inbox_kick(hub);
+    return 0;
+}

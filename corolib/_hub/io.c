@@ -1,0 +1,210 @@
+/* io: calls a Python function each time the loop finds a descriptor ready, and waits for one. */
+#include <errno.h>
+#include <fcntl.h>
+
+#include "fd.h"
+#include "watch.h"
+
+struct io {
+    struct watch watch;
+    struct fd_side *side; /* made at the first start() or wait() */
+    int fd, events;
+    int revents;          /* collected while the call stands in the queue */
+    bool pass_events;     /* the call gets them as its first argument */
+};
+
+static struct io *cast(PyObject *self) { return (struct io *)self; }
+
+static int io_run(PyObject *self, struct hub *hub)
+{
+    (void)hub;
+    struct io *io = cast(self);
+    int revents = io->revents;
+    io->revents = 0;
+    if (!io->watch.pending) return 0; /* stopped after it was queued */
+    io->watch.pending = false;
+    if (io->watch.fn == NULL || io->watch.fn == Py_None) return 0;
+    PyObject *args = io->watch.args;
+    if (!io->pass_events) {
+        Py_XINCREF(args);
+    } else {
+        PyObject *first = Py_BuildValue("(i)", revents);
+        args = first == NULL ? NULL : PySequence_Concat(first, args);
+        Py_XDECREF(first);
+    }
+    if (args == NULL) return loop_report(watch_hub(self), self);
+    int rc = watch_invoke(self, args);
+    Py_DECREF(args);
+    return rc;
+}
+
+/* In libev's dispatch: queue, nothing else. */
+static void on_event(struct fd_side *side, int revents)
+{
+    struct io *io = side->owner;
+    /* On a descriptor that was closed the function is called as if all were ready: its own call finds the error. */
+    io->revents |= revents & EV_ERROR ? io->events : revents;
+    if (watch_queue(&io->watch) < 0) PyErr_Clear(); /* no memory: level-triggered, the next poll finds it again */
+    if (revents & EV_ERROR) watch_set_active(&io->watch, false);
+}
+
+static int io_init(PyObject *self, PyObject *args, PyObject *kwargs)
+{
+    static char *names[] = {"hub", "fd", "events", "ref", "priority", NULL};
+    struct io *io = cast(self);
+    PyObject *hub, *priority = NULL;
+    int fd, events, ref = 1;
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "Oii|pO:io", names, &hub, &fd, &events, &ref, &priority)) return -1;
+    if (events == 0 || (events & ~(EV_READ | EV_WRITE)) != 0) {
+        PyErr_Format(PyExc_ValueError, "events must be READ (1), WRITE (2) or both (3), not %d", events);
+        return -1;
+    }
+    if (fd < 0 || fcntl(fd, F_GETFD) < 0) {
+        errno = EBADF;
+        PyErr_SetFromErrno(PyExc_OSError);
+        return -1;
+    }
+    if (watch_take_hub(self, hub) < 0) return -1;
+    fd_free(io->side);
+    io->side = NULL;
+    io->watch.item.run = io_run;
+    io->watch.ref = ref;
+    io->fd = fd;
+    io->events = events;
+    return 0;
+}
+
+static struct fd_side *side_of(struct io *io)
+{
+    if (io->watch.hub == NULL) {
+        PyErr_SetString(PyExc_ValueError, "the watcher was not initialised");
+        return NULL;
+    }
+    struct hub *hub = hub_core(io->watch.hub);
+    if (hub->thread_ident != PyThread_get_thread_ident()) {
+        PyErr_SetString(hub_error_thread, "an io watcher is started and waited for in the thread of its hub only");
+        return NULL;
+    }
+    if (hub->destroyed) {
+        PyErr_SetString(PyExc_ValueError, "the hub of this watcher is destroyed");
+        return NULL;
+    }
+    if (io->side == NULL) {
+        io->side = fd_new(hub, io->fd, io->events);
+        if (io->side != NULL) io->side->owner = io;
+    }
+    return io->side;
+}
+
+static PyObject *io_start(PyObject *self, PyObject *const *args, Py_ssize_t nargs, PyObject *names)
+{
+    struct io *io = cast(self);
+    int pass_events = 0;
+    struct fd_side *side = side_of(io);
+    if (side == NULL || watch_take_call(self, args, nargs, names, "pass_events", &pass_events) < 0) return NULL;
+    io->pass_events = pass_events;
+    side->event = on_event;
+    if (fd_start(side) < 0) return NULL;
+    watch_set_active(&io->watch, true);
+    Py_RETURN_NONE;
+}
+
+static PyObject *io_stop(PyObject *self, PyObject *unused)
+{
+    (void)unused;
+    struct io *io = cast(self);
+    /* The side goes, rather than its watcher being stopped: right from any thread. */
+    fd_free(io->side);
+    io->side = NULL;
+    io->revents = 0;
+    io->watch.pending = false;
+    watch_set_active(&io->watch, false);
+    watch_forget(&io->watch);
+    Py_RETURN_NONE;
+}
+
+static PyObject *io_exit(PyObject *self, PyObject *args)
+{
+    (void)args;
+    return io_stop(self, NULL);
+}
+
+static PyObject *io_wait(PyObject *self, PyObject *const *args, Py_ssize_t nargs)
+{
+    double timeout;
+    if (nargs > 1) {
+        PyErr_Format(PyExc_TypeError, "wait() takes a timeout, got %zd arguments", nargs);
+        return NULL;
+    }
+    if (park_timeout(nargs ? args[0] : NULL, &timeout) < 0) return NULL;
+    struct fd_side *side = side_of(cast(self));
+    return side == NULL ? NULL : fd_wait(side, self, timeout);
+}
+
+static PyObject *io_get_fd(PyObject *self, void *closure)
+{
+    (void)closure;
+    return PyLong_FromLong(cast(self)->fd);
+}
+
+static PyObject *io_get_events(PyObject *self, void *closure)
+{
+    (void)closure;
+    return PyLong_FromLong(cast(self)->events);
+}
+
+static PyObject *io_get_events_str(PyObject *self, void *closure)
+{
+    (void)closure;
+    static const char *const names[] = {"", "READ", "WRITE", "READ|WRITE"};
+    return PyUnicode_FromString(names[cast(self)->events]);
+}
+
+static void io_dealloc(PyObject *self)
+{
+    fd_free(cast(self)->side); /* nobody waits on it: a waiter holds us */
+    watch_dealloc(self);
+}
+
+static PyMethodDef io_methods[] = {
+    {"start", (PyCFunction)(void (*)(void))io_start, METH_FASTCALL | METH_KEYWORDS,
+     "start(callback, *args, pass_events=False)\n--\n\nCall callback(*args) in the hub for each turn of the loop that finds the\n"
+     "descriptor ready; with pass_events the events come first."},
+    {"stop", io_stop, METH_NOARGS, "stop()\n--\n\nStop; a call that is queued already is not made, a waiter gets OSError(EBADF)."},
+    {"close", io_stop, METH_NOARGS, "close()\n--\n\nThe same as stop()."},
+    {"wait", (PyCFunction)(void (*)(void))io_wait, METH_FASTCALL,
+     "wait(timeout=None, /)\n--\n\nPark until the descriptor is ready: the events that are, or TIMED_OUT. One waiter at a time."},
+    {"__enter__", watch_enter, METH_NOARGS, NULL},
+    {"__exit__", io_exit, METH_VARARGS, NULL},
+    {NULL, NULL, 0, NULL},
+};
+
+static PyGetSetDef io_getset[] = {
+    {"pending", watch_get_pending, NULL, "True while a call stands in the ready queue.", NULL},
+    {"active", watch_get_active, NULL, "True from start() to stop().", NULL},
+    {"ref", watch_get_ref, watch_set_ref, "Whether it keeps a wait from being reported as a deadlock.", NULL},
+    {"fd", io_get_fd, NULL, "The descriptor.", NULL},
+    {"events", io_get_events, NULL, "READ (1), WRITE (2) or both (3).", NULL},
+    {"events_str", io_get_events_str, NULL, "The events by name.", NULL},
+    {NULL, NULL, NULL, NULL, NULL},
+};
+
+static PyType_Slot io_slots[] = {
+    {Py_tp_doc, "io(hub, fd, events, ref=True, priority=None)\n--\n\nReadiness of a descriptor, level-triggered."},
+    {Py_tp_new, PyType_GenericNew},
+    {Py_tp_init, io_init},
+    {Py_tp_traverse, watch_traverse},
+    {Py_tp_clear, watch_clear},
+    {Py_tp_dealloc, io_dealloc},
+    {Py_tp_methods, io_methods},
+    {Py_tp_members, watch_members},
+    {Py_tp_getset, io_getset},
+    {0, NULL},
+};
+
+PyType_Spec watch_io_spec = {
+    .name = "corolib._hub._core.io",
+    .basicsize = sizeof(struct io),
+    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_BASETYPE,
+    .slots = io_slots,
+};

@@ -1,0 +1,259 @@
+/* What the hub greenlet runs: drain, poll, deadlines, signals; and the GIL around the poll.
+ *
+ *     drain   run ready entries in order, up to POLL_ENTRIES of them or POLL_SECONDS since the last poll
+ *     poll    let libev look at the descriptors: without blocking while something is ready, else until the next
+ *             deadline. libev's callbacks only queue; nothing switches inside its dispatch.
+ *     then    what is due on the deadline heap, and PyErr_CheckSignals
+ *
+ * All watchers of ours are unref'd after their start, so libev's active count holds those of corolib._ev alone. A poll
+ * that is to block takes one reference for its length, otherwise libev would return at once. */
+#include <Python.h>
+
+#include <errno.h>
+#include <fcntl.h>
+#include <unistd.h>
+
+#include "fd.h"
+#include "hub.h"
+#include "park.h"
+
+/* With ready work at hand the descriptors are looked at only this often: a poll costs about as much as four switches,
+ * and 50 us of delay are less than one wake-up of a sleeping process. */
+#define POLL_ENTRIES 64
+#define POLL_SECONDS 50e-6
+/* Reading the clock costs a quarter of a switch, so it is read at every eighth entry. */
+#define CLOCK_ENTRIES 8
+/* Other threads may wake us without our being able to know of them: with nothing else to wait for we look again after so
+ * long whether they are still there. */
+#define RECHECK_SECONDS 0.5
+
+/* The GIL is given up for a poll that blocks, and only then: two mutex operations less for each poll that does not. */
+static void release_gil(struct ev_loop *loop)
+{
+    struct hub *hub = hub_ev->userdata(loop);
+    if (!hub->may_block) return;
+    hub->polling = true;
+    hub->released = PyEval_SaveThread();
+}
+
+static void acquire_gil(struct ev_loop *loop)
+{
+    struct hub *hub = hub_ev->userdata(loop);
+    if (hub->released == NULL) return;
+    PyEval_RestoreThread(hub->released);
+    hub->released = NULL;
+    hub->polling = false;
+}
+
+static void on_alarm(struct ev_loop *loop, ev_timer *watcher, int revents)
+{
+    (void)loop, (void)watcher, (void)revents; /* the loop looks at the heap after each poll */
+}
+
+/* Signals. CPython's C handler writes the signal's number to the wakeup descriptor, in whichever thread it runs; so a
+ * signal that comes between PyErr_CheckSignals and the poll still ends the poll. */
+
+static void on_signal(struct ev_loop *loop, ev_io *watcher, int revents)
+{
+    (void)revents;
+    struct hub *hub = hub_ev->userdata(loop);
+    unsigned char numbers[64];
+    ssize_t n;
+    while ((n = read(watcher->fd, numbers, sizeof numbers)) > 0)
+        /* The descriptor that was set before ours gets them too. If it is full or gone, that is its owner's matter. */
+        if (hub->signal_chained >= 0 && write(hub->signal_chained, numbers, (size_t)n) < 0) continue;
+}
+
+static void signals_open(struct hub *hub)
+{
+    if (pipe2(hub->signal_pipe, O_NONBLOCK | O_CLOEXEC) < 0) {
+        /* Without it a signal in that short moment is seen one poll later. */
+        hub->signal_pipe[0] = hub->signal_pipe[1] = -1;
+        return;
+    }
+    hub->signal_chained = PySignal_SetWakeupFd(hub->signal_pipe[1]);
+    ev_io_init(&hub->signal_io, on_signal, hub->signal_pipe[0], EV_READ);
+    hub_ev->io_start(hub->loop, &hub->signal_io);
+    hub_ev->unref(hub->loop);
+}
+
+static void signals_close(struct hub *hub)
+{
+    if (hub->signal_pipe[0] < 0) return;
+    hub_ev->ref(hub->loop);
+    hub_ev->io_stop(hub->loop, &hub->signal_io);
+    int current = PySignal_SetWakeupFd(hub->signal_chained);
+    if (current != hub->signal_pipe[1]) PySignal_SetWakeupFd(current); /* somebody came after us: theirs stays */
+    close(hub->signal_pipe[0]);
+    close(hub->signal_pipe[1]);
+    hub->signal_pipe[0] = hub->signal_pipe[1] = -1;
+}
+
+int loop_open(struct hub *hub, bool watch_signals)
+{
+    hub_ev->set_userdata(hub->loop, hub);
+    hub_ev->set_release(hub->loop, release_gil, acquire_gil);
+    ev_timer_init(&hub->alarm, on_alarm, 0., 0.);
+    hub->signal_pipe[0] = hub->signal_pipe[1] = hub->signal_chained = -1;
+    if (watch_signals) signals_open(hub);
+    hub->now = hub->polled_at = deadline_clock();
+    return inbox_open(hub);
+}
+
+void loop_close(struct hub *hub)
+{
+    inbox_close(hub);
+    signals_close(hub);
+    hub_ev->set_release(hub->loop, NULL, NULL);
+    hub_ev->set_userdata(hub->loop, NULL);
+}
+
+void loop_after_fork(struct hub *hub)
+{
+    hub_ev->loop_fork(hub->loop);
+    /* The pipe is shared with the parent: a signal of one would wake the other. */
+    if (hub->signal_pipe[0] >= 0) {
+        signals_close(hub);
+        signals_open(hub);
+    }
+    hub->thread_ident = PyThread_get_thread_ident();
+    hub->external = hub_idle_threads = 0; /* threads are not inherited */
+}
+
+int loop_report(struct hub *hub, PyObject *context)
+{
+    /* A hub that was destroyed is on its way out with whatever was thrown into it. */
+    if (hub->destroyed) return -1;
+    PyObject *type, *error, *tb;
+    PyErr_Fetch(&type, &error, &tb);
+    PyErr_NormalizeException(&type, &error, &tb);
+    if (tb != NULL) PyException_SetTraceback(error, tb);
+    PyObject *result = PyObject_CallMethod(hub->self, "handle_error", "OOOO", context, type, error, tb ? tb : Py_None);
+    Py_XDECREF(type);
+    Py_XDECREF(error);
+    Py_XDECREF(tb);
+    if (result == NULL) {
+        if (hub->destroyed) return -1;
+        PyErr_WriteUnraisable(hub->self); /* the error handler failed; the hub lives on */
+    }
+    Py_XDECREF(result);
+    return 0;
+}
+
+static int run_entry(struct hub *hub, PyObject *entry)
+{
+    if (PyObject_TypeCheck(entry, engine->type)) return park_resume(hub, entry);
+    return ((struct ready_item *)entry)->run(entry, hub);
+}
+
+static int drain(struct hub *hub)
+{
+    PyObject *entry;
+    while (!hub->destroyed && (entry = ready_take(&hub->ready)) != NULL) {
+        int rc = run_entry(hub, entry);
+        Py_DECREF(entry);
+        if (rc < 0) return -1;
+        if (++hub->unpolled >= POLL_ENTRIES) return 0;
+        if (hub->unpolled % CLOCK_ENTRIES == 0 && deadline_clock() - hub->polled_at >= POLL_SECONDS) return 0;
+    }
+    return 0;
+}
+
+/* Python threads beside this one which might wake somebody here. */
+static Py_ssize_t other_threads(void)
+{
+    PyThreadState *own = PyThreadState_Get();
+    Py_ssize_t count = -hub_idle_threads;
+    PyThreadState *each = PyInterpreterState_ThreadHead(PyThreadState_GetInterpreter(own));
+    for (; each != NULL; each = PyThreadState_Next(each))
+        if (each != own) count++;
+    return count;
+}
+
+/* Nothing can wake anybody any more: LoopExit in the greenlet above the hub. Comes back when that one waits again. */
+static int deadlocked(struct hub *hub)
+{
+    PyObject *error = PyObject_CallMethod(hub->self, "loop_exit", NULL);
+    if (error == NULL) return loop_report(hub, hub->self);
+    if (!PyExceptionInstance_Check(error)) {
+        PyErr_Format(PyExc_TypeError, "loop_exit() must return an exception, not %.100s", Py_TYPE(error)->tp_name);
+        Py_DECREF(error);
+        return loop_report(hub, hub->self);
+    }
+    PyErr_SetObject((PyObject *)Py_TYPE(error), error);
+    Py_DECREF(error);
+    PyObject *result = engine->transfer(engine->main_greenlet(), NULL);
+    if (result == NULL) return loop_report(hub, hub->self);
+    Py_DECREF(result);
+    return 0;
+}
+
+/* One look at the descriptors, for `wait` seconds at most; 0 for no wait, PARK_FOREVER for no limit. Returns libev's
+ * count of active watchers that are not ours. */
+static int look(struct hub *hub, double wait)
+{
+    hub->unpolled = 0;
+    if (wait == 0) {
+        hub->may_block = false;
+        return hub_ev->run(hub->loop, EVRUN_NOWAIT);
+    }
+    if (wait > 0) {
+        hub_ev->now_update(hub->loop); /* the alarm counts from libev's idea of now */
+        ev_timer_set(&hub->alarm, wait, 0.);
+        hub_ev->timer_start(hub->loop, &hub->alarm);
+        hub_ev->unref(hub->loop);
+    }
+    hub->may_block = true;
+    hub_ev->ref(hub->loop);
+    int active = hub_ev->run(hub->loop, EVRUN_ONCE);
+    hub_ev->unref(hub->loop);
+    hub->may_block = false;
+    if (wait > 0) {
+        /* An alarm that went off was stopped by libev, which took a reference we had given back already. */
+        hub_ev->ref(hub->loop);
+        hub_ev->timer_stop(hub->loop, &hub->alarm);
+    }
+    return active;
+}
+
+/* How long the next poll may block: 0 if there is something to do, PARK_FOREVER if nothing is due at any time. */
+static double idle_time(struct hub *hub)
+{
+    if (hub->ready.len > 0 || hub->orphans != NULL) return 0;
+    if (hub->deadlines.len == 0) return PARK_FOREVER;
+    double left = hub->deadlines.slots[0].at - deadline_clock();
+    return left > 0 ? left : 0;
+}
+
+static int poll_once(struct hub *hub)
+{
+    double wait = idle_time(hub);
+    if (wait != 0 && hub->live == 0 && hub->external == 0) {
+        /* Nobody here waits for anything from outside. Watchers of corolib._ev, or other threads, may still do something. */
+        int active = look(hub, 0);
+        if (hub->ready.len > 0)
+            wait = 0;
+        else if (active == 0) {
+            if (other_threads() <= 0) return deadlocked(hub);
+            if (wait < 0 || wait > RECHECK_SECONDS) wait = RECHECK_SECONDS;
+        }
+        if (wait != 0) look(hub, wait);
+    } else {
+        look(hub, wait);
+    }
+    hub->now = hub->polled_at = deadline_clock();
+    deadline_fire(&hub->deadlines, hub->now);
+    if (hub->orphans != NULL) fd_reap(hub);
+    if (PyErr_CheckSignals() < 0) return loop_report(hub, Py_None);
+    return 0;
+}
+
+PyObject *loop_boot(PyObject *self, PyObject *value)
+{
+    (void)value;
+    struct hub *hub = hub_core(self);
+    hub->started = true;
+    while (!hub->destroyed)
+        if (drain(hub) < 0 || (!hub->destroyed && poll_once(hub) < 0)) return NULL;
+    Py_RETURN_NONE;
+}

@@ -1,0 +1,371 @@
+/* The one wait.
+ *
+ *     park_begin()   may this greenlet wait? (not the hub's; a kill that is pending comes first)
+ *     park_wait()    IDLE -> WAITING, then the switch to the hub
+ *     park_wake()    WAITING -> READY: takes the record out of all it waits in, then queues the greenlet
+ *     park_resume()  READY -> RESUMED: the hub hands the value over and switches
+ *     park_wait()    RESUMED -> IDLE, returns the value
+ *
+ * Only one party can move a record from WAITING to READY, so delivery is exactly once. A greenlet that is resumed by
+ * somebody else's switch() or throw() finds its record in WAITING (then it leaves what it waits in, as if it had never
+ * come) or in READY (then the value it was given goes back through kind->undo, an error becomes pending). The entry
+ * that is left in the ready queue is stale: park_resume() passes over a greenlet whose record is not READY.
+ *
+ * A record in WAITING owns a reference to its greenlet: whoever waits is alive, as a blocked thread is. */
+#include "park.h"
+
+#include <math.h>
+
+static PyObject *take_pending(struct park *park)
+{
+    if (park->pending == NULL) return NULL;
+    PyObject *error = Py_NewRef(PyList_GET_ITEM(park->pending, 0));
+    if (PyList_GET_SIZE(park->pending) == 1)
+        Py_CLEAR(park->pending);
+    else
+        PyList_SetSlice(park->pending, 0, 1, NULL);
+    return error;
+}
+
+static void raise_instance(PyObject *error)
+{
+    PyErr_SetObject((PyObject *)Py_TYPE(error), error);
+}
+
+static void link_parked(struct park *park)
+{
+    struct hub *hub = park->hub;
+    park->up = NULL;
+    park->down = hub->parked;
+    if (hub->parked != NULL) hub->parked->up = park;
+    hub->parked = park;
+    hub->parked_count++;
+}
+
+static void unlink_parked(struct park *park)
+{
+    if (park->up != NULL)
+        park->up->down = park->down;
+    else
+        park->hub->parked = park->down;
+    if (park->down != NULL) park->down->up = park->up;
+    park->up = park->down = NULL;
+    park->hub->parked_count--;
+}
+
+/* Out of everything a record in WAITING stands in; the reference `held` stays. Runs no Python code. */
+static void leave_all(struct park *park)
+{
+    deadline_remove(&park->hub->deadlines, &park->deadline);
+    unlink_parked(park);
+    if (park->counted) park->hub->live--;
+    if (park->kind->leave != NULL) park->kind->leave(park);
+}
+
+static int deliver(struct park *park, PyObject *value, bool raises)
+{
+    if (park->state != PARK_WAITING) return 0;
+    if (inbox_push(park->hub, park->greenlet) < 0) return -1;
+    leave_all(park);
+    park->value = Py_NewRef(value);
+    park->raises = raises;
+    park->state = PARK_READY;
+    park->held = false;
+    Py_DECREF(park->greenlet); /* never the last: the queue has one */
+    return 1;
+}
+
+int park_wake(struct park *park, PyObject *value)
+{
+    return deliver(park, value, false);
+}
+
+int park_wake_error(struct park *park, PyObject *error)
+{
+    return deliver(park, error, true);
+}
+
+/* A wait's time ran out. Called by the loop, in the hub. */
+static void on_deadline(struct deadline *node)
+{
+    struct park *park = (struct park *)((char *)node - offsetof(struct park, deadline));
+    if (deliver(park, hub_timed_out, false) >= 0) return;
+    /* No memory for the queue: the wait goes on for a moment. The slot just given up is there, so adding cannot fail. */
+    PyErr_Clear();
+    deadline_add(&park->hub->deadlines, node, deadline_clock() + 0.01);
+}
+
+struct park *park_of(PyObject *greenlet)
+{
+    struct switch_face *face = hub_face(greenlet);
+    if (face->park != NULL) return face->park;
+    struct park *park = PyMem_Calloc(1, sizeof *park);
+    if (park == NULL) {
+        PyErr_NoMemory();
+        return NULL;
+    }
+    park->greenlet = greenlet;
+    deadline_init(&park->deadline, on_deadline);
+    return face->park = park;
+}
+
+void park_free(void *pointer)
+{
+    struct park *park = pointer;
+    /* Nobody waits without a reference, so the record stands in no list and no heap. */
+    Py_CLEAR(park->value);
+    Py_CLEAR(park->pending);
+    PyMem_Free(park);
+}
+
+struct park *park_begin(struct hub **out)
+{
+    struct hub *hub = hub_here();
+    if (hub == NULL) return NULL;
+    PyObject *self = engine->current();
+    if (self == NULL) return NULL;
+    if (self == hub->self) {
+        PyErr_SetString(hub_error_blocking,
+                        "the hub cannot wait: a callback of the loop called something that blocks; spawn a greenlet there");
+        return NULL;
+    }
+    struct park *park = park_of(self);
+    if (park == NULL) return NULL;
+    if (park->pending != NULL) {
+        PyObject *error = take_pending(park);
+        raise_instance(error);
+        Py_DECREF(error);
+        return NULL;
+    }
+    if (park->state != PARK_IDLE) {
+        /* Queued for its start by spawn_raw(), but started by somebody else's switch(). */
+        park->state = PARK_IDLE;
+        Py_CLEAR(park->value);
+    }
+    park->hub = hub;
+    *out = hub;
+    return park;
+}
+
+/* Somebody other than the hub has resumed us, with `value` or (NULL) an exception. */
+static PyObject *resumed_by_other(struct park *park, PyObject *value)
+{
+    bool foreign = park->kind->foreign;
+    if (park->state == PARK_WAITING) {
+        leave_all(park);
+        park->held = false;
+        park->state = PARK_IDLE;
+        Py_DECREF(park->greenlet); /* we run: the thread's `current` has one */
+    } else if (park->state == PARK_READY) {
+        PyObject *lost = park->value;
+        park->value = NULL;
+        park->state = PARK_IDLE;
+        PyObject *type, *error, *tb;
+        PyErr_Fetch(&type, &error, &tb);
+        if (park->raises) {
+            /* An error that has not arrived is raised at the next wait. */
+            if (park->pending == NULL) park->pending = PyList_New(0);
+            if (park->pending == NULL || PyList_Insert(park->pending, 0, lost) < 0) PyErr_WriteUnraisable(park->greenlet);
+        } else if (park->kind->undo != NULL) {
+            park->kind->undo(park, lost);
+            if (PyErr_Occurred()) PyErr_WriteUnraisable(park->greenlet);
+        }
+        Py_XDECREF(lost);
+        PyErr_Restore(type, error, tb);
+    }
+    if (value == NULL || foreign) return value;
+    PyErr_Format(hub_error_invalid_switch,
+                 "a greenlet that waits (%s) was switched to with %R by something other than its hub", park_name(park), value);
+    Py_DECREF(value);
+    return NULL;
+}
+
+static PyObject *switch_to_hub(struct park *park)
+{
+    PyObject *value = engine->transfer(park->hub->self, Py_NewRef(Py_None));
+    if (park->state == PARK_RESUMED) {
+        park->state = PARK_IDLE;
+        return value;
+    }
+    return resumed_by_other(park, value);
+}
+
+PyObject *park_wait(struct park *park, const struct park_kind *kind, PyObject *object, double timeout)
+{
+    struct hub *hub = park->hub;
+    park->kind = kind;
+    park->object = object;
+    park->since = hub->now;
+    if (timeout >= 0 && deadline_add(&hub->deadlines, &park->deadline, deadline_clock() + timeout) < 0) {
+        if (kind->leave != NULL) kind->leave(park);
+        return PyErr_NoMemory();
+    }
+    park->counted = kind->external || timeout >= 0;
+    if (park->counted) hub->live++;
+    link_parked(park);
+    park->held = true;
+    park->state = PARK_WAITING;
+    Py_INCREF(park->greenlet);
+    return switch_to_hub(park);
+}
+
+static const struct park_kind kind_yield = {.name = "sleep"};
+static const struct park_kind kind_start = {.name = "start"};
+
+int park_yield(struct park *park)
+{
+    if (ready_push(&park->hub->ready, park->greenlet) < 0) return -1;
+    park->kind = &kind_yield;
+    park->object = NULL;
+    park->value = Py_NewRef(Py_None);
+    park->raises = false;
+    park->state = PARK_READY;
+    PyObject *value = switch_to_hub(park);
+    if (value == NULL) return -1;
+    Py_DECREF(value);
+    return 0;
+}
+
+int park_start(struct hub *hub, PyObject *greenlet, PyObject *value)
+{
+    struct park *park = park_of(greenlet);
+    if (park == NULL) return -1;
+    if (inbox_push(hub, greenlet) < 0) return -1;
+    park->hub = hub;
+    park->kind = &kind_start;
+    park->object = NULL;
+    park->value = Py_NewRef(value);
+    park->raises = false;
+    park->state = PARK_READY;
+    return 0;
+}
+
+void park_unstart(PyObject *greenlet)
+{
+    struct park *park = hub_face(greenlet)->park;
+    if (park == NULL || park->state != PARK_READY || park->kind != &kind_start) return;
+    park->state = PARK_IDLE; /* its entry in the ready queue is stale now */
+    Py_CLEAR(park->value);
+}
+
+int park_raise_pending(PyObject *greenlet)
+{
+    struct park *park = hub_face(greenlet)->park;
+    PyObject *error = park == NULL ? NULL : take_pending(park);
+    if (error == NULL) return 0;
+    raise_instance(error);
+    Py_DECREF(error);
+    return 1;
+}
+
+int park_resume(struct hub *hub, PyObject *greenlet)
+{
+    struct switch_face *face = hub_face(greenlet);
+    struct park *park = face->park;
+    if (park == NULL || park->state != PARK_READY) return 0;
+    PyObject *value = park->value;
+    park->value = NULL;
+    if (park->kind == &kind_start && face->state != SWITCH_FRESH) {
+        park->state = PARK_IDLE; /* started, or finished, by somebody else's switch() */
+        Py_DECREF(value);
+        return 0;
+    }
+    park->state = PARK_RESUMED;
+    if (park->kind == &kind_start) {
+        park->state = PARK_IDLE;
+        /* Killed before it ran. One with a boot function sees to it itself. */
+        if (face->boot == NULL && park_raise_pending(greenlet)) Py_CLEAR(value);
+    } else if (park->raises) {
+        raise_instance(value);
+        Py_CLEAR(value);
+    }
+    PyObject *result = engine->transfer(greenlet, value);
+    if (result == NULL) return loop_report(hub, greenlet);
+    Py_DECREF(result);
+    return 0;
+}
+
+int park_interrupt(PyObject *greenlet, PyObject *error)
+{
+    if (hub_face(greenlet)->state == SWITCH_DEAD) return 0;
+    struct park *park = park_of(greenlet);
+    if (park == NULL) return -1;
+    if (park->state == PARK_WAITING) return park_wake_error(park, error);
+    if (park->state == PARK_READY && park->kind == &kind_yield && !park->raises) {
+        Py_SETREF(park->value, Py_NewRef(error));
+        park->raises = true;
+        return 1;
+    }
+    if (park->pending == NULL && (park->pending = PyList_New(0)) == NULL) return -1;
+    return PyList_Append(park->pending, error);
+}
+
+int park_cancel_interrupt(PyObject *greenlet, PyObject *error)
+{
+    struct park *park = hub_face(greenlet)->park;
+    if (park == NULL || park->pending == NULL) return 0;
+    for (Py_ssize_t i = 0; i < PyList_GET_SIZE(park->pending); i++) {
+        if (PyList_GET_ITEM(park->pending, i) != error) continue;
+        if (PyList_SetSlice(park->pending, i, i + 1, NULL) < 0) return -1;
+        if (PyList_GET_SIZE(park->pending) == 0) Py_CLEAR(park->pending);
+        return 1;
+    }
+    return 0;
+}
+
+void park_abandon(struct hub *hub)
+{
+    struct park *park;
+    while ((park = hub->parked) != NULL) {
+        leave_all(park);
+        park->state = PARK_IDLE;
+        park->held = false;
+        /* May be the last: then the engine throws GreenletExit into it, and its clean-up runs here. */
+        Py_DECREF(park->greenlet);
+    }
+}
+
+int park_timeout(PyObject *argument, double *timeout)
+{
+    if (argument == NULL || argument == Py_None) {
+        *timeout = PARK_FOREVER;
+        return 0;
+    }
+    double seconds = PyFloat_AsDouble(argument);
+    if (seconds == -1.0 && PyErr_Occurred()) return -1;
+    if (isnan(seconds)) {
+        PyErr_SetString(PyExc_ValueError, "timeout is NaN; expected seconds, or None for no limit");
+        return -1;
+    }
+    /* libev and the clock count in doubles: a century is as good as for ever. */
+    *timeout = seconds < 0 ? 0 : seconds > 3.2e9 ? 3.2e9 : seconds;
+    return 0;
+}
+
+int park_arguments(const char *method, const char *const *expected, Py_ssize_t max, PyObject *const *args, Py_ssize_t nargs,
+                   PyObject *names, PyObject **found)
+{
+    if (nargs > max) {
+        PyErr_Format(PyExc_TypeError, "%s() takes at most %zd arguments, got %zd", method, max, nargs);
+        return -1;
+    }
+    for (Py_ssize_t i = 0; i < max; i++) found[i] = i < nargs ? args[i] : NULL;
+    for (Py_ssize_t k = 0; names != NULL && k < PyTuple_GET_SIZE(names); k++) {
+        PyObject *name = PyTuple_GET_ITEM(names, k);
+        Py_ssize_t i = 0;
+        while (i < max && PyUnicode_CompareWithASCIIString(name, expected[i]) != 0) i++;
+        if (i == max || found[i] != NULL) {
+            PyErr_Format(PyExc_TypeError, "%s() got an unexpected or repeated argument %R", method, name);
+            return -1;
+        }
+        found[i] = args[nargs + k];
+    }
+    return 0;
+}
+
+const char *park_name(const struct park *park)
+{
+    if (park->label != NULL) return PyUnicode_AsUTF8(park->label);
+    if (park->kind->name != NULL) return park->kind->name;
+    return park->object != NULL ? Py_TYPE(park->object)->tp_name : "wait";
+}

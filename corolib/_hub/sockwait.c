@@ -1,0 +1,145 @@
+/* The wait of a socket operation: which side, how long, and whether the socket is still the same afterwards. */
+#include "sockwait.h"
+
+#include <errno.h>
+
+#include "fd.h"
+#include "park.h"
+
+static int raise_errno(int error)
+{
+    errno = error;
+    PyErr_SetFromErrno(PyExc_OSError);
+    return -1;
+}
+
+/* The side of this thread's hub; made at its first wait. Borrowed; NULL with an exception set. */
+static struct fd_side *side_here(struct sock *sock, enum sockwait_direction direction)
+{
+    struct hub *hub = hub_here();
+    if (hub == NULL) return NULL;
+    struct sockwait_place *place = &sock->places[direction], *vacant = NULL;
+    for (;; place = place->more) {
+        if (place->side != NULL && place->side->hub == hub) return place->side;
+        /* A side without a hub is left over from a thread that has ended, or from an os.close() behind our back. */
+        if (place->side == NULL || place->side->hub == NULL) vacant = place;
+        if (place->more == NULL) break;
+    }
+    if (vacant == NULL) {
+        if ((vacant = PyMem_Calloc(1, sizeof *vacant)) == NULL) {
+            PyErr_NoMemory();
+            return NULL;
+        }
+        place->more = vacant;
+    }
+    fd_free(vacant->side);
+    return vacant->side = fd_new(hub, sock->fd, direction == SOCKWAIT_READ ? EV_READ : EV_WRITE);
+}
+
+static void free_places(struct sockwait_place *place)
+{
+    struct sockwait_place *more = place->more;
+    struct fd_side *side = place->side;
+    *place = (struct sockwait_place){0};
+    fd_free(side);
+    while ((place = more) != NULL) {
+        more = place->more;
+        fd_free(place->side);
+        PyMem_Free(place);
+    }
+}
+
+/* The hub of this thread if there is one already: to close a socket is no reason to make one. */
+static struct hub *existing_hub(void)
+{
+    PyObject **slot = engine->hub_slot();
+    return slot == NULL || *slot == NULL ? NULL : hub_core(*slot);
+}
+
+void sockwait_release(struct sock *sock, bool closing)
+{
+    PyObject *type, *error, *tb;
+    PyErr_Fetch(&type, &error, &tb);
+    sock->epoch++;
+    sock->dry = false;
+    free_places(&sock->places[SOCKWAIT_READ]);
+    free_places(&sock->places[SOCKWAIT_WRITE]);
+    if (closing && sock->fd >= 0) {
+        struct hub *hub = existing_hub();
+        if (hub != NULL) fd_closing(hub, sock->fd);
+    }
+    PyErr_Restore(type, error, tb); /* drops what existing_hub() may have raised */
+}
+
+int sockwait_yield(struct sock *sock)
+{
+    sock->streak = 0;
+    struct hub *hub = hub_here();
+    if (hub == NULL) return -1;
+    /* A callback of the loop may use a socket as long as it need not wait. */
+    if (engine->current() == hub->self) return 0;
+    struct park *park = park_begin(&hub);
+    return park == NULL ? -1 : park_yield(park);
+}
+
+/* What is left of the operation's time: seconds or PARK_FOREVER in `left`. 0, or -1 with an exception. */
+static int time_left(struct sockwait *wait, double *left)
+{
+    if (wait->timeout == 0) return raise_errno(EAGAIN);
+    *left = PARK_FOREVER;
+    if (wait->timeout < 0) return 0;
+    double now = deadline_clock();
+    if (wait->deadline == 0) wait->deadline = now + wait->timeout;
+    *left = wait->deadline - now;
+    if (*left > 0) return 0;
+    PyErr_SetString(PyExc_TimeoutError, "timed out");
+    return -1;
+}
+
+static int still_open(const struct sockwait *wait)
+{
+    return wait->sock->epoch == wait->epoch ? 0 : raise_errno(EBADF);
+}
+
+int sockwait_ready(struct sockwait *wait, enum sockwait_direction direction)
+{
+    struct sock *sock = wait->sock;
+    double left;
+    if (time_left(wait, &left) < 0 || still_open(wait) < 0) return -1;
+    struct fd_side *side = side_here(sock, direction);
+    if (side == NULL) return -1;
+    sock->streak = 0;
+    PyObject *result = fd_wait(side, (PyObject *)sock, left);
+    if (result == NULL) return -1;
+    bool late = result == hub_timed_out;
+    Py_DECREF(result);
+    /* `side` may be gone from here on: closed by another greenlet between our wake-up and now. */
+    if (still_open(wait) < 0) return -1;
+    if (!late) return 0;
+    PyErr_SetString(PyExc_TimeoutError, "timed out");
+    return -1;
+}
+
+/* Something outside ends the wait: its deadline. */
+static const struct park_kind kind_pause = {.external = true};
+
+int sockwait_pause(struct sockwait *wait, double seconds)
+{
+    double left;
+    if (time_left(wait, &left) < 0) return -1;
+    struct hub *hub;
+    struct park *park = park_begin(&hub);
+    if (park == NULL) return -1;
+    PyObject *result = park_wait(park, &kind_pause, (PyObject *)wait->sock, left < 0 || left > seconds ? seconds : left);
+    if (result == NULL) return -1;
+    Py_DECREF(result);
+    return still_open(wait);
+}
+
+int sockwait_again(struct sockwait *wait, enum sockwait_direction direction)
+{
+    if (errno == EAGAIN || errno == EWOULDBLOCK) return sockwait_ready(wait, direction);
+    if (errno != EINTR) return raise_errno(errno);
+    /* A handler may have closed the socket. */
+    return PyErr_CheckSignals() < 0 ? -1 : still_open(wait);
+}

@@ -1,0 +1,170 @@
+/* timer: one entry of the deadline heap that calls a Python function. */
+#include <math.h>
+
+#include "watch.h"
+
+struct timer {
+    struct watch watch;
+    struct deadline deadline;
+    double after, repeat;
+};
+
+static int timer_run(PyObject *self, struct hub *hub)
+{
+    (void)hub;
+    struct watch *watch = watch_cast(self);
+    if (!watch->pending) return 0; /* stopped after it was queued */
+    watch->pending = false;
+    if (watch->fn == NULL || watch->fn == Py_None) return 0;
+    PyObject *args = Py_XNewRef(watch->args);
+    int rc = watch_invoke(self, args);
+    Py_XDECREF(args);
+    if (!watch->active && !watch->pending) watch_forget(watch);
+    return rc;
+}
+
+static void on_timer(struct deadline *node)
+{
+    struct timer *timer = (struct timer *)((char *)node - offsetof(struct timer, deadline));
+    struct hub *hub = hub_core(timer->watch.hub);
+    if (watch_queue(&timer->watch) < 0) {
+        PyErr_Clear();
+        deadline_add(&hub->deadlines, node, deadline_clock() + 0.01); /* no memory to queue it: in a moment */
+        return;
+    }
+    if (timer->repeat > 0)
+        deadline_add(&hub->deadlines, node, deadline_clock() + timer->repeat);
+    else
+        watch_set_active(&timer->watch, false);
+}
+
+static int read_seconds(PyObject *value, const char *name, double *seconds)
+{
+    *seconds = PyFloat_AsDouble(value);
+    if (*seconds == -1.0 && PyErr_Occurred()) return -1;
+    if (isnan(*seconds)) {
+        PyErr_Format(PyExc_ValueError, "%s is NaN; expected seconds", name);
+        return -1;
+    }
+    if (*seconds < 0) *seconds = 0;
+    return 0;
+}
+
+static int timer_init(PyObject *self, PyObject *args, PyObject *kwargs)
+{
+    static char *names[] = {"hub", "after", "repeat", "ref", "priority", NULL};
+    struct timer *timer = (struct timer *)self;
+    PyObject *hub, *after = NULL, *repeat = NULL, *priority = NULL;
+    int ref = 1;
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O|OOpO:timer", names, &hub, &after, &repeat, &ref, &priority)) return -1;
+    double seconds = 0, period = 0;
+    if (after != NULL && read_seconds(after, "after", &seconds) < 0) return -1;
+    if (repeat != NULL && read_seconds(repeat, "repeat", &period) < 0) return -1;
+    if (watch_take_hub(self, hub) < 0) return -1;
+    timer->watch.item.run = timer_run;
+    timer->watch.ref = ref;
+    timer->after = seconds;
+    timer->repeat = period;
+    deadline_init(&timer->deadline, on_timer);
+    return 0;
+}
+
+static PyObject *timer_begin(PyObject *self, PyObject *const *args, Py_ssize_t nargs, PyObject *names, double seconds)
+{
+    struct timer *timer = (struct timer *)self;
+    int update = 1;
+    if (timer->watch.hub == NULL) {
+        PyErr_SetString(PyExc_ValueError, "the timer was not initialised");
+        return NULL;
+    }
+    if (watch_take_call(self, args, nargs, names, "update", &update) < 0) return NULL;
+    struct hub *hub = watch_hub(self);
+    deadline_remove(&hub->deadlines, &timer->deadline);
+    timer->watch.pending = false;
+    if (deadline_add(&hub->deadlines, &timer->deadline, (update ? deadline_clock() : hub->now) + seconds) < 0) {
+        watch_set_active(&timer->watch, false);
+        return PyErr_NoMemory();
+    }
+    watch_set_active(&timer->watch, true);
+    inbox_kick(hub); /* from another thread: its alarm may now be too late */
+    Py_RETURN_NONE;
+}
+
+static PyObject *timer_start(PyObject *self, PyObject *const *args, Py_ssize_t nargs, PyObject *names)
+{
+    return timer_begin(self, args, nargs, names, ((struct timer *)self)->after);
+}
+
+static PyObject *timer_stop(PyObject *self, PyObject *unused)
+{
+    (void)unused;
+    struct timer *timer = (struct timer *)self;
+    if (timer->watch.hub != NULL) deadline_remove(&watch_hub(self)->deadlines, &timer->deadline);
+    watch_set_active(&timer->watch, false);
+    timer->watch.pending = false;
+    watch_forget(&timer->watch);
+    Py_RETURN_NONE;
+}
+
+static PyObject *timer_again(PyObject *self, PyObject *const *args, Py_ssize_t nargs, PyObject *names)
+{
+    double repeat = ((struct timer *)self)->repeat;
+    if (repeat <= 0) return timer_stop(self, NULL); /* as ev_timer_again */
+    return timer_begin(self, args, nargs, names, repeat);
+}
+
+static PyObject *timer_exit(PyObject *self, PyObject *args)
+{
+    (void)args;
+    return timer_stop(self, NULL);
+}
+
+static PyObject *timer_get_at(PyObject *self, void *closure)
+{
+    (void)closure;
+    struct timer *timer = (struct timer *)self;
+    double at = deadline_active(&timer->deadline) ? deadline_at(&watch_hub(self)->deadlines, &timer->deadline) : 0;
+    return PyFloat_FromDouble(at);
+}
+
+static PyMethodDef timer_methods[] = {
+    {"start", (PyCFunction)(void (*)(void))timer_start, METH_FASTCALL | METH_KEYWORDS,
+     "start(callback, *args, update=True)\n--\n\nCall callback(*args) in the hub when the time is over; starts anew if active.\n"
+     "update=False counts from the time of the loop's last look at the clock, which is cheaper."},
+    {"again", (PyCFunction)(void (*)(void))timer_again, METH_FASTCALL | METH_KEYWORDS,
+     "again(callback, *args, update=True)\n--\n\nStart with `repeat` as the time (see ev_timer_again in libev)."},
+    {"stop", timer_stop, METH_NOARGS, "stop()\n--\n\nStop; a call that is queued already is not made."},
+    {"close", timer_stop, METH_NOARGS, "close()\n--\n\nThe same as stop()."},
+    {"__enter__", watch_enter, METH_NOARGS, NULL},
+    {"__exit__", timer_exit, METH_VARARGS, NULL},
+    {NULL, NULL, 0, NULL},
+};
+
+static PyGetSetDef timer_getset[] = {
+    {"pending", watch_get_pending, NULL, "True while the call stands in the ready queue.", NULL},
+    {"active", watch_get_active, NULL, "True from start() until the time is over or stop().", NULL},
+    {"ref", watch_get_ref, watch_set_ref, "Whether it keeps a wait from being reported as a deadlock.", NULL},
+    {"at", timer_get_at, NULL, "When it is due, on the hub's clock; 0.0 if it is not active.", NULL},
+    {NULL, NULL, NULL, NULL, NULL},
+};
+
+static PyType_Slot timer_slots[] = {
+    {Py_tp_doc, "timer(hub, after=0.0, repeat=0.0, ref=True, priority=None)\n--\n\n"
+                "One entry of the deadline heap; its callback runs in the hub, through the ready queue."},
+    {Py_tp_new, PyType_GenericNew},
+    {Py_tp_init, timer_init},
+    {Py_tp_traverse, watch_traverse},
+    {Py_tp_clear, watch_clear},
+    {Py_tp_dealloc, watch_dealloc}, /* never while active: then it owns itself */
+    {Py_tp_methods, timer_methods},
+    {Py_tp_members, watch_members},
+    {Py_tp_getset, timer_getset},
+    {0, NULL},
+};
+
+PyType_Spec watch_timer_spec = {
+    .name = "corolib._hub._core.timer",
+    .basicsize = sizeof(struct timer),
+    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_BASETYPE,
+    .slots = timer_slots,
+};

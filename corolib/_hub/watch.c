@@ -1,0 +1,236 @@
+/* What callback, timer and io have in common, and callback itself: entries of the ready queue that call a function.
+ *
+ * `struct watch` is a function and its arguments, and whether a call stands in the queue. An event
+ * (a deadline that fires, a descriptor that is ready) only queues; the call itself is made by the loop, outside libev's
+ * dispatch, so it may do anything but wait. An active timer or io owns a reference to itself: a watcher that somebody
+ * started and forgot still works. */
+#include "watch.h"
+
+PyTypeObject *watch_callback_type;
+
+int watch_queue(struct watch *watch)
+{
+    if (watch->pending) return 0;
+    if (inbox_push(hub_core(watch->hub), (PyObject *)watch) < 0) return -1;
+    watch->pending = true;
+    return 0;
+}
+
+int watch_invoke(PyObject *self, PyObject *args)
+{
+    struct watch *watch = watch_cast(self);
+    /* The function may stop, restart or change the watcher: hold what is being called. */
+    PyObject *fn = Py_NewRef(watch->fn), *kwargs = Py_XNewRef(watch->kwargs);
+    PyObject *result = PyObject_Call(fn, args, kwargs);
+    Py_DECREF(fn);
+    Py_XDECREF(kwargs);
+    if (result == NULL) return loop_report(watch_hub(self), self);
+    Py_DECREF(result);
+    return 0;
+}
+
+static void count(struct watch *watch, bool on)
+{
+    if (watch->counted == on) return;
+    watch->counted = on;
+    hub_core(watch->hub)->live += on ? 1 : -1;
+}
+
+void watch_set_active(struct watch *watch, bool on)
+{
+    if (watch->active == on) return;
+    watch->active = on;
+    count(watch, on && watch->ref);
+    if (on)
+        Py_INCREF(watch);
+    else
+        Py_DECREF(watch); /* every caller has another one */
+}
+
+void watch_forget(struct watch *watch)
+{
+    Py_CLEAR(watch->fn);
+    Py_CLEAR(watch->args);
+    Py_CLEAR(watch->kwargs);
+}
+
+int watch_traverse(PyObject *self, visitproc visit, void *arg)
+{
+    Py_VISIT(Py_TYPE(self));
+    Py_VISIT(watch_cast(self)->fn);
+    Py_VISIT(watch_cast(self)->args);
+    Py_VISIT(watch_cast(self)->kwargs);
+    Py_VISIT(watch_cast(self)->hub);
+    return 0;
+}
+
+int watch_clear(PyObject *self)
+{
+    /* The hub stays till the end: a side or a count may still have to be given back. */
+    watch_forget(watch_cast(self));
+    return 0;
+}
+
+void watch_dealloc(PyObject *self)
+{
+    PyTypeObject *type = Py_TYPE(self);
+    PyObject_GC_UnTrack(self);
+    watch_clear(self);
+    Py_CLEAR(watch_cast(self)->hub);
+    type->tp_free(self);
+    Py_DECREF(type);
+}
+
+int watch_take_hub(PyObject *self, PyObject *hub)
+{
+    if (!hub_check(hub)) {
+        PyErr_Format(PyExc_TypeError, "a watcher belongs to a Hub, not to %.100s", Py_TYPE(hub)->tp_name);
+        return -1;
+    }
+    if (watch_cast(self)->active) {
+        PyErr_SetString(PyExc_ValueError, "the watcher is active; stop it before it is made anew");
+        return -1;
+    }
+    Py_XSETREF(watch_cast(self)->hub, Py_NewRef(hub));
+    return 0;
+}
+
+/* Reads (callback, *args, keyword) of start() and again(). `keyword` is the one keyword allowed, `*flag` its value. */
+int watch_take_call(PyObject *self, PyObject *const *args, Py_ssize_t nargs, PyObject *names, const char *keyword, int *flag)
+{
+    if (watch_hub(self)->destroyed) {
+        PyErr_SetString(PyExc_ValueError, "the hub of this watcher is destroyed");
+        return -1;
+    }
+    if (nargs < 1 || !PyCallable_Check(args[0])) {
+        PyErr_Format(PyExc_TypeError, "the callback must be callable, not %.100s", nargs ? Py_TYPE(args[0])->tp_name : "missing");
+        return -1;
+    }
+    for (Py_ssize_t i = 0; names != NULL && i < PyTuple_GET_SIZE(names); i++) {
+        PyObject *name = PyTuple_GET_ITEM(names, i);
+        if (PyUnicode_CompareWithASCIIString(name, keyword) != 0) {
+            PyErr_Format(PyExc_TypeError, "unexpected keyword argument %R; only %s is known", name, keyword);
+            return -1;
+        }
+        if ((*flag = PyObject_IsTrue(args[nargs + i])) < 0) return -1;
+    }
+    PyObject *rest = PyTuple_New(nargs - 1);
+    if (rest == NULL) return -1;
+    for (Py_ssize_t i = 1; i < nargs; i++) PyTuple_SET_ITEM(rest, i - 1, Py_NewRef(args[i]));
+    Py_XSETREF(watch_cast(self)->args, rest);
+    Py_XSETREF(watch_cast(self)->fn, Py_NewRef(args[0]));
+    return 0;
+}
+
+/* Shared attributes. */
+
+PyObject *watch_get_pending(PyObject *self, void *closure)
+{
+    (void)closure;
+    return PyBool_FromLong(watch_cast(self)->pending);
+}
+
+PyObject *watch_get_active(PyObject *self, void *closure)
+{
+    (void)closure;
+    return PyBool_FromLong(watch_cast(self)->active);
+}
+
+PyObject *watch_get_ref(PyObject *self, void *closure)
+{
+    (void)closure;
+    return PyBool_FromLong(watch_cast(self)->ref);
+}
+
+int watch_set_ref(PyObject *self, PyObject *value, void *closure)
+{
+    (void)closure;
+    int on = value == NULL ? -1 : PyObject_IsTrue(value);
+    if (on < 0) {
+        if (!PyErr_Occurred()) PyErr_SetString(PyExc_AttributeError, "ref cannot be deleted");
+        return -1;
+    }
+    watch_cast(self)->ref = on;
+    count(watch_cast(self), watch_cast(self)->active && on);
+    return 0;
+}
+
+PyObject *watch_enter(PyObject *self, PyObject *unused)
+{
+    (void)unused;
+    return Py_NewRef(self);
+}
+
+PyMemberDef watch_members[] = {
+    {"callback", T_OBJECT, offsetof(struct watch, fn), 0, "The function to call, or None."},
+    {"args", T_OBJECT, offsetof(struct watch, args), 0, "Its positional arguments, or None."},
+    {NULL, 0, 0, 0, NULL},
+};
+
+/* callback */
+
+static int callback_run(PyObject *self, struct hub *hub)
+{
+    (void)hub;
+    struct watch *watch = watch_cast(self);
+    watch->pending = false;
+    if (watch->fn == NULL || watch->fn == Py_None) return 0;
+    PyObject *args = Py_NewRef(watch->args);
+    int rc = watch_invoke(self, args);
+    Py_DECREF(args);
+    watch_forget(watch);
+    return rc;
+}
+
+PyObject *watch_call(struct hub *hub, PyObject *fn, PyObject *args, PyObject *kwargs)
+{
+    struct watch *watch = (struct watch *)watch_callback_type->tp_alloc(watch_callback_type, 0);
+    if (watch == NULL) return NULL;
+    watch->item.run = callback_run;
+    watch->fn = Py_NewRef(fn);
+    watch->args = Py_NewRef(args);
+    watch->kwargs = Py_XNewRef(kwargs);
+    watch->hub = Py_NewRef(hub->self);
+    if (watch_queue(watch) < 0) Py_CLEAR(watch);
+    return (PyObject *)watch;
+}
+
+static PyObject *callback_stop(PyObject *self, PyObject *unused)
+{
+    (void)unused;
+    watch_cast(self)->pending = false;
+    watch_forget(watch_cast(self));
+    Py_RETURN_NONE;
+}
+
+static int callback_bool(PyObject *self) { return watch_cast(self)->pending; }
+
+static PyMethodDef callback_methods[] = {
+    {"stop", callback_stop, METH_NOARGS, "stop()\n--\n\nTake the call back; nothing if it was made already."},
+    {"close", callback_stop, METH_NOARGS, "close()\n--\n\nThe same as stop()."},
+    {NULL, NULL, 0, NULL},
+};
+
+static PyGetSetDef callback_getset[] = {
+    {"pending", watch_get_pending, NULL, "True until the call is made or taken back.", NULL},
+    {NULL, NULL, NULL, NULL, NULL},
+};
+
+static PyType_Slot callback_slots[] = {
+    {Py_tp_doc, "A call in the ready queue of a hub, made by run_callback(); false once it was made or stopped."},
+    {Py_tp_traverse, watch_traverse},
+    {Py_tp_clear, watch_clear},
+    {Py_tp_dealloc, watch_dealloc},
+    {Py_tp_methods, callback_methods},
+    {Py_tp_members, watch_members},
+    {Py_tp_getset, callback_getset},
+    {Py_nb_bool, callback_bool},
+    {0, NULL},
+};
+
+PyType_Spec watch_callback_spec = {
+    .name = "corolib._hub._core.callback",
+    .basicsize = sizeof(struct watch),
+    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_DISALLOW_INSTANTIATION,
+    .slots = callback_slots,
+};

@@ -1,0 +1,56 @@
+/* What Python code sees of the ready queue, the deadline heap and descriptors: callback (watch.c), timer (timer.c),
+ * io (io.c). All three begin with `struct watch`. */
+#ifndef COROLIB_HUB_WATCH_H
+#define COROLIB_HUB_WATCH_H
+
+#include <Python.h>
+#include <structmember.h>
+
+#include "hub.h"
+
+struct watch {
+    struct ready_item item; /* first: the queue calls item.run */
+    PyObject *fn;           /* NULL or None: nothing to call */
+    PyObject *args;         /* tuple or NULL */
+    PyObject *kwargs;       /* dict or NULL; callbacks only */
+    PyObject *hub;          /* the Hub object, owned */
+    bool pending;           /* a call stands in the queue */
+    bool active;            /* started: owns a reference to itself */
+    bool ref;               /* counts as something that can still wake somebody */
+    bool counted;           /* ... and is counted in hub->live now */
+};
+
+static inline struct watch *watch_cast(PyObject *self) { return (struct watch *)self; }
+static inline struct hub *watch_hub(PyObject *self) { return hub_core(watch_cast(self)->hub); }
+
+extern PyTypeObject *watch_callback_type; /* set by module.c */
+extern PyType_Spec watch_callback_spec, watch_timer_spec, watch_io_spec;
+
+/* Queues fn(*args, **kwargs) for the hub (all borrowed, kwargs may be NULL): the callback object, new. Any thread. */
+PyObject *watch_call(struct hub *, PyObject *fn, PyObject *args, PyObject *kwargs);
+
+/* Shared by the three files. */
+
+/* Puts the call into the ready queue unless it stands there already. 0 or -1. */
+int watch_queue(struct watch *);
+/* Calls the function with `args`, reports what it raises: the result of loop_report(). */
+int watch_invoke(PyObject *self, PyObject *args);
+/* Starts or ends the watcher's reference to itself and its count in hub->live. */
+void watch_set_active(struct watch *, bool on);
+/* Drops function and arguments. */
+void watch_forget(struct watch *);
+/* __init__: takes the hub (a TypeError if it is none; a ValueError while active). */
+int watch_take_hub(PyObject *self, PyObject *hub);
+/* Reads (callback, *args, keyword=) of start(); `keyword` is the one keyword allowed, `*flag` its truth. */
+int watch_take_call(PyObject *self, PyObject *const *args, Py_ssize_t nargs, PyObject *names, const char *keyword, int *flag);
+PyObject *watch_get_pending(PyObject *self, void *);
+PyObject *watch_get_active(PyObject *self, void *);
+PyObject *watch_get_ref(PyObject *self, void *);
+int watch_set_ref(PyObject *self, PyObject *value, void *);
+PyObject *watch_enter(PyObject *self, PyObject *);
+int watch_traverse(PyObject *self, visitproc visit, void *arg);
+int watch_clear(PyObject *self);
+void watch_dealloc(PyObject *self);
+extern PyMemberDef watch_members[];
+
+#endif

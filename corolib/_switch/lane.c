@@ -1,0 +1,269 @@
+/* Floor 1: lanes: choosing, evicting, loading, going. The picture and the invariants are in lane.h. */
+#include "lane.h"
+
+#include "check.h"
+#include "sanitize.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* The copies need little; 64 KiB leaves room for the interpreter's frame walk and for a signal's frame. */
+#define SCRATCH_SIZE STACK_SIZE_MIN
+/* What a lane keeps after a deep call when its guest has ended. */
+#define KEEP ((size_t)64 << 10)
+/* Checking for deep remains costs a system call, about as much as a whole short greenlet: do it rarely. */
+#define TRIM_EVERY 64u
+/* Pinned lanes kept for reuse. A hub or two per thread is usual. */
+#define SPARES 4u
+
+void
+lanes_init(struct lanes *set, struct lane_guest *native, void (*entry)(void))
+{
+    memset(set, 0, sizeof *set);
+    set->entry = entry;
+    set->native.occupant = native;
+    native->lane = &set->native;
+}
+
+static void
+unmap_list(struct lane *lane)
+{
+    while (lane != NULL) {
+        struct lane *next = lane->next;
+        stack_unmap(&lane->stack);
+        free(lane);
+        lane = next;
+    }
+}
+
+void
+lanes_fini(struct lanes *set)
+{
+    for (unsigned i = 0; i < set->count; i++) {
+        stack_unmap(&set->all[i]->stack);
+        free(set->all[i]);
+    }
+    free(set->all);
+    unmap_list(set->spare);
+    if (set->scratch.low != NULL)
+        stack_unmap(&set->scratch);
+    memset(set, 0, sizeof *set);
+}
+
+static struct lane *
+new_lane(void)
+{
+    struct lane *lane = check_alloc_fails() ? NULL : calloc(1, sizeof *lane);
+    if (lane != NULL && stack_map(&lane->stack, STACK_SIZE) < 0) {
+        free(lane);
+        lane = NULL;
+    }
+    return lane;
+}
+
+static struct lane *
+choose_pinned(struct lanes *set)
+{
+    struct lane *lane = set->spare;
+    if (lane != NULL) {
+        set->spare = lane->next;
+        set->spares--;
+        lane->next = NULL;
+    }
+    else if ((lane = new_lane()) != NULL)
+        lane->pinned = true;
+    if (lane != NULL)
+        set->pinned++;
+    return lane;
+}
+
+static struct lane *
+choose(struct lanes *set, const struct lane_guest *from, unsigned limit)
+{
+    struct lane *lane;
+
+    /* A lane that somebody just left is warm in the caches. Lanes in the list may have got an occupant again
+     * since, one that is bound to them: those leave the list here. */
+    while ((lane = set->free) != NULL) {
+        set->free = lane->next;
+        lane->next = NULL;
+        lane->listed = false;
+        if (lane->occupant == NULL)
+            return lane;
+    }
+    if (set->count == 0) {
+        set->limit = limit != 0 ? limit : LANE_DEFAULT;
+        set->all = check_alloc_fails() ? NULL : malloc(set->limit * sizeof *set->all);
+        if (set->all == NULL)
+            return NULL;
+    }
+    if (set->count < set->limit && (lane = new_lane()) != NULL)
+        return set->all[set->count++] = lane;
+    if (set->count == 0) {
+        free(set->all);
+        set->all = NULL;
+        return NULL;
+    }
+    /* Share a lane with a guest that is parked there. Not with the one that runs, if there is a choice: leaving
+     * it would go through the scratch stack each time. */
+    lane = set->all[set->cursor++ % set->count];
+    if (lane->occupant == from)
+        lane = set->all[set->cursor++ % set->count];
+    return lane;
+}
+
+static int
+make_room(struct lane_guest *guest, size_t size)
+{
+    CHECK(size <= UINT32_MAX);
+    /* Kept from one eviction to the next, since slices hardly change in size; but one deep call must not hold
+     * its megabyte for ever. */
+    if (guest->room >= size && (guest->room <= 16384 || guest->room / 4 <= size))
+        return 0;
+    char *buffer = check_alloc_fails() ? NULL : malloc(size);
+    if (buffer == NULL)
+        return guest->room >= size ? 0 : -1;
+    free(guest->saved);
+    guest->saved = buffer;
+    guest->room = (uint32_t)size;
+    return 0;
+}
+
+static int
+save(struct lanes *set, struct lane_guest *guest)
+{
+    size_t size = (size_t)(lane_top(guest) - (char *)guest->sp);
+    CHECK(guest != set->native.occupant && !guest->lane->pinned);
+    if (make_room(guest, size) < 0)
+        return -1;
+    if (set->evicting != NULL && set->evicting(guest) < 0)
+        return -1;
+    SANITIZE_COPY(guest->saved, guest->sp, size);
+    guest->lane->occupant = NULL;
+    set->evictions++;
+    set->evicted_bytes += size;
+    return 0;
+}
+
+/* Put the guest's bytes on its lane, which must be vacant. */
+static void
+load(struct lanes *set, struct lane_guest *guest)
+{
+    struct lane *lane = guest->lane;
+    CHECK_DEEP(lane->occupant == NULL);
+    if (guest->sp == NULL) {
+        SANITIZE_OPEN(lane->stack.top - ARCH_IMAGE, ARCH_IMAGE);
+        SANITIZE_CLEAN(lane->stack.low, (size_t)(lane->stack.top - lane->stack.low));
+        guest->sp = arch_prepare(lane->stack.top, set->entry);
+    }
+    else {
+        size_t size = (size_t)(lane->stack.top - (char *)guest->sp);
+        SANITIZE_OPEN(guest->sp, size);
+        SANITIZE_CLEAN(guest->sp, size);
+        SANITIZE_COPY(guest->sp, guest->saved, size);
+        if (set->loaded != NULL)
+            set->loaded(guest);
+    }
+    lane->occupant = guest;
+}
+
+int
+lane_ready(struct lanes *set, struct lane_guest *from, struct lane_guest *to, unsigned limit)
+{
+    bool fresh = to->lane == NULL;
+    if (fresh) {
+        to->lane = to->pinned ? choose_pinned(set) : choose(set, from, limit);
+        if (to->lane == NULL)
+            return -1;
+    }
+    struct lane *lane = to->lane;
+    if (lane->occupant == to)
+        return 0;
+    if (lane->occupant == from) {
+        /* We stand on it: the copies have to wait for lane_go. */
+        if (set->scratch.low != NULL || stack_map(&set->scratch, SCRATCH_SIZE) == 0)
+            return 0;
+    }
+    else if (lane->occupant == NULL || save(set, lane->occupant) == 0) {
+        load(set, to);
+        return 0;
+    }
+    if (fresh)
+        to->lane = NULL;
+    return -1;
+}
+
+struct trip {
+    struct lanes *set;
+    struct lane_guest *from, *to;
+    int status;
+};
+
+/* On the scratch stack: the lane that `from` has just left is ours to change. */
+static void *
+exchange(void *argument)
+{
+    struct trip *trip = argument; /* lies in the slice of `from`: not to be touched once `to` is loaded */
+    struct lane_guest *from = trip->from, *to = trip->to;
+    struct lanes *set = trip->set;
+    if (to->lane->occupant == from && save(set, from) < 0) {
+        trip->status = -1;
+        return from->sp;
+    }
+    load(set, to);
+    return to->sp;
+}
+
+int
+lane_go(struct lanes *set, struct lane_guest *from, struct lane_guest *to)
+{
+    void *fake = NULL;
+    struct trip trip = {set, from, to, 0};
+    SANITIZE_LEAVE(&fake, from->lane == NULL, to->lane->stack.low,
+                   (size_t)(to->lane->stack.top - to->lane->stack.low));
+    if (lane_resident(to))
+        arch_swap(&from->sp, to->sp);
+    else
+        arch_swap_through(&from->sp, set->scratch.top, exchange, &trip);
+    SANITIZE_ARRIVE(fake);
+    return trip.status;
+}
+
+void
+lane_release(struct lanes *set, struct lane_guest *guest)
+{
+    struct lane *lane = guest->lane;
+    CHECK(lane->occupant == guest);
+    lane->occupant = NULL;
+    guest->lane = NULL;
+    if (lane->pinned) {
+        set->pinned--;
+        if (set->spares == SPARES) {
+            /* Not this one: it is still being stood on. */
+            struct lane *other = set->spare;
+            set->spare = other->next;
+            set->spares--;
+            stack_unmap(&other->stack);
+            free(other);
+        }
+        lane->next = set->spare;
+        set->spare = lane;
+        set->spares++;
+        return;
+    }
+    if (!lane->listed) {
+        lane->next = set->free;
+        set->free = lane;
+        lane->listed = true;
+    }
+    if (++set->releases % TRIM_EVERY == 0)
+        stack_trim(&lane->stack, KEEP);
+}
+
+void
+lane_forget(struct lane_guest *guest)
+{
+    free(guest->saved);
+    guest->saved = NULL;
+    guest->room = 0;
+}

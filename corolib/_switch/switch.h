@@ -1,0 +1,45 @@
+/* Floor 4: the one path every switch takes: leave, swap, arrive.
+ *
+ * What travels is one of three things:
+ *   a value          what the target's own switch() returns; run(value) or boot(value) if it is fresh;
+ *   arguments        a tuple and perhaps a dict: run(*args, **kwargs) if the target is fresh, else packed into a value;
+ *   an exception     the one that is set; raised in the target. A fresh target dies of it without having run.
+ *
+ * All of it is called with the GIL held, on the greenlet that leaves, with no exception set unless it travels. */
+#ifndef COROLIB_SWITCH_SWITCH_H
+#define COROLIB_SWITCH_SWITCH_H
+
+#include "thread.h"
+
+#define SWITCH_HIDDEN __attribute__((visibility("hidden")))
+
+/* Exceptions of the module, made by engine.c; owned for the life of the process. */
+extern PyObject *switch_exit SWITCH_HIDDEN;  /* GreenletExit */
+extern PyObject *switch_error SWITCH_HIDDEN; /* error */
+
+/* hubapi.h's transfer: value stolen; NULL means the exception that is set. */
+SWITCH_HIDDEN PyObject *switch_transfer(PyObject *target, PyObject *value);
+
+/* switch(*args, **kwargs); both stolen, kwargs may be NULL. */
+SWITCH_HIDDEN PyObject *switch_call(struct greenlet *target, PyObject *args, PyObject *kwargs);
+
+/* What switch() returns for these arguments: (), the one, the tuple, the dict, or both. Both stolen. */
+SWITCH_HIDDEN PyObject *switch_pack(PyObject *args, PyObject *kwargs);
+
+/* If the exception that is set is a GreenletExit, clear it and return the instance; else NULL. */
+SWITCH_HIDDEN PyObject *switch_catch_exit(void);
+
+/* Throw GreenletExit into a suspended greenlet that nobody refers to any more, or leave that to its thread. */
+SWITCH_HIDDEN void switch_kill(struct greenlet *greenlet);
+
+/* True if a switch from this thread can lead to the greenlet; if not, `error` is set when `report`. */
+SWITCH_HIDDEN bool switch_allowed(struct thread *here, struct greenlet *target, bool report);
+
+/* The thread a greenlet belongs to: its own, or for a fresh one that of its nearest started ancestor; NULL if there is
+ * none (any more). */
+SWITCH_HIDDEN struct thread *switch_thread_of(const struct greenlet *greenlet);
+
+/* Set thread_entry and thread_reap. */
+SWITCH_HIDDEN void switch_init(void);
+
+#endif

@@ -1,0 +1,196 @@
+/* Floor 3: the struct of each thread: made at first use, found again, taken apart when the thread ends. */
+#include <Python.h>
+
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "thread.h"
+
+_Thread_local struct thread *thread_last __attribute__((tls_model("initial-exec")));
+struct greenlet *(*thread_new_main)(void);
+void (*thread_entry)(void);
+void (*thread_reap)(struct thread *here);
+unsigned thread_lane_limit = LANE_DEFAULT;
+
+static const char KEY[] = "corolib._switch.thread";
+static PyObject *key;
+static struct thread *unused;
+
+int
+thread_init(void)
+{
+    if (key == NULL)
+        key = PyUnicode_InternFromString(KEY);
+    return key == NULL ? -1 : 0;
+}
+
+/* lanes.evicting */
+static int
+evicting(struct lane_guest *guest)
+{
+    struct greenlet *greenlet = (struct greenlet *)((char *)guest - offsetof(struct greenlet, guest));
+    return tstate_evict(&greenlet->tstate, guest->sp, lane_top(guest));
+}
+
+/* lanes.loaded */
+static void
+loaded(struct lane_guest *guest)
+{
+    struct greenlet *greenlet = (struct greenlet *)((char *)guest - offsetof(struct greenlet, guest));
+    tstate_load(&greenlet->tstate);
+}
+
+/* A suspended greenlet whose thread is gone can never run again. Its frames are leaked, with what they refer to:
+ * their clean-up code belongs to a thread that does not exist. */
+static void
+abandon(struct thread *here, struct greenlet *greenlet)
+{
+    thread_link_out(&greenlet->link);
+    if (greenlet->guest.lane != NULL && lane_resident(&greenlet->guest)) {
+        /* Somebody may hold its frames: make their chain skip the stack that is about to be unmapped. If there
+         * is no memory for that, the chain is left as it is. */
+        (void)tstate_evict(&greenlet->tstate, greenlet->guest.sp, lane_top(&greenlet->guest));
+    }
+    greenlet->guest.lane = NULL;
+    lane_forget(&greenlet->guest);
+    greenlet->tstate.context = NULL; /* leaked like the frames: it may be entered */
+    greenlet->thread = NULL;
+    greenlet->face.state = SWITCH_DEAD;
+    (void)here;
+}
+
+static void
+end(struct thread *here)
+{
+    bool own = PyThreadState_Get() == here->tstate;
+    if (own) {
+        /* The hub's clean-up may switch; so may what other threads have dropped. */
+        thread_last = here;
+        Py_CLEAR(here->hub);
+        if (here->attention & THREAD_DOOMED)
+            thread_reap(here);
+    }
+    here->attention = 0;
+    while (here->started.next != &here->started)
+        abandon(here, thread_linked(here->started.next));
+    struct greenlet *dropped[16];
+    while (here->doomed.next != &here->doomed) {
+        int count = 0;
+        while (here->doomed.next != &here->doomed && count < 16) {
+            dropped[count] = thread_linked(here->doomed.next);
+            abandon(here, dropped[count++]);
+        }
+        while (count > 0)
+            Py_DECREF(dropped[--count]);
+    }
+    if (own || here->current == here->main)
+        lanes_fini(&here->lanes);
+    datastack_fini(&here->pool);
+    struct greenlet *main = here->main, *current = here->current;
+    PyObject *tracer = here->tracer, *hooks = here->hooks, *hub = here->hub;
+    main->thread = current->thread = NULL;
+    main->guest.lane = current->guest.lane = NULL;
+    main->face.state = current->face.state = SWITCH_DEAD;
+    main->tstate.context = current->tstate.context = NULL; /* the thread state's own */
+    if (thread_last == here)
+        thread_last = NULL;
+    memset(here, 0, sizeof *here);
+    here->next = unused;
+    unused = here;
+    /* From here on Python code may run; nothing refers to the struct any more. */
+    Py_DECREF(main);
+    Py_DECREF(current);
+    Py_XDECREF(tracer);
+    Py_XDECREF(hooks);
+    Py_XDECREF(hub);
+}
+
+/* Destructor of the capsule in the thread state's dict: runs when the thread state is cleared, usually by the thread
+ * itself, after a fork or at the end of the interpreter by another one. */
+static void
+thread_ends(PyObject *capsule)
+{
+    struct thread *here = PyCapsule_GetPointer(capsule, KEY);
+    if (here == NULL) {
+        PyErr_Clear();
+        return;
+    }
+    if (here->tstate == NULL)
+        return;
+    PyObject *pending = PyErr_GetRaisedException();
+    end(here);
+    if (pending != NULL)
+        PyErr_SetRaisedException(pending);
+}
+
+static struct thread *
+make(PyThreadState *ts, PyObject *dict)
+{
+    struct thread *here = unused;
+    if (here != NULL)
+        unused = here->next;
+    else if ((here = calloc(1, sizeof *here)) == NULL) {
+        PyErr_NoMemory();
+        return NULL;
+    }
+    memset(here, 0, sizeof *here);
+    here->started.next = here->started.previous = &here->started;
+    here->doomed.next = here->doomed.previous = &here->doomed;
+
+    struct greenlet *main = thread_new_main();
+    if (main == NULL)
+        goto failed;
+    main->thread = here;
+    here->main = main;
+    here->current = (struct greenlet *)Py_NewRef(main);
+    lanes_init(&here->lanes, &main->guest, thread_entry);
+    here->lanes.evicting = evicting;
+    here->lanes.loaded = loaded;
+    here->tstate = ts;
+    here->id = ts->id;
+    PyObject *capsule = PyCapsule_New(here, KEY, thread_ends);
+    if (capsule == NULL) {
+        here->tstate = NULL;
+        goto failed_main;
+    }
+    int status = PyDict_SetItem(dict, key, capsule);
+    if (status < 0)
+        here->tstate = NULL; /* tells the destructor that there is nothing to take apart */
+    Py_DECREF(capsule);
+    if (status == 0)
+        return here;
+
+failed_main:
+    main->thread = NULL;
+    main->face.state = SWITCH_DEAD;
+    main->guest.lane = NULL;
+    Py_DECREF(main);
+    Py_DECREF(main);
+failed:
+    here->next = unused;
+    unused = here;
+    return NULL;
+}
+
+struct thread *
+thread_find(void)
+{
+    PyThreadState *ts = PyThreadState_Get();
+    PyObject *dict = PyThreadState_GetDict();
+    struct thread *here;
+    if (dict == NULL) {
+        PyErr_SetString(PyExc_RuntimeError, "this thread is ending: it can have no greenlets any more");
+        return NULL;
+    }
+    PyObject *capsule = PyDict_GetItemWithError(dict, key);
+    if (capsule != NULL)
+        here = PyCapsule_GetPointer(capsule, KEY);
+    else if (PyErr_Occurred())
+        return NULL;
+    else
+        here = make(ts, dict);
+    if (here != NULL && here->tstate == ts)
+        thread_last = here;
+    return here;
+}

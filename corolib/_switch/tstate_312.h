@@ -1,0 +1,107 @@
+/* CPython 3.12. What stays with the thread: tracing and what_event (nesting of trace functions), the trace and profile
+ * functions, current_exception (an exception in flight crosses a switch in it), dict, async_exc, trash.delete_later,
+ * coroutine_origin_tracking_depth, async_gen_*, recursion_headroom.
+ *
+ * cframe and one entry frame for each run of the evaluation loop lie on the C stack: see frames.h. use_tracing is gone. */
+#ifndef COROLIB_SWITCH_TSTATE_312_H
+#define COROLIB_SWITCH_TSTATE_312_H
+
+#include "frames.h"
+
+struct tstate {
+    _PyCFrame *cframe;                   /* on the greenlet's C stack, or `root` */
+    struct _PyInterpreterFrame *frame;   /* cframe->current_frame, which cannot be read while evicted */
+    _PyErr_StackItem *exc_info;          /* innermost; &exc_root if no generator is running */
+    PyObject *context;                   /* owned while parked */
+    _PyStackChunk *chunk;
+    PyObject **top, **limit;
+    int depth;                           /* not the remaining one: the limit may change meanwhile */
+    int c_remaining;                     /* of C recursion: a counter without a settable limit */
+    int trash;                           /* nesting of container deallocations */
+    _PyErr_StackItem exc_root;
+    _PyCFrame root;
+    struct frames_links links;           /* taken out while evicted */
+};
+
+struct tstate_carry {
+    char nothing;
+};
+
+static inline void
+tstate_fresh(struct tstate *s, PyThreadState *ts, _PyStackChunk *chunk)
+{
+    s->root.current_frame = NULL; /* so that tracebacks and f_back end at the greenlet's first function */
+    s->root.previous = &ts->root_cframe;
+    s->cframe = &s->root;
+    s->frame = NULL;
+    s->exc_root.exc_value = NULL;
+    s->exc_root.previous_item = NULL;
+    s->exc_info = &s->exc_root;
+    s->chunk = chunk;
+    s->top = tstate_root_top(chunk);
+    s->limit = tstate_root_limit(chunk);
+    s->depth = 0;
+    s->c_remaining = C_RECURSION_LIMIT; /* in full: a lane is a full-size stack */
+    s->trash = 0;
+}
+
+static inline void
+tstate_leave(struct tstate *s, PyThreadState *ts, struct tstate_carry *Py_UNUSED(carry))
+{
+    s->cframe = ts->cframe;
+    s->frame = ts->cframe->current_frame;
+    s->exc_info = ts->exc_info;
+    s->context = ts->context;
+    s->chunk = ts->datastack_chunk;
+    s->top = ts->datastack_top;
+    s->limit = ts->datastack_limit;
+    s->depth = ts->py_recursion_limit - ts->py_recursion_remaining;
+    s->c_remaining = ts->c_recursion_remaining;
+    s->trash = ts->trash.delete_nesting;
+}
+
+static inline void
+tstate_enter(const struct tstate *s, PyThreadState *ts, const struct tstate_carry *Py_UNUSED(carry))
+{
+    ts->cframe = s->cframe;
+    ts->exc_info = s->exc_info;
+    tstate_set_context(ts, s->context);
+    ts->datastack_chunk = s->chunk;
+    ts->datastack_top = s->top;
+    ts->datastack_limit = s->limit;
+    ts->py_recursion_remaining = ts->py_recursion_limit - s->depth;
+    ts->c_recursion_remaining = s->c_remaining;
+    ts->trash.delete_nesting = s->trash;
+}
+
+static inline PyObject *
+tstate_frame(const struct tstate *s, PyThreadState *ts)
+{
+    /* The public function looks at the current cframe, so it gets one that shows the parked frame. No Python code
+     * can run meanwhile: since 3.12 collections start between bytecodes only. */
+    _PyCFrame shown = {.current_frame = s->frame, .previous = ts->cframe};
+    ts->cframe = &shown;
+    PyObject *frame = (PyObject *)PyThreadState_GetFrame(ts);
+    ts->cframe = shown.previous;
+    return frame;
+}
+
+static inline int
+tstate_evict(struct tstate *s, const char *low, const char *top)
+{
+    return frames_unlink(&s->links, s->frame, low, top);
+}
+
+static inline void
+tstate_load(struct tstate *s)
+{
+    frames_relink(&s->links);
+}
+
+static inline void
+tstate_forget(struct tstate *s)
+{
+    frames_forget(&s->links);
+}
+
+#endif

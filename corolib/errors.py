@@ -1,0 +1,60 @@
+"""Every exception class that corolib raises and the standard library does not have.
+
+What stands in for a standard function raises what that function raises (`TimeoutError`, `OSError`, `ValueError`...).
+The classes here say what can only go wrong with greenlets and loops. The module imports nothing of corolib: the C half
+of the hub takes three of these classes when it is imported.
+"""
+
+__all__ = [
+    "BlockingSwitchOutError",
+    "ConcurrentObjectUseError",
+    "HubDestroyed",
+    "InvalidSwitchError",
+    "InvalidThreadUseError",
+    "LoopExit",
+]
+
+
+class LoopExit(Exception):
+    """Nothing can ever wake anybody: the main greenlet waits and there is no event left that could end a wait.
+
+    Raised in the main greenlet. Its text names the greenlets that wait and what each of them waits for, so that the
+    circle can be seen. `hub` is the hub that ran dry, `waiting` holds a line for each greenlet.
+    """
+
+    def __init__(self, message: object = "", hub: object = None, waiting: tuple[str, ...] = ()) -> None:
+        super().__init__(message)
+        self.hub = hub
+        self.waiting = waiting
+
+    def __str__(self) -> str:
+        if not self.waiting:
+            return super().__str__()
+        return super().__str__() + "\n" + "\n".join("    " + line for line in self.waiting)
+
+
+class BlockingSwitchOutError(AssertionError):
+    """The hub itself was to wait: a callback of the loop called something that blocks. Spawn a greenlet there."""
+
+
+class InvalidSwitchError(AssertionError):
+    """A waiting greenlet was resumed by something other than what it waits for."""
+
+
+class ConcurrentObjectUseError(AssertionError):
+    """A second greenlet wants to wait where only one can, such as for the same direction of one socket."""
+
+
+class InvalidThreadUseError(RuntimeError):
+    """An object that belongs to the hub of one thread was used from another one."""
+
+
+class HubDestroyed(BaseException):
+    """Ends a hub that is destroyed; `destroy_loop` says whether its loop goes with it.
+
+    Never seen by user code: the hub's own loop is what it ends.
+    """
+
+    def __init__(self, destroy_loop: bool = True) -> None:
+        super().__init__(destroy_loop)
+        self.destroy_loop = destroy_loop

@@ -1,0 +1,117 @@
+"""For every test: a hang ends the run with all stacks, the hub is fresh, no greenlet is left waiting."""
+
+import _thread
+import faulthandler
+import gc
+import os
+import sys
+import time
+import traceback
+from collections.abc import Iterator
+
+import pytest
+
+HANG_AFTER = 60.0  # seconds; a test that needs more says so with @pytest.mark.hang_after(seconds)
+GRACE = 15.0  # after that many more the guard has not managed to write: nobody gives up the GIL
+
+
+class HangGuard:
+    """A native thread that ends the process when a test takes too long.
+
+    Failing only the test is not possible: what hangs is the main thread, or a hub that nobody can leave. If Python
+    itself hangs, faulthandler's timer, which needs no GIL, does the same with less to say.
+    """
+
+    def __init__(self, stderr: int) -> None:
+        self.stderr = stderr  # a copy from before pytest captures the descriptor
+        self.lock = _thread.allocate_lock()
+        self.lock.acquire()
+        self.test: str | None = None
+        self.until = 0.0
+        self.seconds = 0.0
+        self.pid = os.getpid()
+        self.started = False
+
+    def watch(self, test: str, seconds: float) -> None:
+        if not self.started:
+            self.started = True
+            _thread.start_new_thread(self.run, ())
+            _not_a_waker()
+        self.seconds = seconds
+        self.until = time.monotonic() + seconds
+        self.test = test
+        faulthandler.dump_traceback_later(seconds + GRACE, exit=True, file=self.stderr)
+
+    def relax(self) -> None:
+        self.test = None
+        faulthandler.cancel_dump_traceback_later()
+
+    def run(self, acquire=_thread.LockType.acquire, monotonic=time.monotonic) -> None:
+        # Bound before any test can patch them. Looks once a second instead of being told: a test costs it nothing.
+        while True:
+            acquire(self.lock, True, 1.0)
+            test = self.test
+            if test is not None and monotonic() > self.until:
+                os.write(self.stderr, self.report(test).encode(errors="backslashreplace"))
+                os._exit(1)
+
+    def report(self, test: str) -> str:
+        lines = [f"\n\nhang guard: {test} did not end within {self.seconds:g} s. All stacks, then the run ends.\n"]
+        for ident, frame in sys._current_frames().items():
+            if ident != _thread.get_ident():
+                lines += [f"\nthread {ident:#x}:\n", *traceback.format_stack(frame)]
+        for greenlet, wait in _suspended():
+            lines += [f"\n{greenlet!r}{wait}:\n", *traceback.format_stack(greenlet.gr_frame)]
+        return "".join(lines)
+
+
+def _suspended():
+    """All greenlets with a frame to show, and what each waits for."""
+    switch = sys.modules.get("corolib._switch")
+    hub = sys.modules.get("corolib._hub")
+    for greenlet in gc.get_objects() if switch else ():
+        if isinstance(greenlet, switch.greenlet) and greenlet.gr_frame is not None:
+            wait = hub.waiting(greenlet) if hub else None
+            yield greenlet, f" waits: {wait[0]} {wait[1]!r}" if wait else ""
+
+
+def _not_a_waker() -> None:
+    """Tell the hub that the guard's thread wakes nobody: a deadlock with only that thread alive is one."""
+    try:
+        from corolib._hub._core import thread_idle
+    except ImportError:  # the engine and the loop can be tested before the hub is built
+        return
+    thread_idle(1)
+
+
+guard_key = pytest.StashKey[HangGuard]()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.stash[guard_key] = HangGuard(os.dup(sys.__stderr__.fileno()))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
+    mark = item.get_closest_marker("hang_after")
+    guard = item.config.stash[guard_key]
+    guard.watch(item.nodeid, mark.args[0] if mark else HANG_AFTER)
+    try:
+        return (yield)
+    finally:
+        guard.relax()
+
+
+@pytest.fixture(autouse=True)
+def fresh_hub() -> Iterator[None]:
+    """A test finds no hub and leaves none; a greenlet that still waits at its end is a mistake of the test, or ours."""
+    yield
+    hub_module = sys.modules.get("corolib._hub")
+    hub = hub_module.get_hub_if_exists() if hub_module else None
+    if hub is None:
+        return
+    left = [f"{greenlet!r} waits: {hub_module.waiting(greenlet)}" for greenlet in hub.parked()]
+    hub.destroy()
+    hub_module.set_hub(None)
+    if left:
+        pytest.fail("greenlets left waiting:\n  " + "\n  ".join(left), pytrace=False)

@@ -1,0 +1,96 @@
+"""What tests share: a recorder of order, fresh interpreters, a pair of connected sockets."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from textwrap import dedent, indent
+from typing import Any
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+class Recorder:
+    """Notes what happens, in order; a test then compares order instead of sleeping.
+
+    check() takes a template in which a set stands for "these, in any order".
+    """
+
+    def __init__(self) -> None:
+        self.items: list[Any] = []
+
+    def __call__(self, item: Any) -> None:
+        self.items.append(item)
+
+    add = __call__
+
+    def check(self, template: Iterable[Any]) -> None:
+        template = list(template)
+        left = list(self.items)
+        for expected in template:
+            if isinstance(expected, set | frozenset):
+                found, left = left[: len(expected)], left[len(expected) :]
+                missing = list(expected)
+                for item in found:
+                    if item in missing:
+                        missing.remove(item)
+                fits = len(found) == len(expected) and not missing
+            else:
+                found, left = left[:1], left[1:]
+                fits = found == [expected]
+            if not fits:
+                raise AssertionError(f"at {expected!r}: found {found!r}\n  recorded {self.items!r}\n  expected {template!r}")
+        if left:
+            raise AssertionError(f"not expected: {left!r}\n  recorded {self.items!r}\n  expected {template!r}")
+
+
+def run_isolated(
+    script: str | Path,
+    *args: object,
+    env: Mapping[str, str] | None = None,
+    timeout: float = 60,
+    check: bool = True,
+    options: Sequence[str] = (),
+) -> subprocess.CompletedProcess[str]:
+    """Run source text (a str, dedented) or a file (a Path) in a fresh interpreter that finds corolib and these helpers.
+
+    `env` adds to this process's environment, `options` are the interpreter's own (such as "-W", "error"). With `check`
+    a status other than 0 fails the test with everything the script wrote.
+    """
+    source = [str(script)] if isinstance(script, Path) else ["-c", dedent(script)]
+    command = [sys.executable, *options, *source, *map(str, args)]
+    path = os.pathsep.join([str(ROOT), str(ROOT / "tests")])
+    environ = {**os.environ, "PYTHONPATH": path, "PYTHONUNBUFFERED": "1", **(env or {})}
+    try:
+        done = subprocess.run(
+            command, cwd=ROOT, env=environ, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=timeout
+        )
+    except subprocess.TimeoutExpired as expired:
+        written = _output(_text(expired.stdout), _text(expired.stderr))
+        raise AssertionError(f"the script still ran after {timeout} s\n{written}") from None
+    if check and done.returncode != 0:
+        raise AssertionError(f"the script ended with {_status(done.returncode)}\n{_output(done.stdout, done.stderr)}")
+    return done
+
+
+def _text(output: str | bytes | None) -> str:
+    return output.decode(errors="replace") if isinstance(output, bytes) else output or ""
+
+
+def _status(code: int) -> str:
+    return f"signal {signal.Signals(-code).name}" if code < 0 else f"status {code}"
+
+
+def _output(stdout: str, stderr: str) -> str:
+    return f"stdout:\n{indent(stdout, '    ')}\nstderr:\n{indent(stderr, '    ')}"
+
+
+def socket_pair() -> tuple[socket.socket, socket.socket]:
+    """Two connected TCP sockets on loopback, of the plain (blocking) kind."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        near = socket.create_connection(listener.getsockname())
+        far, _ = listener.accept()
+    return near, far
