@@ -16,7 +16,8 @@ FLAGS = ["-std=gnu11", "-O2", "-fvisibility=hidden", "-Wall", "-Wextra", "-Wno-u
 if CHECK:
     FLAGS += ["-Werror", "-DCOROLIB_CHECK", "-g"]
 
-# The machine switch: assembler where there is some, the portable one elsewhere. corolib/_switch/arch.h agrees.
+# The machine switch: assembler where there is some, the portable one elsewhere. corolib/_switch/arch.h
+# agrees.
 ARCH = {
     "x86_64": "x86_64_sysv.S",
     "amd64": "x86_64_sysv.S",
@@ -61,11 +62,15 @@ class Build(build_ext):
         ):
             command = [*self.compiler.compiler_so, *includes, "-fsyntax-only", "-x", "c", "-"]
             try:
-                found = subprocess.run(command, input=code + "\n#include <stdio.h>\n", text=True, capture_output=True)
+                found = subprocess.run(
+                    command, input=code + "\n#include <stdio.h>\n", text=True, capture_output=True
+                )
             except OSError:
                 found = None
             if found is None or found.returncode != 0:
-                raise SystemExit(NEEDED.format(missing=missing, debian=debian, fedora=fedora, homebrew=homebrew))
+                raise SystemExit(
+                    NEEDED.format(missing=missing, debian=debian, fedora=fedora, homebrew=homebrew)
+                )
 
 
 if sys.platform == "win32":

@@ -12,6 +12,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -54,20 +55,18 @@ def run(command: Sequence[str]) -> tuple[dict[str, Any], str]:
     It gets a session of its own, which is what favouring needs and what makes it possible to end all that
     it has started, whatever happens here.
     """
-    process = subprocess.Popen(
+    with subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
-    )
-    favoured = favour(process.pid)
-    try:
-        output, errors = process.communicate(timeout=LIMIT_S)
-    except subprocess.TimeoutExpired:
-        raise RunFailed(f"did not end within {LIMIT_S} s") from None
-    finally:
+    ) as process:
+        favoured = favour(process.pid)
         try:
-            os.killpg(process.pid, signal.SIGKILL)
-        except ProcessLookupError:
-            pass
-        process.wait()
+            output, errors = process.communicate(timeout=LIMIT_S)
+        except subprocess.TimeoutExpired:
+            raise RunFailed(f"did not end within {LIMIT_S} s") from None
+        finally:
+            # The group has its number as long as anything that the script has started is alive.
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
     if process.returncode:
         last = errors.strip().splitlines()[-1:] or ["nothing was printed"]
         raise RunFailed(f"exit status {process.returncode}: {last[0]}")

@@ -22,7 +22,7 @@ from workload import cores, parse, print_line
 HERE = Path(__file__).resolve().parent
 #: Not measured: lets the server accept everything and reach its working set.
 WARM_UP_S = 0.3
-#: A server that has not ended so long after it was asked to is killed, and that is an error.
+#: A server that has not ended so long after it was asked to is killed, which is an error.
 END_S = 60
 
 
@@ -49,28 +49,25 @@ def allow_many_files() -> None:
 @contextmanager
 def serving(command: list[str], core: int) -> Iterator[tuple[int, int]]:
     """A server pinned to a core: its process id and its port. When done it is asked to end and waited for."""
-    complaints = TemporaryFile("w+")
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=complaints, text=True)
-    try:
-        os.sched_setaffinity(process.pid, {core})
-        assert process.stdout is not None
-        line = process.stdout.readline()
-        if not line.strip().isdecimal():
-            process.kill()
-            process.wait()
-            complaints.seek(0)
-            last = complaints.read().strip().splitlines()[-1:] or [repr(line)]
-            sys.exit(f"echo.py: expected a port from {Path(command[-1]).name}, found {last[0]}")
-        yield process.pid, int(line)
-    finally:
-        # Not killed at once: under a tool that counts, the end is when the tool writes what it has counted.
-        process.terminate()
+    with (
+        TemporaryFile("w+") as complaints,
+        subprocess.Popen(command, stdout=subprocess.PIPE, stderr=complaints, text=True) as process,
+    ):
         try:
+            os.sched_setaffinity(process.pid, {core})
+            assert process.stdout is not None
+            line = process.stdout.readline()
+            if not line.strip().isdecimal():
+                process.wait(END_S)
+                complaints.seek(0)
+                last = complaints.read().strip().splitlines()[-1:] or [repr(line)]
+                sys.exit(f"echo.py: expected a port from {Path(command[-1]).name}, found {last[0]}")
+            yield process.pid, int(line)
+            # Not killed: under a tool that counts, the end is when the tool writes what it has counted.
+            process.terminate()
             process.wait(END_S)
         finally:
             process.kill()
-            process.wait()
-            complaints.close()
 
 
 def load(port: int, connections: int, size: int, kind: str, limit: float, core: int) -> dict[str, Any]:

@@ -12,46 +12,50 @@ from workload import clock, main, per_unit
 DEPTH = 20
 CROWD = 10_000
 
+Switch = Callable[[], object]
+#: What either side does: it has the way to the other one, and the number of round trips.
+Work = Callable[[Switch, int], None]
 
-def bounce(switch: Callable[[], object]) -> None:
+
+def bounce(switch: Switch, _count: int = 0) -> None:
     """What the child does: go back for ever."""
     while True:
         switch()
 
 
-def round_trips(switch: Callable[[], object], count: int) -> None:
+def round_trips(switch: Switch, count: int) -> None:
     """What the main greenlet does: go to the child and be back, `count` times."""
     for _ in range(count):
         switch()
 
 
-def shallow(function: Callable[..., object], *args: object) -> None:
+def shallow(work: Work, switch: Switch, count: int) -> None:
     """Call with no frames in between."""
-    function(*args)
+    work(switch, count)
 
 
-def deep(function: Callable[..., object], *args: object, depth: int = DEPTH) -> None:
-    """Call under `depth` more Python frames."""
+def deep(work: Work, switch: Switch, count: int, depth: int = DEPTH) -> None:
+    """Call under `depth` more frames. The arguments are plain: with `*args` each call would go through C."""
     if depth:
-        deep(function, *args, depth=depth - 1)
+        deep(work, switch, count, depth - 1)
     else:
-        function(*args)
+        work(switch, count)
 
 
-def across_c(function: Callable[..., object], *args: object) -> None:
+def across_c(work: Work, switch: Switch, count: int) -> None:
     """Call from within a C function, whose frame has to survive each switch."""
 
     def key(_: int) -> int:
-        function(*args)
+        work(switch, count)
         return 0
 
     sorted([0], key=key)
 
 
-def pair(engine: ModuleType, size: int, under: Callable[..., None]) -> dict[str, float]:
+def pair(engine: ModuleType, size: int, under: Callable[[Work, Switch, int], None]) -> dict[str, float]:
     """The main greenlet and one child, both `under` the same frames."""
     back = engine.getcurrent().switch
-    child = engine.greenlet(lambda: under(bounce, back))
+    child = engine.greenlet(lambda: under(bounce, back, 0))
     child.switch()
     started = clock()
     under(round_trips, child.switch, size)

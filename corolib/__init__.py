@@ -1,3 +1,86 @@
-"""corolib: write blocking code, run ten thousand of it in one thread."""
+"""corolib: write blocking code, run ten thousand of it in one thread.
+
+The names here come from the modules below, each of which can be imported by itself. They are fetched when
+they are first used: `from corolib import monkey` must not have imported what monkey is about to patch.
+"""
+
+from importlib import import_module
+from operator import attrgetter
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from sys import getswitchinterval, setswitchinterval
+
+    from ._config import config
+    from ._switch import GreenletExit, getcurrent
+    from ._waiting import iwait, wait
+    from .greenlet import Greenlet, joinall, killall
+    from .hub import get_hub, idle, kill, reinit, sleep, spawn_raw
+    from .timeout import Timeout, with_timeout
+
+    spawn = Greenlet.spawn
+    spawn_later = Greenlet.spawn_later
 
 __version__ = "0.1.0"
+version_info = tuple(int(part) for part in __version__.split("."))
+
+#: Where each name comes from: module, attribute in it.
+_names = {
+    "Greenlet": (".greenlet", "Greenlet"),
+    "GreenletExit": ("._switch", "GreenletExit"),
+    "Timeout": (".timeout", "Timeout"),
+    "config": ("._config", "config"),
+    "get_hub": (".hub", "get_hub"),
+    "getcurrent": ("._switch", "getcurrent"),
+    "getswitchinterval": ("sys", "getswitchinterval"),
+    "idle": (".hub", "idle"),
+    "iwait": ("._waiting", "iwait"),
+    "joinall": (".greenlet", "joinall"),
+    "kill": (".hub", "kill"),
+    "killall": (".greenlet", "killall"),
+    "reinit": (".hub", "reinit"),
+    "setswitchinterval": ("sys", "setswitchinterval"),
+    "sleep": (".hub", "sleep"),
+    "spawn": (".greenlet", "Greenlet.spawn"),
+    "spawn_later": (".greenlet", "Greenlet.spawn_later"),
+    "spawn_raw": (".hub", "spawn_raw"),
+    "wait": ("._waiting", "wait"),
+    "with_timeout": (".timeout", "with_timeout"),
+}
+
+__all__ = [
+    "Greenlet",
+    "GreenletExit",
+    "Timeout",
+    "__version__",
+    "config",
+    "get_hub",
+    "getcurrent",
+    "getswitchinterval",
+    "idle",
+    "iwait",
+    "joinall",
+    "kill",
+    "killall",
+    "reinit",
+    "setswitchinterval",
+    "sleep",
+    "spawn",
+    "spawn_later",
+    "spawn_raw",
+    "version_info",
+    "wait",
+    "with_timeout",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _names:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    module, attribute = _names[name]
+    value = globals()[name] = attrgetter(attribute)(import_module(module, __name__))
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_names})

@@ -18,8 +18,8 @@ GRACE = 15.0  # after that many more the guard has not managed to write: nobody 
 class HangGuard:
     """A native thread that ends the process when a test takes too long.
 
-    Failing only the test is not possible: what hangs is the main thread, or a hub that nobody can leave. If Python
-    itself hangs, faulthandler's timer, which needs no GIL, does the same with less to say.
+    Failing only the test is not possible: what hangs is the main thread, or a hub that nobody can leave. If
+    Python itself hangs, faulthandler's timer, which needs no GIL, does the same with less to say.
     """
 
     def __init__(self, stderr: int) -> None:
@@ -47,7 +47,8 @@ class HangGuard:
         faulthandler.cancel_dump_traceback_later()
 
     def run(self, acquire=_thread.LockType.acquire, monotonic=time.monotonic) -> None:
-        # Bound before any test can patch them. Looks once a second instead of being told: a test costs it nothing.
+        # Bound before any test can patch them. Looks once a second instead of being told: a test costs it
+        # nothing.
         while True:
             acquire(self.lock, True, 1.0)
             test = self.test
@@ -56,7 +57,9 @@ class HangGuard:
                 os._exit(1)
 
     def report(self, test: str) -> str:
-        lines = [f"\n\nhang guard: {test} did not end within {self.seconds:g} s. All stacks, then the run ends.\n"]
+        lines = [
+            f"\n\nhang guard: {test} did not end within {self.seconds:g} s. All stacks, then the run ends.\n"
+        ]
         for ident, frame in sys._current_frames().items():
             if ident != _thread.get_ident():
                 lines += [f"\nthread {ident:#x}:\n", *traceback.format_stack(frame)]
@@ -104,7 +107,9 @@ def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
 
 @pytest.fixture(autouse=True)
 def fresh_hub() -> Iterator[None]:
-    """A test finds no hub and leaves none; a greenlet that still waits at its end is a mistake of the test, or ours."""
+    """A test finds no hub and leaves none; a greenlet that still waits at its end is a mistake of the test,
+    or ours.
+    """
     yield
     hub_module = sys.modules.get("corolib._hub")
     hub = hub_module.get_hub_if_exists() if hub_module else None

@@ -42,9 +42,13 @@ class Recorder:
                 found, left = left[:1], left[1:]
                 fits = found == [expected]
             if not fits:
-                raise AssertionError(f"at {expected!r}: found {found!r}\n  recorded {self.items!r}\n  expected {template!r}")
+                raise AssertionError(
+                    f"at {expected!r}: found {found!r}\n  recorded {self.items!r}\n  expected {template!r}"
+                )
         if left:
-            raise AssertionError(f"not expected: {left!r}\n  recorded {self.items!r}\n  expected {template!r}")
+            raise AssertionError(
+                f"not expected: {left!r}\n  recorded {self.items!r}\n  expected {template!r}"
+            )
 
 
 def run_isolated(
@@ -55,10 +59,11 @@ def run_isolated(
     check: bool = True,
     options: Sequence[str] = (),
 ) -> subprocess.CompletedProcess[str]:
-    """Run source text (a str, dedented) or a file (a Path) in a fresh interpreter that finds corolib and these helpers.
+    """Run source text (a str, dedented) or a file (a Path) in a fresh interpreter that finds corolib and
+    these helpers.
 
-    `env` adds to this process's environment, `options` are the interpreter's own (such as "-W", "error"). With `check`
-    a status other than 0 fails the test with everything the script wrote.
+    `env` adds to this process's environment, `options` are the interpreter's own (such as "-W", "error").
+    With `check` a status other than 0 fails the test with everything the script wrote.
     """
     source = [str(script)] if isinstance(script, Path) else ["-c", dedent(script)]
     command = [sys.executable, *options, *source, *map(str, args)]
@@ -66,13 +71,21 @@ def run_isolated(
     environ = {**os.environ, "PYTHONPATH": path, "PYTHONUNBUFFERED": "1", **(env or {})}
     try:
         done = subprocess.run(
-            command, cwd=ROOT, env=environ, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=timeout
+            command,
+            cwd=ROOT,
+            env=environ,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=timeout,
         )
     except subprocess.TimeoutExpired as expired:
         written = _output(_text(expired.stdout), _text(expired.stderr))
         raise AssertionError(f"the script still ran after {timeout} s\n{written}") from None
     if check and done.returncode != 0:
-        raise AssertionError(f"the script ended with {_status(done.returncode)}\n{_output(done.stdout, done.stderr)}")
+        raise AssertionError(
+            f"the script ended with {_status(done.returncode)}\n{_output(done.stdout, done.stderr)}"
+        )
     return done
 
 

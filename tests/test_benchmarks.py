@@ -1,41 +1,424 @@
 """The benchmarks' parts, at sizes at which their times mean nothing."""
 
+import importlib
 import json
+import math
 import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import pytest
-from helpers import ROOT
+from helpers import ROOT, run_isolated
 
 BENCHMARKS = ROOT / "benchmarks"
-TINY = {"switch": 50, "spawn": 50, "yield": 50, "memory": 200, "echo": 50}
+TINY = {"switch": 50, "spawn": 50, "yield": 50, "memory": 2000, "echo": 50}
 
 
-@pytest.fixture
-def part(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
-    """Imports a file of the benchmarks by name, and forgets all of them afterwards."""
-    monkeypatch.syspath_prepend(str(BENCHMARKS))
-    before = set(sys.modules)
-
-    def load(name: str) -> ModuleType:
-        return __import__(name)
-
-    yield load
-    for name in set(sys.modules) - before:
-        if getattr(sys.modules[name], "__file__", None) and BENCHMARKS in Path(sys.modules[name].__file__ or "").parents:
-            del sys.modules[name]
-
-
-def rows() -> ModuleType:
-    """The tables, loaded for the parameters of the tests below."""
+def part(name: str) -> ModuleType:
+    """A file of the benchmarks. They are scripts, found beside each other; not a package."""
     sys.path.insert(0, str(BENCHMARKS))
     try:
-        return __import__("rows")
+        return importlib.import_module(name)
     finally:
         sys.path.remove(str(BENCHMARKS))
+
+
+rows = part("rows")
+spread = part("spread")
+report = part("report")
+programs = part("programs")
+driver = part("driver")
+counts = part("counts")
+
+CASES = [(workload, case) for workload, row in rows.WORKLOADS.items() for case in row.cases]
+
+
+def line(implementation: str, **values: float) -> dict[str, Any]:
+    """What a script would have printed."""
+    return {"implementation": implementation, "version": "1.0", "values": values}
+
+
+# --- the scripts ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("workload", "case"), CASES)
+def test_script_prints_one_json_line(workload: str, case: str) -> None:
+    script = BENCHMARKS / rows.WORKLOADS[workload].script
+    done = run_isolated(script, rows.SUBJECT, case, "--size", TINY[workload], "--repeat", 1)
+    lines = done.stdout.splitlines()
+    assert len(lines) == 1
+    found = json.loads(lines[0])
+    assert (found["workload"], found["case"], found["implementation"]) == (workload, case, rows.SUBJECT)
+    assert found["size"] == TINY[workload]
+    for value in rows.WORKLOADS[workload].cases[case].values:
+        assert math.isfinite(found["values"][value.name])
+        assert found["values"][value.name] >= 0
+
+
+def test_every_case_has_a_row_for_the_subject_and_for_each_base() -> None:
+    for workload, case in CASES:
+        having = rows.WORKLOADS[workload].rows[case]
+        assert rows.SUBJECT in having
+        for value in rows.WORKLOADS[workload].cases[case].values:
+            assert set(value.required) <= set(having)
+    for count in (*rows.INSTRUCTIONS, *rows.SYSCALLS):
+        assert set(count.implementations) <= set(rows.WORKLOADS[count.workload].rows[count.case])
+
+
+def test_every_implementation_is_declared() -> None:
+    named = {name for workload in rows.WORKLOADS.values() for row in workload.rows.values() for name in row}
+    assert named == set(rows.IMPLEMENTATIONS)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        (["nobody"], "invalid choice: 'nobody'"),
+        ([rows.SUBJECT, "sideways"], "invalid choice: 'sideways'"),
+        ([rows.SUBJECT, "shallow", "--size", "0"], "expected a whole number above 0, found '0'"),
+        ([rows.SUBJECT, "shallow", "--size", "many"], "expected a whole number above 0, found 'many'"),
+    ],
+)
+def test_script_says_what_is_wrong_with_its_arguments(arguments: list[str], complaint: str) -> None:
+    done = run_isolated(BENCHMARKS / "switch.py", *arguments, check=False)
+    assert done.returncode == 2
+    assert complaint in done.stderr
+
+
+def test_script_refuses_to_report_when_another_implementation_is_in_the_process() -> None:
+    done = run_isolated(
+        f"""
+        import sys, types
+        sys.path.insert(0, {str(BENCHMARKS)!r})
+        from workload import be_alone
+        be_alone({rows.SUBJECT!r})
+        print("alone")
+        sys.modules["gevent"] = types.ModuleType("gevent")
+        be_alone({rows.SUBJECT!r})
+        """,
+        check=False,
+    )
+    assert done.stdout == "alone\n"
+    assert done.returncode == 1
+    assert done.stderr == f"expected nothing of others in a process of {rows.SUBJECT}, found gevent\n"
+
+
+# --- the statistics ------------------------------------------------------------------------------
+
+
+def test_spread_is_lowest_middle_and_highest() -> None:
+    assert spread.spread([5.0, 1.0, 3.0]) == spread.Spread(1.0, 3.0, 5.0)
+    assert spread.spread([4.0, 1.0, 3.0, 2.0]) == spread.Spread(1.0, 2.5, 4.0)
+    with pytest.raises(ValueError, match="expected at least one run, found none"):
+        spread.spread([])
+
+
+def test_ratio_is_the_median_of_the_ratios_of_neighbours() -> None:
+    # The ratio of the medians would be 4 / 2 = 2.
+    assert spread.paired_ratio([1.0, 10.0, 4.0], [2.0, 10.0, 1.0]) == 1.0
+    # A slow minute that hits both does not show.
+    assert spread.paired_ratio([1.0, 50.0, 1.1], [2.0, 100.0, 2.2]) == pytest.approx(0.5)
+
+
+@pytest.mark.parametrize(("values", "base"), [([], []), ([1.0], []), ([1.0], [1.0, 2.0])])
+def test_ratio_wants_pairs(values: list[float], base: list[float]) -> None:
+    with pytest.raises(ValueError, match=f"found {len(values)} and {len(base)}"):
+        spread.paired_ratio(values, base)
+
+
+# --- the driver ----------------------------------------------------------------------------------
+
+
+def test_driver_takes_turns(monkeypatch: pytest.MonkeyPatch) -> None:
+    order: list[str] = []
+
+    def run(command: list[str]) -> tuple[dict[str, Any], str]:
+        order.append(command[2])
+        return line(command[2], ns=1.0), "-15"
+
+    monkeypatch.setattr(driver, "run", run)
+    measured = driver.Measured("switch", "shallow", 10)
+    measured.take_turns(["a", "b"], 3)
+    assert order == ["a", "b", "a", "b", "a", "b"]
+    assert {name: len(lines) for name, lines in measured.runs.items()} == {"a": 3, "b": 3}
+
+
+def test_driver_leaves_out_what_fails_and_goes_on(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    order: list[str] = []
+
+    def run(command: list[str]) -> tuple[dict[str, Any], str]:
+        order.append(command[2])
+        if command[2] == "b" and len(order) > 2:
+            raise driver.RunFailed("exit status 1: it broke")
+        return line(command[2], ns=1.0), "-15"
+
+    monkeypatch.setattr(driver, "run", run)
+    measured = driver.Measured("switch", "shallow", 10)
+    measured.take_turns(["a", "b", "c"], 3)
+    assert order == ["a", "b", "c", "a", "b", "c", "a", "c"]
+    assert set(measured.runs) == {"a", "c"}
+    assert measured.failed == {"b": "exit status 1: it broke"}
+    assert capsys.readouterr().err == "switch shallow b: exit status 1: it broke\n"
+
+
+@pytest.mark.parametrize(
+    ("source", "complaint"),
+    [
+        ("print('{}'); print('{}')", "expected one line, found 2"),
+        ("print('hello')", "expected a JSON line, found 'hello'"),
+        ("raise SystemExit('no luck')", "exit status 1: no luck"),
+        ("raise SystemExit(3)", "exit status 3: nothing was printed"),
+    ],
+)
+def test_driver_says_what_is_wrong_with_a_run(source: str, complaint: str) -> None:
+    with pytest.raises(driver.RunFailed, match=complaint):
+        driver.run([sys.executable, "-c", source])
+
+
+def test_driver_ends_what_a_hanging_run_has_started(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(driver, "LIMIT_S", 2)
+    note = tmp_path / "pid"
+    source = f"""
+import os, subprocess, sys, time
+child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(1000)"])
+with open({str(note)!r} + ".new", "w") as file:
+    file.write(str(child.pid))
+os.rename(file.name, {str(note)!r})
+time.sleep(1000)
+"""
+    with pytest.raises(driver.RunFailed, match="did not end within 2 s"):
+        driver.run([sys.executable, "-c", source])
+    pid = int(note.read_text())
+    # It was told to die before run() returned; when the kernel is done with it is not ours to say.
+    while not is_gone(pid):
+        time.sleep(0.01)
+
+
+def is_gone(pid: int) -> bool:
+    """Whether a process has ended (buried or not)."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] in "ZX"
+    except FileNotFoundError:
+        return True
+
+
+def test_driver_measures_and_writes_the_page(tmp_path: Path) -> None:
+    """From the command line to the page, with a row that needs nothing but a C compiler."""
+    times, page = tmp_path / "times.json", tmp_path / "docs" / "page.md"
+    done = run_isolated(
+        BENCHMARKS / "driver.py", "echo", "--quick", "--rounds", 1, "--only", "c-epoll", "--output", times
+    )
+    assert "| 100 connections x 64 B" in done.stdout
+    found = json.loads(times.read_text())
+    assert [sorted(each["runs"]) for each in found["measured"]] == [["c-epoll"]]
+    run_isolated(BENCHMARKS / "report.py", times, tmp_path / "none.json", page)
+    assert "## echo: a server on one core, the load generator on another" in page.read_text()
+
+
+# --- the tables ----------------------------------------------------------------------------------
+
+
+def test_table_shows_ratios_and_whether_the_required_ones_are_met() -> None:
+    runs = {
+        rows.SUBJECT: [line(rows.SUBJECT, ns=20.0), line(rows.SUBJECT, ns=30.0), line(rows.SUBJECT, ns=25.0)],
+        "greenlet": [line("greenlet", ns=100.0), line("greenlet", ns=100.0), line("greenlet", ns=125.0)],
+    }
+    failed = {"gone": "exit status 1: why"}
+    measured = {"workload": "switch", "case": "shallow", "runs": runs, "failed": failed}
+    table = report.table("switch", [measured])
+    cells = [[cell.strip() for cell in row.strip("|").split("|")] for row in table if row.startswith("|")]
+    bound = rows.WORKLOADS["switch"].cases["shallow"].values[0].required["greenlet"]
+    assert cells[0][:5] == ["ns per round trip", "implementation", "min", "median", "max"]
+    assert cells[0][5:] == ["ratio to greenlet", "required"]
+    assert cells[2] == ["shallow", rows.SUBJECT, "20.0", "25.0", "30.0", "0.200", f"<= {bound:g}: met"]
+    assert cells[3] == ["", "greenlet", "100", "100", "125", "1.00", ""]
+    assert table[-1] == "No figure for gone, switch shallow: exit status 1: why"
+
+
+@pytest.mark.parametrize(
+    ("ratio", "required", "lower_is_better", "text"),
+    [
+        (0.2, 0.28, True, "<= 0.28: met"),
+        (0.3, 0.28, True, "<= 0.28: **missed**"),
+        (2.0, 1.9, False, ">= 1.9: met"),
+        (1.8, 1.9, False, ">= 1.9: **missed**"),
+        (1.8, None, False, ""),
+    ],
+)
+def test_requirement_knows_its_direction(
+    ratio: float, required: float | None, lower_is_better: bool, text: str
+) -> None:
+    assert report.requirement(ratio, required, lower_is_better) == text
+
+
+@pytest.mark.parametrize(
+    ("number", "text"), [(0.03456, "0.0346"), (2.0, "2.00"), (123.4, "123"), (1234.5, "1,234")]
+)
+def test_figure_has_three_digits(number: float, text: str) -> None:
+    assert report.figure(number) == text
+
+
+# --- the counts ----------------------------------------------------------------------------------
+
+STRACE = """\
+% time     seconds  usecs/call     calls    errors syscall
+------ ----------- ----------- --------- --------- ----------------
+ 60.00    0.000600           2       300           sendto
+ 40.00    0.000400           1       400       100 recvfrom
+  0.00    0.000000           0         1           execve
+------ ----------- ----------- --------- --------- ----------------
+100.00    0.001000           1       701       100 total
+"""
+
+
+def test_strace_table_is_read() -> None:
+    found = counts.parse_strace(STRACE)
+    assert found == Counter({"sendto": 300, "recvfrom": 400, "recvfrom failed": 100, "execve": 1})
+    with pytest.raises(driver.RunFailed, match="expected a table from strace, found 'nothing'"):
+        counts.parse_strace("nothing")
+
+
+def test_start_up_is_not_in_the_cost_of_a_unit() -> None:
+    count = rows.Count("echo", "100x64", "request", (), 100, 300)
+    small = Counter({"sendto": 150, "recvfrom": 200, "recvfrom failed": 50, "execve": 1})
+    large = Counter({"sendto": 350, "recvfrom": 600, "recvfrom failed": 250, "execve": 1})
+    found = counts.per_unit(count, small, large)
+    assert found == {"per_unit": 3.0, "detail": "recvfrom 2.00, recvfrom failed 1.00, sendto 1.00"}
+
+
+# --- the C programs ------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def generator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., dict[str, Any]]]:
+    """Builds both programs anew; runs the load generator and gives what it printed."""
+    before, programs.BUILT = programs.BUILT, tmp_path_factory.mktemp("built")
+    try:
+        path = programs.program("loadgen")
+
+        def run(*arguments: object) -> dict[str, Any]:
+            command = [str(path), *map(str, arguments)]
+            done = subprocess.run(command, check=True, capture_output=True, text=True, timeout=50)
+            found: dict[str, Any] = json.loads(done.stdout)
+            return found
+
+        yield run
+    finally:
+        programs.BUILT = before
+
+
+@contextmanager
+def epoll_echo() -> Iterator[int]:
+    """The echo server in C, and its port."""
+    with subprocess.Popen([programs.program("epoll_echo")], stdout=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stdout is not None
+            yield int(process.stdout.readline())
+        finally:
+            process.kill()
+
+
+@contextmanager
+def answering(answer: Callable[[bytes], bytes]) -> Iterator[int]:
+    """A server in a thread that answers one connection's pieces of 64 bytes, until it has no answer."""
+
+    def serve() -> None:
+        connection, _ = listener.accept()
+        with connection:
+            while data := connection.recv(64, socket.MSG_WAITALL):
+                reply = answer(data)
+                if not reply:
+                    return
+                connection.sendall(reply)
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        thread = threading.Thread(target=serve)
+        thread.start()
+        try:
+            yield listener.getsockname()[1]
+        finally:
+            thread.join()
+
+
+@pytest.mark.parametrize(
+    ("connections", "size", "requests"), [(1, 1, 100), (100, 64, 3000), (3, 65536, 50), (2, 3_000_000, 6)]
+)
+def test_load_generator_finds_every_echo_right(
+    generator: Callable[..., dict[str, Any]], connections: int, size: int, requests: int
+) -> None:
+    with epoll_echo() as port:
+        found = generator(port, connections, size, "requests", requests)
+    assert (found["requests"], found["errors"]) == (requests, 0)
+    assert 0 < found["p50_us"] <= found["p99_us"]
+    assert found["requests_per_s"] == pytest.approx(requests / found["seconds"], rel=0.01)
+
+
+def test_load_generator_stops_when_the_time_is_over(generator: Callable[..., dict[str, Any]]) -> None:
+    with epoll_echo() as port:
+        found = generator(port, 5, 64, "seconds", 0.05)
+    assert found["requests"] > 0
+    assert found["errors"] == 0
+    assert found["seconds"] >= 0.05
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        pytest.param(lambda data: data[:-1] + bytes([data[-1] ^ 1]), id="a bit"),
+        pytest.param(lambda data: data + b"x", id="too long"),
+        pytest.param(lambda data: b"", id="closed"),
+    ],
+)
+def test_load_generator_notices_a_wrong_answer(
+    generator: Callable[..., dict[str, Any]], spoil: Callable[[bytes], bytes]
+) -> None:
+    answers = iter([bytes, bytes, spoil])
+    with answering(lambda data: next(answers)(data)) as port:
+        found = generator(port, 1, 64, "requests", 10)
+    assert (found["requests"], found["errors"]) == (2, 1)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        (["1", "2", "3", "seconds"], "usage: loadgen PORT CONNECTIONS SIZE seconds|requests NUMBER"),
+        (["99999", "1", "1", "seconds", "1"], "PORT: expected a number from 1 to 65535, found '99999'"),
+        (["1", "0", "1", "seconds", "1"], "CONNECTIONS: expected a number from 1 to 1000000, found '0'"),
+        (["1", "1", "-1", "seconds", "1"], "SIZE: expected a number from 1 to 1073741824, found '-1'"),
+        (["1", "1", "1", "seconds", "nan"], "expected a number above 0 and at most 86400, found 'nan'"),
+    ],
+)
+def test_load_generator_says_what_is_wrong_with_its_arguments(arguments: list[str], complaint: str) -> None:
+    done = subprocess.run(
+        [programs.program("loadgen"), *arguments], check=False, capture_output=True, text=True, timeout=50
+    )
+    assert done.returncode == 2
+    assert complaint in done.stderr
+
+
+def test_missing_compiler_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(programs, "BUILT", tmp_path)
+    monkeypatch.setenv("CC", "no-such-compiler -x")
+    with pytest.raises(SystemExit, match="expected a C compiler 'no-such-compiler', found none"):
+        programs.program("epoll_echo")
+    assert list(tmp_path.iterdir()) == []
+
+
+# --- the command ---------------------------------------------------------------------------------
+
+
+def test_run_refuses_what_it_does_not_know() -> None:
+    command = [BENCHMARKS / "run", "--fast"]
+    done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=50)
+    assert done.returncode == 2
+    assert done.stderr == "benchmarks/run: expected --quick or names of workloads, found '--fast'\n"

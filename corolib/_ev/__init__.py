@@ -1,5 +1,6 @@
 """libev for Python: a loop and every kind of watcher. Knows no greenlet; can be used alone."""
 
+from .kinds import StatData, async_, check, child, fork, idle, io, prepare, signal, stat, timer
 from .loop import (
     READ,
     WRITE,
@@ -11,7 +12,7 @@ from .loop import (
     time,
     version,
 )
-from .watcher import StatData, Watcher, async_, check, child, fork, idle, io, prepare, signal, stat, timer
+from .watcher import Watcher
 
 __all__ = [
     "READ",

@@ -14,4 +14,6 @@ ffibuilder.set_source(
     libraries=["ev"],
     include_dirs=[str(_here)],
     depends=[str(_here / "evapi.h")],
+    # Built for one Python as the other two parts are, so that builds for several can lie side by side.
+    py_limited_api=False,
 )

@@ -1,11 +1,12 @@
 """The loop: one struct ev_loop, the watchers started in it, and what happens to their exceptions.
 
-Two ways of running one. Alone: `run()` here, callbacks are called from inside libev's dispatch. Under a hub: the C
-hub calls ev_run itself (through the table), `owned` is true and run() refuses; `dispatch` is set, and a watcher's
-event only queues its callback, because what the hub calls may switch and nothing may switch inside libev.
+Two ways of running one. Alone: `run()` here, callbacks are called from inside libev's dispatch. Under a hub:
+the C hub calls ev_run itself (through the table), `owned` is true and run() refuses; `dispatch` is set, and a
+watcher's event only queues its callback, because what the hub calls may switch and nothing may switch inside
+libev.
 
-A loop belongs to the thread that runs it. cffi releases the GIL around every call, so two threads in one loop would
-meet inside libev; only async_.send() may come from elsewhere.
+A loop belongs to the thread that runs it. cffi releases the GIL around every call, so two threads in one loop
+would meet inside libev; only async_.send() may come from elsewhere.
 """
 
 import sys
@@ -75,8 +76,9 @@ def _names(flags: int) -> list[str]:
 class Loop:
     """An event loop of its own; never libev's default loop, which would take SIGCHLD away from the program.
 
-    `backend` is one name of supported_backends() or several with commas; without it libev chooses (and listens to
-    the environment variable LIBEV_FLAGS). ValueError for a name it does not know, OSError if the system refuses.
+    `backend` is one name of supported_backends() or several with commas; without it libev chooses (and
+    listens to the environment variable LIBEV_FLAGS). ValueError for a name it does not know, OSError if the
+    system refuses.
     """
 
     def __init__(self, backend: str | None = None) -> None:
@@ -109,23 +111,25 @@ class Loop:
             raise ValueError("this loop has been destroyed")
         return self._ptr
 
-    # -- running ----------------------------------------------------------------------------------------------
+    # -- running ---------------------------------------------------------------------------------------------
 
     def run(self, nowait: bool = False, once: bool = False) -> bool:
         """Serve events until no active watcher with a reference is left, or break_(). True if some are left.
 
-        `once`: wait for one batch of events; `nowait`: only look whether there are any. A callback's exception goes
-        to handle_error(); one that is no Exception (KeyboardInterrupt) ends the run and is raised here.
-        RuntimeError if a hub runs this loop, or if it is running already.
+        `once`: wait for one batch of events; `nowait`: only look whether there are any. A callback's
+        exception goes to handle_error(); one that is no Exception (KeyboardInterrupt) ends the run and is
+        raised here. RuntimeError if a hub runs this loop, or if it is running already.
         """
         ptr = self._alive()
         if self.owned:
-            raise RuntimeError("this loop is run by its hub: wait with corolib.sleep() or hub.join() instead of run()")
+            raise RuntimeError(
+                "this loop is run by its hub: wait with corolib.sleep() or hub.join() instead of run()"
+            )
         if self.depth:
             raise RuntimeError("this loop is running already")
         self._stopping = False
-        # One turn of libev at a time, so that Python's signal handlers run after each. A signal that comes between
-        # the last bytecode and the poll waits for the next event; a hub's loop has no such gap.
+        # One turn of libev at a time, so that Python's signal handlers run after each. A signal that comes
+        # between the last bytecode and the poll waits for the next event; a hub's loop has no such gap.
         flags = lib.EVRUN_NOWAIT if nowait else lib.EVRUN_ONCE
         while True:
             more = bool(lib.ev_run(ptr, flags))
@@ -147,7 +151,8 @@ class Loop:
         value: BaseException | None,
         tb: TracebackType | None,
     ) -> None:
-        """Called with the exception of a watcher's callback; may be replaced on the instance. Must not switch.
+        """Called with the exception of a watcher's callback; may be replaced on the instance. Must not
+        switch.
 
         This one prints it through sys.excepthook and lets run() go on; one that is no Exception ends run().
         """
@@ -159,24 +164,28 @@ class Loop:
         sys.excepthook(type, value, tb)
 
     def _fail(self, value: BaseException) -> None:
+        """End run() with this exception; if a hub runs the loop, printing it is all that is left."""
+        if self.owned:
+            sys.excepthook(type(value), value, value.__traceback__)
+            return
         self._failure = value
         self.break_()
 
     def _report(self, context: object, value: BaseException) -> None:
         """From the trampoline: hand an exception to handle_error(), outside of libev if there is a hub."""
         error = (context, type(value), value, value.__traceback__)
-        if self.dispatch is not None:
-            self.dispatch(self.handle_error, error)
-            return
         try:
-            self.handle_error(*error)
-        except BaseException as failed:  # whatever it is must not reach libev; run() raises it
+            if self.dispatch is not None:
+                self.dispatch(self.handle_error, error)
+            else:
+                self.handle_error(*error)
+        except BaseException as failed:  # the last stop before libev
             self._fail(failed)
 
-    # -- time -------------------------------------------------------------------------------------------------
+    # -- time ------------------------------------------------------------------------------------------------
 
     def now(self) -> float:
-        """When the current turn began, on libev's clock (seconds since the epoch); timers count from there."""
+        """When this turn began, on libev's clock (seconds since the epoch); timers count from there."""
         now: float = lib.ev_now(self._alive())
         return now
 
@@ -184,7 +193,7 @@ class Loop:
         """Read the clock anew: after long work, before a timer is started."""
         lib.ev_now_update(self._alive())
 
-    # -- life -------------------------------------------------------------------------------------------------
+    # -- life ------------------------------------------------------------------------------------------------
 
     def ref(self) -> None:
         """Keep run() going although no watcher does; taken back with unref()."""
@@ -197,11 +206,15 @@ class Loop:
         self._refs -= 1
 
     def verify(self) -> None:
-        """Let libev check its own data; it aborts the process if they are damaged (only if built with EV_VERIFY)."""
+        """Let libev check its own data; it aborts the process if they are damaged (only if built with
+        EV_VERIFY).
+        """
         lib.ev_verify(self._alive())
 
     def fork(self) -> None:
-        """In the child after a fork, before the next run: make the kernel's side anew, the parent's is shared."""
+        """In the child after a fork, before the next run: make the kernel's side anew, the parent's is
+        shared.
+        """
         lib.ev_loop_fork(self._alive())
 
     def destroy(self) -> None:
@@ -216,11 +229,13 @@ class Loop:
         lib.ev_loop_destroy(ptr)
 
     def __del__(self) -> None:
-        # A loop that is running has a caller with a reference to it, so this is never inside a run.
-        if self._ptr:
+        # A loop that is running has a caller with a reference to it, so this is never inside a run. An owned
+        # one has watchers of its hub, which ends it: the collector may come to the loop of a forgotten hub
+        # first.
+        if self._ptr and not self.owned:
             self.destroy()
 
-    # -- what it is -------------------------------------------------------------------------------------------
+    # -- what it is ------------------------------------------------------------------------------------------
 
     @property
     def ptr(self) -> int:
@@ -239,8 +254,10 @@ class Loop:
 
     @property
     def activecnt(self) -> int:
-        """How much keeps run() going: started watchers made with ref=True, and calls of ref(); a hub's not counted."""
-        return sum(watcher.ref for watcher in self._active) + self._refs
+        """How much keeps run() going: started watchers made with ref=True, and calls of ref(); a hub's not
+        counted.
+        """
+        return sum(1 for watcher in self._active if watcher.ref) + self._refs
 
     @property
     def pendingcnt(self) -> int:
@@ -268,6 +285,8 @@ def _flags(backend: str | None) -> int:
     for name in backend.split(","):
         flag = BACKENDS.get(name.strip(), 0)
         if not flag & lib.ev_supported_backends():
-            raise ValueError(f"unknown backend {name.strip()!r}: libev has {', '.join(supported_backends())} here")
+            raise ValueError(
+                f"unknown backend {name.strip()!r}: libev has {', '.join(supported_backends())} here"
+            )
         flags |= flag
     return flags

@@ -64,6 +64,27 @@ static void on_signal(struct ev_loop *loop, ev_io *watcher, int revents)
         if (hub->signal_chained >= 0 && write(hub->signal_chained, numbers, (size_t)n) < 0) continue;
 }
 
+/* signal.set_wakeup_fd(): the descriptor before, or -1. By way of Python, since PySignal_SetWakeupFd is exported from
+ * CPython 3.13 on only. */
+static int set_wakeup(int fd)
+{
+    PyObject *type, *error, *tb;
+    PyErr_Fetch(&type, &error, &tb);
+    PyObject *module = PyImport_ImportModule("_signal"), *result = NULL;
+    PyObject *function = module == NULL ? NULL : PyObject_GetAttrString(module, "set_wakeup_fd");
+    PyObject *names = function == NULL ? NULL : Py_BuildValue("(s)", "warn_on_full_buffer");
+    PyObject *number = names == NULL ? NULL : PyLong_FromLong(fd);
+    if (number != NULL) result = PyObject_Vectorcall(function, (PyObject *[]){number, Py_False}, 1, names);
+    long previous = result == NULL ? -1 : PyLong_AsLong(result);
+    Py_XDECREF(module);
+    Py_XDECREF(function);
+    Py_XDECREF(names);
+    Py_XDECREF(number);
+    Py_XDECREF(result);
+    PyErr_Restore(type, error, tb); /* a failure (not the main thread, or a late end) leaves what was there */
+    return (int)previous;
+}
+
 static void signals_open(struct hub *hub)
 {
     if (pipe2(hub->signal_pipe, O_NONBLOCK | O_CLOEXEC) < 0) {
@@ -71,7 +92,7 @@ static void signals_open(struct hub *hub)
         hub->signal_pipe[0] = hub->signal_pipe[1] = -1;
         return;
     }
-    hub->signal_chained = PySignal_SetWakeupFd(hub->signal_pipe[1]);
+    hub->signal_chained = set_wakeup(hub->signal_pipe[1]);
     ev_io_init(&hub->signal_io, on_signal, hub->signal_pipe[0], EV_READ);
     hub_ev->io_start(hub->loop, &hub->signal_io);
     hub_ev->unref(hub->loop);
@@ -82,8 +103,8 @@ static void signals_close(struct hub *hub)
     if (hub->signal_pipe[0] < 0) return;
     hub_ev->ref(hub->loop);
     hub_ev->io_stop(hub->loop, &hub->signal_io);
-    int current = PySignal_SetWakeupFd(hub->signal_chained);
-    if (current != hub->signal_pipe[1]) PySignal_SetWakeupFd(current); /* somebody came after us: theirs stays */
+    int current = set_wakeup(hub->signal_chained);
+    if (current != hub->signal_pipe[1]) set_wakeup(current); /* somebody came after us: theirs stays */
     close(hub->signal_pipe[0]);
     close(hub->signal_pipe[1]);
     hub->signal_pipe[0] = hub->signal_pipe[1] = -1;

@@ -1,8 +1,9 @@
 /* The type Socket: its making and unmaking, its timeout, and the table of its methods.
  *
- * The descriptor is non-blocking and the base's own timeout 0 from the first moment to the last, so whatever uses the
- * object as a _socket.socket (the methods not overridden here, TLS) gets EAGAIN and never blocks the thread. The timeout
- * that settimeout() sets is ours alone. O_NONBLOCK belongs to the open file: who shares it (dup, fork, detach) sees it. */
+ * The descriptor is non-blocking and the base's own timeout 0 from the first moment to the last, so whatever
+ * uses the object as a _socket.socket (the methods not overridden here, TLS) gets EAGAIN and never blocks the
+ * thread. The timeout that settimeout() sets is ours alone. O_NONBLOCK belongs to the open file: who shares
+ * it (dup, fork, detach) sees it. */
 #include <Python.h>
 
 #include <errno.h>
@@ -30,7 +31,10 @@
 static PyTypeObject *base_type, *socket_type; /* owned, set once by socket_setup() */
 static PyObject *getdefaulttimeout;           /* owned, _socket's */
 
-static struct sock *sock_of(PyObject *self) { return (struct sock *)self; }
+static struct sock *sock_of(PyObject *self)
+{
+    return (struct sock *)self;
+}
 
 /* Timeouts. */
 
@@ -83,7 +87,10 @@ static PyObject *socket_gettimeout(PyObject *self, PyObject *unused)
     return PyFloat_FromDouble(timeout);
 }
 
-static PyObject *timeout_getter(PyObject *self, void *unused) { return socket_gettimeout(self, NULL); }
+static PyObject *timeout_getter(PyObject *self, void *unused)
+{
+    return socket_gettimeout(self, NULL);
+}
 
 static PyObject *socket_settimeout(PyObject *self, PyObject *argument)
 {
@@ -119,11 +126,13 @@ static int socket_init(PyObject *self, PyObject *args, PyObject *kwargs)
     struct sock *sock = sock_of(self);
     int family = -1, type = -1, proto = -1;
     PyObject *fileno = Py_None;
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "|iiiO:socket", names, &family, &type, &proto, &fileno)) return -1;
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "|iiiO:socket", names, &family, &type, &proto, &fileno))
+        return -1;
     double timeout = 0;
     if ((type == -1 || !(type & BORN_NONBLOCKING)) && default_timeout(&timeout) < 0) return -1;
-    /* With the flag socket() itself makes it non-blocking, and the base leaves its timeout at 0. For a descriptor that
-     * comes from elsewhere a type that was not given must stay unknown: the base asks the kernel. */
+    /* With the flag socket() itself makes it non-blocking, and the base leaves its timeout at 0. For a
+     * descriptor that comes from elsewhere a type that was not given must stay unknown: the base asks the
+     * kernel. */
     if (type == -1 && fileno == Py_None) type = SOCK_STREAM;
     if (type != -1) type |= BORN_NONBLOCKING;
     PyObject *base_args = Py_BuildValue("(iiiO)", family, type, proto, fileno);
@@ -154,10 +163,11 @@ static PyObject *socket_close(PyObject *self, PyObject *unused)
     sock->fd = -1;
     int rc;
     Py_BEGIN_ALLOW_THREADS /* may block: SO_LINGER */
-    rc = close(fd);
+        rc = close(fd);
     Py_END_ALLOW_THREADS
-    /* Not again after EINTR, the number may be somebody else's. A peer that has closed already is no error. */
-    if (rc < 0 && errno != ECONNRESET) return PyErr_SetFromErrno(PyExc_OSError);
+        /* Not again after EINTR, the number may be somebody else's. A peer that has closed already is no
+           error. */
+        if (rc < 0 && errno != ECONNRESET) return PyErr_SetFromErrno(PyExc_OSError);
     Py_RETURN_NONE;
 }
 
@@ -170,8 +180,9 @@ static PyObject *socket_detach(PyObject *self, PyObject *unused)
     return PyLong_FromLong(fd);
 }
 
-/* Nobody waits on a socket that is finalized: who waits holds it. The base warns of an open one, which may run any
- * Python code, and closes it; the sides go before the close, and once more in case that code has waited. */
+/* Nobody waits on a socket that is finalized: who waits holds it. The base warns of an open one, which may
+ * run any Python code, and closes it; the sides go before the close, and once more in case that code has
+ * waited. */
 static void socket_finalize(PyObject *self)
 {
     sockwait_release(sock_of(self), true);
@@ -188,7 +199,8 @@ static void socket_dealloc(PyObject *self)
         base_type->tp_dealloc(self);
         return;
     }
-    /* 3.11: a static base does not know that its subtype is to be dropped, nor tell whether the object was resurrected. */
+    /* 3.11: a static base does not know that its subtype is to be dropped, nor tell whether the object was
+     * resurrected. */
     if (PyObject_CallFinalizerFromDealloc(self) < 0) return;
     sockwait_release(sock_of(self), false);
     type->tp_free(self);
@@ -207,8 +219,8 @@ static PyObject *socket_accept4(PyObject *self, PyObject *unused)
     return pair;
 }
 
-/* A connection as an object of `type`, without its __init__ and the system calls in it: all but the descriptor is as in
- * the listener. */
+/* A connection as an object of `type`, without its __init__ and the system calls in it: all but the
+ * descriptor is as in the listener. */
 static PyObject *socket_accept_as(PyObject *self, PyObject *type)
 {
     if (!PyType_Check(type) || !PyType_IsSubtype((PyTypeObject *)type, socket_type))
@@ -218,7 +230,8 @@ static PyObject *socket_accept_as(PyObject *self, PyObject *type)
     int fd = sockops_accept(listener, &address);
     if (fd < 0) return NULL;
     PyObject *none = PyTuple_New(0), *made = NULL;
-    if (none == NULL || (made = ((PyTypeObject *)type)->tp_new((PyTypeObject *)type, none, NULL)) == NULL) goto failed;
+    if (none == NULL || (made = ((PyTypeObject *)type)->tp_new((PyTypeObject *)type, none, NULL)) == NULL)
+        goto failed;
     if (!PyObject_TypeCheck(made, socket_type)) {
         PyErr_Format(PyExc_TypeError, "%R.__new__() made %.100s, not a Socket", type, Py_TYPE(made)->tp_name);
         goto failed;
@@ -242,8 +255,8 @@ failed:
 
 /* Waits without an operation, for what is done elsewhere (TLS, the base's methods). */
 
-static PyObject *wait_for(PyObject *self, const char *method, enum sockwait_direction direction, PyObject *const *args,
-                          Py_ssize_t nargs, PyObject *kwnames)
+static PyObject *wait_for(PyObject *self, const char *method, enum sockwait_direction direction,
+                          PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
 {
     static const char *const names[] = {"timeout", NULL};
     struct sock *sock = sock_of(self);
@@ -279,48 +292,63 @@ static PyObject *socket_wait_write(PyObject *self, PyObject *const *args, Py_ssi
 
 /* The type. */
 
-#define FAST(function) (PyCFunction)(void (*)(void))function
+#define FAST(function) (PyCFunction)(void (*)(void)) function
 
 static PyMethodDef methods[] = {
     {"recv", FAST(sockops_recv), METH_FASTCALL,
-     PyDoc_STR("recv(bufsize, flags=0, /)\n--\n\nReceive up to bufsize bytes; b'' at the end of the stream. Parks until there "
-               "is something; a greenlet that always finds something lets others run at every 64th operation.")},
+     PyDoc_STR(
+         "recv(bufsize, flags=0, /)\n--\n\nReceive up to bufsize bytes; b'' at the end of the stream. Parks "
+         "until there "
+         "is something; a greenlet that always finds something lets others run at every 64th operation.")},
     {"recv_into", FAST(sockops_recv_into), METH_FASTCALL | METH_KEYWORDS,
-     PyDoc_STR("recv_into(buffer, nbytes=0, flags=0)\n--\n\nReceive up to nbytes (0: the buffer's length) into a writable "
+     PyDoc_STR("recv_into(buffer, nbytes=0, flags=0)\n--\n\nReceive up to nbytes (0: the buffer's length) "
+               "into a writable "
                "buffer, which cannot be resized meanwhile: how many came. Parks until there is something.")},
     {"send", FAST(sockops_send), METH_FASTCALL,
-     PyDoc_STR("send(data, flags=0, /)\n--\n\nSend what the kernel takes: how many bytes, possibly not all. Parks until it "
+     PyDoc_STR("send(data, flags=0, /)\n--\n\nSend what the kernel takes: how many bytes, possibly not all. "
+               "Parks until it "
                "takes some.")},
     {"sendall", FAST(sockops_sendall), METH_FASTCALL,
-     PyDoc_STR("sendall(data, flags=0, /)\n--\n\nSend all of data. Parks whenever the kernel takes no more. The socket's "
+     PyDoc_STR("sendall(data, flags=0, /)\n--\n\nSend all of data. Parks whenever the kernel takes no more. "
+               "The socket's "
                "timeout is for the whole call; when it runs out, how much was sent is not known.")},
     {"accept4", socket_accept4, METH_NOARGS,
-     PyDoc_STR("accept4()\n--\n\n(descriptor, address) of the next connection; the descriptor is non-blocking and "
-               "close-on-exec. Parks until there is one.")},
+     PyDoc_STR(
+         "accept4()\n--\n\n(descriptor, address) of the next connection; the descriptor is non-blocking and "
+         "close-on-exec. Parks until there is one.")},
     {"_accept", socket_accept4, METH_NOARGS, PyDoc_STR("_accept()\n--\n\nThe same as accept4().")},
     {"accept_as", socket_accept_as, METH_O,
-     PyDoc_STR("accept_as(type, /)\n--\n\n(socket, address) of the next connection. The socket is made by type.__new__(), "
-               "a subclass of Socket, without its __init__: the caller sets what that would have set. Parks until there "
+     PyDoc_STR("accept_as(type, /)\n--\n\n(socket, address) of the next connection. The socket is made by "
+               "type.__new__(), "
+               "a subclass of Socket, without its __init__: the caller sets what that would have set. Parks "
+               "until there "
                "is one.")},
     {"connect", sockops_connect, METH_O,
-     PyDoc_STR("connect(address, /)\n--\n\nConnect. Parks until it is settled. The address must not need a name look-up, "
+     PyDoc_STR("connect(address, /)\n--\n\nConnect. Parks until it is settled. The address must not need a "
+               "name look-up, "
                "which would block the thread.")},
     {"connect_ex", sockops_connect_ex, METH_O,
-     PyDoc_STR("connect_ex(address, /)\n--\n\nLike connect(), with the error number in place of OSError; 0 on success.")},
+     PyDoc_STR("connect_ex(address, /)\n--\n\nLike connect(), with the error number in place of OSError; 0 "
+               "on success.")},
     {"wait_read", FAST(socket_wait_read), METH_FASTCALL | METH_KEYWORDS,
-     PyDoc_STR("wait_read(timeout=<the socket's own>)\n--\n\nPark until readable. TimeoutError when the time runs out; 0 "
+     PyDoc_STR("wait_read(timeout=<the socket's own>)\n--\n\nPark until readable. TimeoutError when the time "
+               "runs out; 0 "
                "looks without parking. BlockingIOError if the socket itself is not to wait.")},
     {"wait_write", FAST(socket_wait_write), METH_FASTCALL | METH_KEYWORDS,
      PyDoc_STR("wait_write(timeout=<the socket's own>)\n--\n\nPark until writable; as wait_read().")},
     {"close", socket_close, METH_NOARGS,
-     PyDoc_STR("close()\n--\n\nClose the descriptor. Greenlets that wait on it, in any thread, get OSError(EBADF).")},
+     PyDoc_STR("close()\n--\n\nClose the descriptor. Greenlets that wait on it, in any thread, get "
+               "OSError(EBADF).")},
     {"detach", socket_detach, METH_NOARGS,
-     PyDoc_STR("detach()\n--\n\nGive the descriptor up without closing it: its number. It stays non-blocking. Greenlets "
+     PyDoc_STR("detach()\n--\n\nGive the descriptor up without closing it: its number. It stays "
+               "non-blocking. Greenlets "
                "that wait get OSError(EBADF).")},
     {"settimeout", socket_settimeout, METH_O,
-     PyDoc_STR("settimeout(timeout, /)\n--\n\nSeconds for each operation that starts from now on; None for no limit, 0 "
+     PyDoc_STR("settimeout(timeout, /)\n--\n\nSeconds for each operation that starts from now on; None for "
+               "no limit, 0 "
                "for BlockingIOError in place of a wait.")},
-    {"gettimeout", socket_gettimeout, METH_NOARGS, PyDoc_STR("gettimeout()\n--\n\nThe timeout in seconds, or None.")},
+    {"gettimeout", socket_gettimeout, METH_NOARGS,
+     PyDoc_STR("gettimeout()\n--\n\nThe timeout in seconds, or None.")},
     {"setblocking", socket_setblocking, METH_O,
      PyDoc_STR("setblocking(flag, /)\n--\n\nsettimeout(None) if true, settimeout(0) if not.")},
     {"getblocking", socket_getblocking, METH_NOARGS,
@@ -340,10 +368,12 @@ static PyType_Slot slots[] = {
     {Py_tp_finalize, socket_finalize},
     {Py_tp_methods, methods},
     {Py_tp_getset, properties},
-    {Py_tp_doc, PyDoc_STR("Socket(family=-1, type=-1, proto=-1, fileno=None)\n--\n\n_socket.socket whose blocking "
-                          "operations park. The descriptor is always non-blocking; the timeout is ours. One greenlet at "
-                          "a time may wait in each direction; a second one gets ConcurrentObjectUseError, unless it runs "
-                          "in another thread.")},
+    {Py_tp_doc,
+     PyDoc_STR(
+         "Socket(family=-1, type=-1, proto=-1, fileno=None)\n--\n\n_socket.socket whose blocking "
+         "operations park. The descriptor is always non-blocking; the timeout is ours. One greenlet at "
+         "a time may wait in each direction; a second one gets ConcurrentObjectUseError, unless it runs "
+         "in another thread.")},
     {0, NULL},
 };
 
@@ -378,8 +408,9 @@ static int check_layout(void)
             sock->base_timeout == PROBE_NANOSECONDS)
             rc = 0;
         else
-            PyErr_SetString(PyExc_ImportError, "_socket.socket of this Python is laid out otherwise than corolib._hub "
-                                               "was written for; this Python is not supported");
+            PyErr_SetString(PyExc_ImportError,
+                            "_socket.socket of this Python is laid out otherwise than corolib._hub "
+                            "was written for; this Python is not supported");
         Py_DECREF(result);
         result = PyObject_CallMethod(probe, "close", NULL);
         if (result == NULL) rc = -1;

@@ -4,8 +4,8 @@
 
 #include <Python.h>
 
-/* Makes the type and adds it to the module as Socket. 0, or -1 with an exception: ImportError if _socket.socket of this
- * Python is laid out otherwise than sockwait.h says. Once per process. */
+/* Makes the type and adds it to the module as Socket. 0, or -1 with an exception: ImportError if
+ * _socket.socket of this Python is laid out otherwise than sockwait.h says. Once per process. */
 int socket_setup(PyObject *module);
 
 #endif

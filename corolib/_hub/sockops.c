@@ -1,16 +1,18 @@
 /* The operations of a socket.
  *
- * The descriptor is non-blocking, so a system call never blocks and keeps the GIL: two mutex operations less. EAGAIN
- * parks; no exception object is made on the way. Buffers of the caller stay exported while the greenlet waits, so nobody
- * can resize them; the Py_buffer itself may lie on the C stack, since nobody but this greenlet touches it.
+ * The descriptor is non-blocking, so a system call never blocks and keeps the GIL: two mutex operations less.
+ * EAGAIN parks; no exception object is made on the way. Buffers of the caller stay exported while the
+ * greenlet waits, so nobody can resize them; the Py_buffer itself may lie on the C stack, since nobody but
+ * this greenlet touches it.
  *
- * When to wait first. A recv() that returned less than was asked for has emptied a stream socket, so the next one would
- * mostly be answered EAGAIN: in request and response 0.3 to 0.5 of them, as measured. A socket in that state is `dry`,
- * and its next recv() waits before it calls. A wrong guess costs a turn of the loop, which the other connections share;
- * it cannot hang, as readiness is level-triggered, whatever lies in the queue (urgent data, ancillary data) and with
- * whatever SO_RCVLOWAT. `patience` keeps the guess honest: every PROBE_INTERVAL-th time recv() is called all the same.
- * EAGAIN restores full patience, data costs a point of it; without patience every recv() is tried first. Nothing is
- * guessed for datagrams, where a short one says nothing of the next, nor with flags, nor after the end of the stream. */
+ * When to wait first. A recv() that returned less than was asked for has emptied a stream socket, so the next
+ * one would mostly be answered EAGAIN: in request and response 0.3 to 0.5 of them, as measured. A socket in
+ * that state is `dry`, and its next recv() waits before it calls. A wrong guess costs a turn of the loop,
+ * which the other connections share; it cannot hang, as readiness is level-triggered, whatever lies in the
+ * queue (urgent data, ancillary data) and with whatever SO_RCVLOWAT. `patience` keeps the guess honest: every
+ * PROBE_INTERVAL-th time recv() is called all the same. EAGAIN restores full patience, data costs a point of
+ * it; without patience every recv() is tried first. Nothing is guessed for datagrams, where a short one says
+ * nothing of the next, nor with flags, nor after the end of the stream. */
 #include <Python.h>
 
 #include <arpa/inet.h>
@@ -74,8 +76,10 @@ int sockops_spread(const char *method, const char *const *names, Py_ssize_t requ
         Py_ssize_t i = 0;
         while (i < count && PyUnicode_CompareWithASCIIString(name, names[i]) != 0) i++;
         if (i == count || out[i] != NULL) {
-            PyErr_Format(PyExc_TypeError, i == count ? "%s() got an unexpected keyword argument '%U'"
-                                                     : "%s() got multiple values for argument '%U'", method, name);
+            PyErr_Format(PyExc_TypeError,
+                         i == count ? "%s() got an unexpected keyword argument '%U'"
+                                    : "%s() got multiple values for argument '%U'",
+                         method, name);
             return -1;
         }
         out[i] = args[nargs + k];
@@ -92,7 +96,7 @@ int sockops_spread(const char *method, const char *const *names, Py_ssize_t requ
 
 struct reading {
     struct sockwait wait;
-    size_t size;  /* asked for */
+    size_t size; /* asked for */
     int flags;
     bool testing; /* this call tests the guess that there is nothing */
 };
@@ -134,8 +138,9 @@ static inline int reading_end(struct reading *reading, ssize_t n)
     return 1;
 }
 
-/* MSG_WAITALL on a socket that may wait: the kernel would wait until the buffer is full, so we do. Ends early at the end
- * of the stream; an error after the first bytes is kept for the next call, as the kernel keeps it. */
+/* MSG_WAITALL on a socket that may wait: the kernel would wait until the buffer is full, so we do. Ends early
+ * at the end of the stream; an error after the first bytes is kept for the next call, as the kernel keeps it.
+ */
 static Py_ssize_t receive_all(struct reading *reading, char *buffer)
 {
     size_t done = 0;
@@ -156,8 +161,8 @@ static Py_ssize_t receive_all(struct reading *reading, char *buffer)
 static bool waits_for_all(const struct reading *reading)
 {
     const struct sock *sock = reading->wait.sock;
-    return (reading->flags & (MSG_WAITALL | MSG_PEEK | MSG_TRUNC | MSG_OOB)) == MSG_WAITALL && reading->wait.timeout != 0 &&
-           sock->type == SOCK_STREAM;
+    return (reading->flags & (MSG_WAITALL | MSG_PEEK | MSG_TRUNC | MSG_OOB)) == MSG_WAITALL &&
+           reading->wait.timeout != 0 && sock->type == SOCK_STREAM;
 }
 
 static Py_ssize_t receive(struct reading *reading, char *buffer)
@@ -228,9 +233,10 @@ PyObject *sockops_recv(PyObject *self, PyObject *const *args, Py_ssize_t nargs)
     if (size == 0) return PyBytes_FromStringAndSize(NULL, 0);
     struct reading reading;
     if (reading_begin(&reading, sock, (size_t)size, flags) < 0) return NULL;
-    /* Through the thread's buffer and then bytes of the right size: cheaper than to shrink 64 KiB, unless most of them
-     * come. A socket that is not to wait may be used without a hub. */
-    if (size > SCRATCH_SIZE || sock->bulk || flags != 0 || sock->timeout == 0) return receive_into_bytes(&reading);
+    /* Through the thread's buffer and then bytes of the right size: cheaper than to shrink 64 KiB, unless
+     * most of them come. A socket that is not to wait may be used without a hub. */
+    if (size > SCRATCH_SIZE || sock->bulk || flags != 0 || sock->timeout == 0)
+        return receive_into_bytes(&reading);
     char *scratch = scratch_here();
     if (scratch == NULL) return NULL;
     Py_ssize_t n = receive(&reading, scratch);
@@ -249,7 +255,8 @@ PyObject *sockops_recv_into(PyObject *self, PyObject *const *args, Py_ssize_t na
     if (given[2] != NULL && read_flags(given[2], &flags) < 0) return NULL;
     Py_buffer view;
     if (PyObject_GetBuffer(given[0], &view, PyBUF_WRITABLE) < 0) {
-        return PyErr_Format(PyExc_TypeError, "recv_into() argument 1 must be read-write bytes-like object, not %.50s",
+        return PyErr_Format(PyExc_TypeError,
+                            "recv_into() argument 1 must be read-write bytes-like object, not %.50s",
                             Py_TYPE(given[0])->tp_name);
     }
     if (size < 0) {
@@ -332,19 +339,22 @@ PyObject *sockops_sendall(PyObject *self, PyObject *const *args, Py_ssize_t narg
 
 /* Accept. */
 
-/* The forms that _socket gives: (host, port), (host, port, flow, scope), a path, or the bytes of an abstract name. */
+/* The forms that _socket gives: (host, port), (host, port, flow, scope), a path, or the bytes of an abstract
+ * name. */
 static PyObject *format_address(const struct sockaddr_storage *storage, socklen_t len)
 {
     char host[INET6_ADDRSTRLEN];
     if (len == 0) Py_RETURN_NONE;
     if (storage->ss_family == AF_INET) {
         const struct sockaddr_in *in = (const struct sockaddr_in *)storage;
-        if (inet_ntop(AF_INET, &in->sin_addr, host, sizeof host) == NULL) return PyErr_SetFromErrno(PyExc_OSError);
+        if (inet_ntop(AF_INET, &in->sin_addr, host, sizeof host) == NULL)
+            return PyErr_SetFromErrno(PyExc_OSError);
         return Py_BuildValue("si", host, ntohs(in->sin_port));
     }
     if (storage->ss_family == AF_INET6) {
         const struct sockaddr_in6 *in = (const struct sockaddr_in6 *)storage;
-        if (inet_ntop(AF_INET6, &in->sin6_addr, host, sizeof host) == NULL) return PyErr_SetFromErrno(PyExc_OSError);
+        if (inet_ntop(AF_INET6, &in->sin6_addr, host, sizeof host) == NULL)
+            return PyErr_SetFromErrno(PyExc_OSError);
         return Py_BuildValue("siII", host, ntohs(in->sin6_port), (unsigned)ntohl(in->sin6_flowinfo),
                              (unsigned)in->sin6_scope_id);
     }
@@ -370,7 +380,8 @@ static int accept_fd(int listener, struct sockaddr_storage *storage, socklen_t *
 #endif
 }
 
-/* A family that only _socket can spell. Its accept makes an exception for EAGAIN; these are not in a hurry. */
+/* A family that only _socket can spell. Its accept makes an exception for EAGAIN; these are not in a hurry.
+ */
 static int accept_by_base(struct sockwait *wait, PyObject **address)
 {
     PyObject *pair;
@@ -411,9 +422,9 @@ int sockops_accept(struct sock *listener, PyObject **address)
 
 /* Connect. */
 
-/* A unix listener whose queue is full answers EAGAIN, and nothing tells when there is room again: the kernel's own
- * blocking connect sleeps on a queue that poll does not show. So we ask again, 1 ms later at first, 10 ms at most, which
- * is also how late a close() by another greenlet is seen. */
+/* A unix listener whose queue is full answers EAGAIN, and nothing tells when there is room again: the
+ * kernel's own blocking connect sleeps on a queue that poll does not show. So we ask again, 1 ms later at
+ * first, 10 ms at most, which is also how late a close() by another greenlet is seen. */
 #define UNIX_FIRST_PAUSE 0.001
 #define UNIX_LAST_PAUSE 0.010
 
@@ -437,7 +448,12 @@ static int connect_to(struct sockwait *wait, PyObject *address)
     if ((error != EINPROGRESS && error != EINTR) || wait->timeout == 0) return error;
     if (PyErr_CheckSignals() < 0 || sockwait_ready(wait, SOCKWAIT_WRITE) < 0) return -1;
     socklen_t len = sizeof error;
-    return getsockopt(sock->fd, SOL_SOCKET, SO_ERROR, &error, &len) < 0 ? errno : error;
+    if (getsockopt(sock->fd, SOL_SOCKET, SO_ERROR, &error, &len) < 0) return errno;
+    /* A blocking connect() that fails leaves the socket fit for another try; this one has left it half way,
+     * and the next try would get ECONNABORTED. */
+    const struct sockaddr nowhere = {.sa_family = AF_UNSPEC};
+    if (error != 0) connect(sock->fd, &nowhere, sizeof nowhere);
+    return error;
 }
 
 PyObject *sockops_connect(PyObject *self, PyObject *address)
@@ -457,12 +473,13 @@ PyObject *sockops_connect_ex(PyObject *self, PyObject *address)
     if (sockwait_begin(&wait, (struct sock *)self) < 0) return NULL;
     int error = connect_to(&wait, address);
     if (error >= 0) return PyLong_FromLong(error);
-    /* What the wait itself has raised comes as its number, as _socket has it. All else is not ours: a name that could
-     * not be resolved, or what somebody has thrown into the greenlet. */
+    /* What the wait itself has raised comes as its number, as _socket has it. All else is not ours: a name
+     * that could not be resolved, or what somebody has thrown into the greenlet. */
     int own = 0;
     if (wait.epoch != wait.sock->epoch && PyErr_ExceptionMatches(PyExc_OSError))
         own = EBADF;
-    else if (wait.deadline != 0 && deadline_clock() >= wait.deadline && PyErr_ExceptionMatches(PyExc_TimeoutError))
+    else if (wait.deadline != 0 && deadline_clock() >= wait.deadline &&
+             PyErr_ExceptionMatches(PyExc_TimeoutError))
         own = EAGAIN;
     if (own == 0) return NULL;
     PyErr_Clear();

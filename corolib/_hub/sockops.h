@@ -1,5 +1,5 @@
-/* What is done with a socket's descriptor: receive, send, accept, connect. Each makes its system call first and parks
- * when there is nothing to do; see sockops.c. The methods' docstrings are in socket.c. */
+/* What is done with a socket's descriptor: receive, send, accept, connect. Each makes its system call first
+ * and parks when there is nothing to do; see sockops.c. The methods' docstrings are in socket.c. */
 #ifndef COROLIB_HUB_SOCKOPS_H
 #define COROLIB_HUB_SOCKOPS_H
 
@@ -13,12 +13,12 @@ PyObject *sockops_sendall(PyObject *self, PyObject *const *args, Py_ssize_t narg
 PyObject *sockops_connect(PyObject *self, PyObject *address);
 PyObject *sockops_connect_ex(PyObject *self, PyObject *address);
 
-/* A connection from the listener's queue: its descriptor (close-on-exec, non-blocking) and, as a new reference, the
- * peer's address. -1 with an exception set. */
+/* A connection from the listener's queue: its descriptor (close-on-exec, non-blocking) and, as a new
+ * reference, the peer's address. -1 with an exception set. */
 int sockops_accept(struct sock *listener, PyObject **address);
 
-/* Spreads the arguments of a METH_FASTCALL | METH_KEYWORDS method over `out` (borrowed; NULL for what was not given),
- * in the order of `names`, which ends with NULL. -1 with TypeError. */
+/* Spreads the arguments of a METH_FASTCALL | METH_KEYWORDS method over `out` (borrowed; NULL for what was not
+ * given), in the order of `names`, which ends with NULL. -1 with TypeError. */
 int sockops_spread(const char *method, const char *const *names, Py_ssize_t required, PyObject *const *args,
                    Py_ssize_t nargs, PyObject *kwnames, PyObject **out);
 

@@ -1,4 +1,5 @@
-/* The wait of a socket operation: which side, how long, and whether the socket is still the same afterwards. */
+/* The wait of a socket operation: which side, how long, and whether the socket is still the same afterwards.
+ */
 #include "sockwait.h"
 
 #include <errno.h>
@@ -21,7 +22,8 @@ static struct fd_side *side_here(struct sock *sock, enum sockwait_direction dire
     struct sockwait_place *place = &sock->places[direction], *vacant = NULL;
     for (;; place = place->more) {
         if (place->side != NULL && place->side->hub == hub) return place->side;
-        /* A side without a hub is left over from a thread that has ended, or from an os.close() behind our back. */
+        /* A side without a hub is left over from a thread that has ended, or from an os.close() behind our
+         * back. */
         if (place->side == NULL || place->side->hub == NULL) vacant = place;
         if (place->more == NULL) break;
     }
@@ -49,13 +51,6 @@ static void free_places(struct sockwait_place *place)
     }
 }
 
-/* The hub of this thread if there is one already: to close a socket is no reason to make one. */
-static struct hub *existing_hub(void)
-{
-    PyObject **slot = engine->hub_slot();
-    return slot == NULL || *slot == NULL ? NULL : hub_core(*slot);
-}
-
 void sockwait_release(struct sock *sock, bool closing)
 {
     PyObject *type, *error, *tb;
@@ -65,10 +60,10 @@ void sockwait_release(struct sock *sock, bool closing)
     free_places(&sock->places[SOCKWAIT_READ]);
     free_places(&sock->places[SOCKWAIT_WRITE]);
     if (closing && sock->fd >= 0) {
-        struct hub *hub = existing_hub();
+        struct hub *hub = hub_if_exists(); /* to close a socket is no reason to make one */
         if (hub != NULL) fd_closing(hub, sock->fd);
     }
-    PyErr_Restore(type, error, tb); /* drops what existing_hub() may have raised */
+    PyErr_Restore(type, error, tb); /* drops what hub_if_exists() may have raised */
 }
 
 int sockwait_yield(struct sock *sock)
@@ -130,7 +125,8 @@ int sockwait_pause(struct sockwait *wait, double seconds)
     struct hub *hub;
     struct park *park = park_begin(&hub);
     if (park == NULL) return -1;
-    PyObject *result = park_wait(park, &kind_pause, (PyObject *)wait->sock, left < 0 || left > seconds ? seconds : left);
+    PyObject *result =
+        park_wait(park, &kind_pause, (PyObject *)wait->sock, left < 0 || left > seconds ? seconds : left);
     if (result == NULL) return -1;
     Py_DECREF(result);
     return still_open(wait);

@@ -1,5 +1,5 @@
-/* A Socket in memory, and the wait of a socket operation. What is done with the descriptor is in sockops.c, the type
- * itself in socket.c.
+/* A Socket in memory, and the wait of a socket operation. What is done with the descriptor is in sockops.c,
+ * the type itself in socket.c.
  *
  *     +------------------+ 0
  *     | _socket.socket   |  its descriptor, family, type, protocol; its own timeout, which is 0 for ever
@@ -9,8 +9,8 @@
  *     | a Python class's |  its __slots__
  *     +------------------+
  *
- * _socket offers no C accessors, so its struct is declared here. socket_setup() compares size and contents with a real
- * socket at import and refuses to load if they differ. */
+ * _socket offers no C accessors, so its struct is declared here. socket_setup() compares size and contents
+ * with a real socket at import and refuses to load if they differ. */
 #ifndef COROLIB_HUB_SOCKWAIT_H
 #define COROLIB_HUB_SOCKWAIT_H
 
@@ -22,8 +22,9 @@ struct fd_side;
 
 enum sockwait_direction { SOCKWAIT_READ, SOCKWAIT_WRITE };
 
-/* The side of one direction in one hub. A socket is nearly always used by one thread; each further thread that waits on
- * it (several threads accepting from one listener) adds a place to the list, which goes with the socket. */
+/* The side of one direction in one hub. A socket is nearly always used by one thread; each further thread
+ * that waits on it (several threads accepting from one listener) adds a place to the list, which goes with
+ * the socket. */
 struct sockwait_place {
     struct fd_side *side; /* owned; NULL if not made yet */
     struct sockwait_place *more;
@@ -31,8 +32,8 @@ struct sockwait_place {
 
 struct sock {
     PyObject_HEAD
-    /* _socket's own; the same from 3.11 to 3.15, but for the last. */
-    int fd; /* -1 when closed */
+        /* _socket's own; the same from 3.11 to 3.15, but for the last. */
+        int fd; /* -1 when closed */
     int family;
     int type; /* without SOCK_NONBLOCK and SOCK_CLOEXEC */
     int proto;
@@ -53,8 +54,8 @@ struct sock {
     bool bulk;              /* the last recv() took much of what it asked for */
 };
 
-/* One operation from its first system call to its last. It may lie on the C stack: only the greenlet that runs the
- * operation touches it, and that one is at its place whenever it runs. */
+/* One operation from its first system call to its last. It may lie on the C stack: only the greenlet that
+ * runs the operation touches it, and that one is at its place whenever it runs. */
 struct sockwait {
     struct sock *sock; /* borrowed: the method's caller holds it */
     double timeout;    /* for the whole operation, as in struct sock */
@@ -62,8 +63,9 @@ struct sockwait {
     uint32_t epoch;    /* the socket's at the start: after a wait the number may mean another file */
 };
 
-/* So many operations may find work at once, one after the other, before the greenlet lets others run: a peer that is
- * always faster than we are must not hold the hub. As many as the loop runs entries between two polls. */
+/* So many operations may find work at once, one after the other, before the greenlet lets others run: a peer
+ * that is always faster than we are must not hold the hub. As many as the loop runs entries between two
+ * polls. */
 #define FAIR_STREAK 64
 
 /* Lets others run; 0, or -1 with an exception (kill, timeout), before anything was done. */
@@ -75,16 +77,16 @@ static inline int sockwait_begin(struct sockwait *wait, struct sock *sock)
     *wait = (struct sockwait){.sock = sock, .timeout = sock->timeout, .epoch = sock->epoch};
     return 0;
 }
-/* Parks until the direction is ready: 0, or -1 with an exception: BlockingIOError if the operation is not to wait,
- * TimeoutError, EBADF if the socket was closed meanwhile, or whatever was thrown into the greenlet. */
+/* Parks until the direction is ready: 0, or -1 with an exception: BlockingIOError if the operation is not to
+ * wait, TimeoutError, EBADF if the socket was closed meanwhile, or whatever was thrown into the greenlet. */
 int sockwait_ready(struct sockwait *, enum sockwait_direction);
 /* Lets `seconds` pass, or what is left of the operation's time. Same results. */
 int sockwait_pause(struct sockwait *, double seconds);
 /* After a system call has returned -1: 0 to call again, -1 with an exception. Looks at errno first of all. */
 int sockwait_again(struct sockwait *, enum sockwait_direction);
-/* The socket gives its descriptor up: its waiters, in whichever thread, get EBADF, its sides are freed. With `closing`
- * the number itself is about to go, so whatever else of this thread watches it is told as well. Any thread. Raises
- * nothing, keeps an exception that is set. */
+/* The socket gives its descriptor up: its waiters, in whichever thread, get EBADF, its sides are freed. With
+ * `closing` the number itself is about to go, so whatever else of this thread watches it is told as well. Any
+ * thread. Raises nothing, keeps an exception that is set. */
 void sockwait_release(struct sock *, bool closing);
 
 #endif

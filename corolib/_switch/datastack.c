@@ -2,6 +2,7 @@
 #include <Python.h>
 
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stdlib.h>
 
 #include "datastack.h"

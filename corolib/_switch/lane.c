@@ -2,7 +2,6 @@
 #include "lane.h"
 
 #include "check.h"
-#include "sanitize.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -217,14 +216,15 @@ exchange(void *argument)
 int
 lane_go(struct lanes *set, struct lane_guest *from, struct lane_guest *to)
 {
+    if (lane_resident(to)) {
+        lane_swap(from, to);
+        return 0;
+    }
     void *fake = NULL;
     struct trip trip = {set, from, to, 0};
     SANITIZE_LEAVE(&fake, from->lane == NULL, to->lane->stack.low,
                    (size_t)(to->lane->stack.top - to->lane->stack.low));
-    if (lane_resident(to))
-        arch_swap(&from->sp, to->sp);
-    else
-        arch_swap_through(&from->sp, set->scratch.top, exchange, &trip);
+    arch_swap_through(&from->sp, set->scratch.top, exchange, &trip);
     SANITIZE_ARRIVE(fake);
     return trip.status;
 }

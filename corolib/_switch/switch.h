@@ -16,6 +16,10 @@
 /* Exceptions of the module, made by engine.c; owned for the life of the process. */
 extern PyObject *switch_exit SWITCH_HIDDEN;  /* GreenletExit */
 extern PyObject *switch_error SWITCH_HIDDEN; /* error */
+extern PyObject *switch_empty SWITCH_HIDDEN; /* (), what switch() without arguments brings */
+
+/* The raw type, set by greenlet.c: objects of exactly this type have no `run` of their own to look for. */
+extern PyTypeObject *switch_type SWITCH_HIDDEN;
 
 /* hubapi.h's transfer: value stolen; NULL means the exception that is set. */
 SWITCH_HIDDEN PyObject *switch_transfer(PyObject *target, PyObject *value);
@@ -31,9 +35,6 @@ SWITCH_HIDDEN PyObject *switch_catch_exit(void);
 
 /* Throw GreenletExit into a suspended greenlet that nobody refers to any more, or leave that to its thread. */
 SWITCH_HIDDEN void switch_kill(struct greenlet *greenlet);
-
-/* True if a switch from this thread can lead to the greenlet; if not, `error` is set when `report`. */
-SWITCH_HIDDEN bool switch_allowed(struct thread *here, struct greenlet *target, bool report);
 
 /* The thread a greenlet belongs to: its own, or for a fresh one that of its nearest started ancestor; NULL if there is
  * none (any more). */

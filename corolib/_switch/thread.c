@@ -44,7 +44,7 @@ loaded(struct lane_guest *guest)
 /* A suspended greenlet whose thread is gone can never run again. Its frames are leaked, with what they refer to:
  * their clean-up code belongs to a thread that does not exist. */
 static void
-abandon(struct thread *here, struct greenlet *greenlet)
+abandon(struct greenlet *greenlet)
 {
     thread_link_out(&greenlet->link);
     if (greenlet->guest.lane != NULL && lane_resident(&greenlet->guest)) {
@@ -54,10 +54,8 @@ abandon(struct thread *here, struct greenlet *greenlet)
     }
     greenlet->guest.lane = NULL;
     lane_forget(&greenlet->guest);
-    greenlet->tstate.context = NULL; /* leaked like the frames: it may be entered */
     greenlet->thread = NULL;
     greenlet->face.state = SWITCH_DEAD;
-    (void)here;
 }
 
 static void
@@ -73,20 +71,26 @@ end(struct thread *here)
     }
     here->attention = 0;
     while (here->started.next != &here->started)
-        abandon(here, thread_linked(here->started.next));
+        abandon(thread_linked(here->started.next));
     struct greenlet *dropped[16];
     while (here->doomed.next != &here->doomed) {
         int count = 0;
         while (here->doomed.next != &here->doomed && count < 16) {
             dropped[count] = thread_linked(here->doomed.next);
-            abandon(here, dropped[count++]);
+            abandon(dropped[count++]);
         }
         while (count > 0)
             Py_DECREF(dropped[--count]);
     }
-    if (own || here->current == here->main)
+    if (here->current == here->main)
         lanes_fini(&here->lanes);
+    /* else the thread ended (or vanished in a fork) while on a lane, and may be standing there for ever. */
     datastack_fini(&here->pool);
+    while (here->idle != NULL) {
+        struct greenlet *idle = here->idle;
+        here->idle = (struct greenlet *)idle->link.next;
+        PyObject_GC_Del(idle);
+    }
     struct greenlet *main = here->main, *current = here->current;
     PyObject *tracer = here->tracer, *hooks = here->hooks, *hub = here->hub;
     main->thread = current->thread = NULL;
@@ -193,4 +197,66 @@ thread_find(void)
     if (here != NULL && here->tstate == ts)
         thread_last = here;
     return here;
+}
+
+static void
+note_tracing(struct thread *here)
+{
+    if (here->tracer != NULL || here->hooks != NULL)
+        here->attention |= THREAD_TRACED;
+    else
+        here->attention &= ~(unsigned)THREAD_TRACED;
+}
+
+void
+thread_set_tracer(struct thread *here, PyObject *tracer)
+{
+    PyObject *old = here->tracer;
+    here->tracer = Py_XNewRef(tracer);
+    note_tracing(here);
+    Py_XDECREF(old);
+}
+
+/* Hooks are a tuple that is replaced as a whole, so that a walk along it is never disturbed. */
+static void
+set_hooks(struct thread *here, PyObject *hooks)
+{
+    PyObject *old = here->hooks;
+    here->hooks = hooks;
+    note_tracing(here);
+    Py_XDECREF(old);
+}
+
+int
+thread_add_hook(struct thread *here, PyObject *hook)
+{
+    Py_ssize_t count = here->hooks != NULL ? PyTuple_GET_SIZE(here->hooks) : 0;
+    PyObject *hooks = PyTuple_New(count + 1);
+    if (hooks == NULL)
+        return -1;
+    for (Py_ssize_t i = 0; i < count; i++)
+        PyTuple_SET_ITEM(hooks, i, Py_NewRef(PyTuple_GET_ITEM(here->hooks, i)));
+    PyTuple_SET_ITEM(hooks, count, Py_NewRef(hook));
+    set_hooks(here, hooks);
+    return 0;
+}
+
+int
+thread_remove_hook(struct thread *here, PyObject *hook)
+{
+    Py_ssize_t count = here->hooks != NULL ? PyTuple_GET_SIZE(here->hooks) : 0, found = 0;
+    while (found < count && PyTuple_GET_ITEM(here->hooks, found) != hook)
+        found++;
+    if (found == count) {
+        PyErr_Format(PyExc_ValueError, "%R is not a switch hook of this thread", hook);
+        return -1;
+    }
+    PyObject *hooks = count > 1 ? PyTuple_New(count - 1) : NULL;
+    if (hooks == NULL && count > 1)
+        return -1;
+    for (Py_ssize_t i = 0, j = 0; i < count; i++)
+        if (i != found)
+            PyTuple_SET_ITEM(hooks, j++, Py_NewRef(PyTuple_GET_ITEM(here->hooks, i)));
+    set_hooks(here, hooks);
+    return 0;
 }

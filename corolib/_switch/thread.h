@@ -62,6 +62,8 @@ struct thread {
     PyObject *hub;             /* owned or NULL; see hubapi.h */
     struct thread_link started; /* greenlets of this thread that are suspended or current, main excepted */
     struct thread_link doomed; /* the same, dropped by others: the ring owns one reference to each */
+    struct greenlet *idle;     /* objects of the raw type kept for the next ones, chained by link.next */
+    unsigned idles;            /* their number */
     struct thread *next;       /* in the list of unused structs */
 };
 
@@ -91,7 +93,14 @@ thread_here(void)
     return thread_find();
 }
 
-/* Prepare for being interned in dicts; once per import. */
+/* Set or, with NULL, remove the tracer (borrowed); the old one is dropped, which may run code. */
+THREAD_HIDDEN void thread_set_tracer(struct thread *here, PyObject *tracer);
+
+/* Switch hooks: -1 with an exception; removing one that is not there is a ValueError. */
+THREAD_HIDDEN int thread_add_hook(struct thread *here, PyObject *hook);
+THREAD_HIDDEN int thread_remove_hook(struct thread *here, PyObject *hook);
+
+/* Make the key of the dict entry; once per import. */
 THREAD_HIDDEN int thread_init(void);
 
 static inline void

@@ -81,6 +81,15 @@ tstate_check(PyThreadState *ts)
 #endif
 }
 
+/* Let tp_finalize run once more for an object that has been resurrected or that comes from a free list: the collector
+ * marks an object it has finalized in the lowest bit of the second word of its header (3.11 to 3.13). */
+static inline void
+tstate_unfinalize(PyObject *object)
+{
+    uintptr_t *header = (uintptr_t *)object - 2;
+    header[1] &= ~(uintptr_t)1;
+}
+
 /* Gaps in the public API of older versions; call sites use the newest spelling. */
 #if PY_VERSION_HEX < 0x030C0000
 static inline PyObject *

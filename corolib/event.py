@@ -1,0 +1,203 @@
+"""Event, a flag to wait for, and AsyncResult, a value to wait for.
+
+Both may be set from any thread and never switch when they are. The threads' side of it: a look at the flag, followed at
+once by the call that joins the list of waiters, is one step, since CPython changes threads (and runs signal handlers and
+finalisers) at calls of Python functions, after calls, and at jumps back only. What is made on demand, the hub, is made before.
+"""
+
+from types import TracebackType
+from typing import Any, Final, Generic, TypeVar, cast
+
+from ._hub import TIMED_OUT, WaitList
+from ._waiting import Linkable
+from .hub import get_hub
+from .timeout import Timeout
+
+__all__ = ["AsyncResult", "Event"]
+
+_T = TypeVar("_T")
+
+ExcInfo = tuple[type[BaseException], BaseException, TracebackType | None]
+
+
+class Event(Linkable):
+    """A flag. wait() waits until it is set; what threading.Event is for threads.
+
+    Whoever waits at the time of set() is woken, longest waiting first, even if clear() follows at once.
+    """
+
+    def __init__(self) -> None:
+        self._flag = False
+        self._waiters = WaitList(self)
+
+    def __repr__(self) -> str:
+        state = "set" if self._flag else "cleared"
+        waiting = f" waiting={len(self._waiters)}" if self._waiters else ""
+        links = f" links={len(self._links)}" if self._links else ""
+        return f"<{type(self).__name__} at {id(self):#x} {state}{waiting}{links}>"
+
+    def is_set(self) -> bool:
+        """Whether the flag is set."""
+        return self._flag
+
+    isSet = is_set
+    ready = is_set
+
+    def set(self) -> None:
+        """Set the flag, wake all who wait. Any thread; never switches."""
+        self._flag = True
+        if self._waiters:
+            self._waiters.wake_all(True)
+        if self._links:
+            self._notify()
+
+    def clear(self) -> None:
+        """Take the flag down. Never switches."""
+        self._flag = False
+
+    def wait(self, timeout: float | None = None) -> bool:
+        """Wait until the flag is set: True; False if that takes longer than `timeout` seconds. Switches unless it is set."""
+        if self._flag:
+            return True
+        get_hub()
+        if self._flag:
+            return True
+        return self._waiters.wait(timeout) is True
+
+    def _at_fork_reinit(self) -> None:
+        """In the child of a fork, for threading: those who wait are gone."""
+        self._waiters = WaitList(self)
+        self._flag = False
+
+
+_NONE: Final[Any] = object()
+
+
+class AsyncResult(Linkable, Generic[_T]):
+    """A value that comes later, once, or the exception that comes in its place.
+
+    May be the target of a link: `greenlet.link(result)` passes the greenlet's result on. To set it again replaces what is
+    there; a value goes before an exception.
+    """
+
+    def __init__(self) -> None:
+        self._value: _T = _NONE
+        self._exc_info: ExcInfo | None = None
+        self._waiters = WaitList(self)
+
+    def __repr__(self) -> str:
+        if self._value is not _NONE:
+            state = f"value={self._value!r}"
+        elif self._exc_info is not None:
+            state = f"exception={self._exc_info[1]!r}"
+        else:
+            state = "unset"
+        waiting = f" waiting={len(self._waiters)}" if self._waiters else ""
+        links = f" links={len(self._links)}" if self._links else ""
+        return f"<{type(self).__name__} at {id(self):#x} {state}{waiting}{links}>"
+
+    # -- what it is -------------------------------------------------------------------------------------------
+
+    def ready(self) -> bool:
+        """Whether a value or an exception is there."""
+        return self._value is not _NONE or self._exc_info is not None
+
+    done = ready
+
+    def successful(self) -> bool:
+        """Whether a value is there."""
+        return self._value is not _NONE
+
+    @property
+    def value(self) -> _T | None:
+        """The value; None if there is none (yet)."""
+        return None if self._value is _NONE else self._value
+
+    @property
+    def exc_info(self) -> ExcInfo | tuple[()]:
+        """The exception as a triple, or ()."""
+        return self._exc_info or ()
+
+    @property
+    def exception(self) -> BaseException | None:
+        """The exception, or None."""
+        return None if self._exc_info is None else self._exc_info[1]
+
+    def cancel(self) -> bool:
+        """False: it cannot be cancelled. For those who expect a future."""
+        return False
+
+    def cancelled(self) -> bool:
+        """False."""
+        return False
+
+    # -- giving -----------------------------------------------------------------------------------------------
+
+    def set(self, value: _T | None = None) -> None:
+        """Put the value in, wake all who wait. Any thread; never switches."""
+        self._value = cast(_T, value)
+        self._wake()
+
+    set_result = set
+
+    def set_exception(self, exception: BaseException, exc_info: ExcInfo | None = None) -> None:
+        """Put an exception in: get() raises it, with the traceback of `exc_info` if given. Any thread; never switches."""
+        if not isinstance(exception, BaseException):
+            raise TypeError(f"expected an exception instance, found {exception!r}")
+        self._exc_info = exc_info or (type(exception), exception, exception.__traceback__)
+        self._wake()
+
+    def _wake(self) -> None:
+        if self._waiters:
+            self._waiters.wake_all()
+        if self._links:
+            self._notify()
+
+    def __call__(self, source: Any) -> None:
+        """As the target of a link: take over the result of `source`."""
+        if source.successful():
+            self.set(source.value)
+        else:
+            self.set_exception(source.exception, getattr(source, "exc_info", None))
+
+    # -- taking -----------------------------------------------------------------------------------------------
+
+    def get(self, block: bool = True, timeout: float | None = None) -> _T:
+        """The value, or raises the exception. Timeout if it is not there in time, or at all with `block` false.
+
+        Switches unless it is there.
+        """
+        if self._value is not _NONE:
+            return self._value
+        if self._exc_info is None:
+            if not block:
+                raise Timeout()
+            if not self._await(timeout):
+                raise Timeout(timeout)
+            if self._value is not _NONE:
+                return self._value
+        assert self._exc_info is not None
+        _, error, tb = self._exc_info
+        # Its own traceback each time, without what earlier raises have added.
+        raise error.with_traceback(tb)
+
+    def get_nowait(self) -> _T:
+        """get(block=False)"""
+        return self.get(block=False)
+
+    def result(self, timeout: float | None = None) -> _T:
+        """get(), under the name of a future's method."""
+        return self.get(timeout=timeout)
+
+    def wait(self, timeout: float | None = None) -> _T | None:
+        """Wait until it is ready. The value; None if it is an exception or not there in time. Switches unless it is there."""
+        if not self.ready():
+            self._await(timeout)
+        return self.value
+
+    def _await(self, timeout: float | None) -> bool:
+        """True unless the time is over. Called when it is not ready."""
+        get_hub()
+        if self._value is not _NONE or self._exc_info is not None:
+            return True
+        return self._waiters.wait(timeout) is not TIMED_OUT

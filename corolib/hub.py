@@ -1,0 +1,526 @@
+"""The hub of a thread: what is policy about it. The loop it runs, and the one wait, are in C (`_hub`).
+
+Policy is: what becomes of an exception that nobody catches, what a deadlock report says, what exists once per hub
+(`service`), and which faces of the loop others see (`hub.loop`). This is the only module that brings `_switch`, `_ev`
+and `_hub` together.
+"""
+
+import os
+import sys
+from collections.abc import Callable
+from heapq import heappop, heappush
+from io import StringIO
+from time import ctime
+from types import TracebackType
+from typing import Any, ClassVar, Protocol, TextIO, TypeVar, cast
+from weakref import ref as weakref
+
+from . import _ev, _hub
+from ._config import config
+from ._hub import set_hub, sleep, spawn_raw
+from ._native import in_main_thread
+from ._switch import GreenletExit, getcurrent, greenlet
+from .errors import LoopExit
+
+__all__ = [
+    "GreenletExit",
+    "Hub",
+    "HubLoop",
+    "get_hub",
+    "get_hub_if_exists",
+    "getcurrent",
+    "idle",
+    "kill",
+    "reinit",
+    "set_hub",
+    "sleep",
+    "spawn_raw",
+]
+
+_T = TypeVar("_T")
+
+#: What kill() and its like accept: a class, an instance, or (class, value, traceback).
+Killer = (
+    type[BaseException]
+    | BaseException
+    | tuple[type[BaseException], BaseException | str | None, TracebackType | None]
+)
+
+#: A deadlock report names so many waiting greenlets; with thousands the rest is more of the same.
+REPORT_LINES = 50
+
+
+class Waitable(Protocol):
+    """A watcher: whatever calls back once something has happened."""
+
+    def start(self, callback: Callable[..., object], /, *args: Any) -> None: ...
+    def stop(self) -> None: ...
+
+
+class HubLoop:
+    """`hub.loop`: callbacks, timers and descriptors of the hub itself, every other watcher of libev.
+
+    Watchers call back in the hub: a callback may do anything but wait. Holds its hub weakly, so that a thread's hub
+    goes with its thread. What is not listed here (`iteration`, `backend`, `activecnt`...) is libev's: see `_ev.Loop`.
+    """
+
+    def __init__(self, hub: "Hub", loop: _ev.Loop) -> None:
+        self._hub = weakref(hub)
+        self._loop = loop
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} of {self._hub()!r}: {self._loop!r}>"
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._loop, name)
+
+    def _owner(self) -> "Hub":
+        hub = self._hub()
+        if hub is None:
+            raise RuntimeError("the hub of this loop is gone")
+        return hub
+
+    def run_callback(self, fn: Callable[..., object], *args: Any) -> _hub.callback:
+        """Call `fn(*args)` in the hub, after what is ready now. Any thread; never switches."""
+        return self._owner().run_callback(fn, *args)
+
+    run_callback_threadsafe = run_callback
+
+    def io(self, fd: int, events: int, ref: bool = True, priority: int | None = None) -> _hub.io:
+        """A watcher of a descriptor: 1 is readable, 2 writable."""
+        return _hub.io(self._owner(), fd, events, ref, priority)
+
+    def timer(
+        self, after: float, repeat: float = 0.0, ref: bool = True, priority: int | None = None
+    ) -> _hub.timer:
+        """A watcher of the clock: after `after` seconds, then each `repeat` seconds."""
+        return _hub.timer(self._owner(), after, repeat, ref, priority)
+
+    def signal(self, signalnum: int, ref: bool = True, priority: int | None = None) -> _ev.signal:
+        """A watcher of a signal of the process."""
+        return _ev.signal(self._loop, signalnum, ref, priority)
+
+    def child(self, pid: int, trace: int = 0, ref: bool = True) -> _ev.child:
+        """A watcher of the end of a child process, which it reaps. `trace` must be 0: stops are not seen."""
+        if trace:
+            raise ValueError(f"trace: expected 0, found {trace}; only the end of a child can be watched")
+        return _ev.child(self._loop, pid, ref)
+
+    def async_(self, ref: bool = True, priority: int | None = None) -> _ev.async_:
+        """A watcher that any thread can set off with send()."""
+        return _ev.async_(self._loop, ref, priority)
+
+    def idle(self, ref: bool = True, priority: int | None = None) -> _ev.idle:
+        """A watcher of the loop's having nothing else to do."""
+        return _ev.idle(self._loop, ref, priority)
+
+    def prepare(self, ref: bool = True, priority: int | None = None) -> _ev.prepare:
+        """A watcher of the moment before the loop waits for events."""
+        return _ev.prepare(self._loop, ref, priority)
+
+    def check(self, ref: bool = True, priority: int | None = None) -> _ev.check:
+        """A watcher of the moment after that."""
+        return _ev.check(self._loop, ref, priority)
+
+    def fork(self, ref: bool = True, priority: int | None = None) -> _ev.fork:
+        """A watcher of the process's having been forked; calls back in the child."""
+        return _ev.fork(self._loop, ref, priority)
+
+    def stat(
+        self, path: str | bytes, interval: float = 0.0, ref: bool = True, priority: int | None = None
+    ) -> _ev.stat:
+        """A watcher of a path."""
+        return _ev.stat(self._loop, path, interval, ref, priority)
+
+    def closing_fd(self, fd: int) -> bool:
+        """A descriptor is about to be closed: its waiters get an error, its watchers stop. Whether there were any."""
+        return self._owner().fd_closing(fd) > 0
+
+    def now(self) -> float:
+        """The clock of all timers, in seconds; not related to the time of day."""
+        return self._owner().now()
+
+    def update_now(self) -> None:
+        """Nothing to do: the clock is read whenever it is asked for."""
+
+    update = update_now
+
+
+class Ident:
+    """A number in use; free again once this object is gone."""
+
+    __slots__ = ("_free", "number")
+
+    def __init__(self, number: int, free: list[int]) -> None:
+        self.number = number
+        self._free = free
+
+    def __del__(self) -> None:
+        heappush(self._free, self.number)
+
+
+class IdentRegistry:
+    """Small numbers for greenlets, for people to read: always the smallest that is free."""
+
+    def __init__(self) -> None:
+        self._free: list[int] = []
+        self._next = 0
+
+    def get_ident(self, owner: greenlet) -> int:
+        """The number of `owner`, given out at the first call and kept while it lives."""
+        ident = owner.__dict__.get("_ident")
+        if ident is None:
+            if self._free:
+                number = heappop(self._free)
+            else:
+                number = self._next
+                self._next += 1
+            ident = owner.__dict__["_ident"] = Ident(number, self._free)
+        return cast(Ident, ident).number
+
+
+_hub_idents = IdentRegistry()
+
+
+class Hub(_hub.Hub):
+    """The greenlet that runs the loop of its thread. Made by get_hub() when something first waits.
+
+    Replace or override `handle_error` and `print_exception` to change what becomes of uncaught exceptions.
+    """
+
+    #: Not printed.
+    NOT_ERROR: tuple[type[BaseException], ...] = (GreenletExit, SystemExit)
+    #: Raised in the main greenlet as well.
+    SYSTEM_ERROR: tuple[type[BaseException], ...] = (KeyboardInterrupt, SystemExit, SystemError)
+    loop_class = HubLoop
+    #: Service name -> what makes it; a module that offers something once per hub puts its factory here.
+    factories: ClassVar[dict[str, Callable[["Hub"], object]]] = {}
+
+    name = ""
+
+    def __init__(self) -> None:
+        self._loop = _ev.Loop(config.libev_backend)
+        self._main = in_main_thread()
+        super().__init__(table=_ev.table_address(), loop=self._loop.ptr, watch_signals=self._main)
+        me = weakref(self)
+        self._loop.owned = True
+        self._loop.dispatch = lambda callback, args: _alive(me).run_callback(callback, *args)
+        self._loop.handle_error = lambda *error: _alive(me).handle_error(*error)  # type: ignore[method-assign]  # meant to be replaced
+        self.loop = self.loop_class(self, self._loop)
+        self.ident_registry = IdentRegistry()
+        self._services: dict[str, Any] = {}
+        self._stream: TextIO | None = None
+        self._quiet = False
+
+    def __repr__(self) -> str:
+        label = f" {self.name!r}" if self.name else ""
+        if self.destroyed:
+            return f"<{type(self).__name__}{label} at {id(self):#x} destroyed>"
+        return (
+            f"<{type(self).__name__}{label} at {id(self):#x} {self.backend} ready={self.ready_count} "
+            f"waiting={self.parked_count} thread_ident={self.thread_ident:#x}>"
+        )
+
+    @property
+    def backend(self) -> str:
+        """How libev polls: 'epoll', 'poll', 'kqueue'..."""
+        return self._loop.backend
+
+    @property
+    def main_hub(self) -> bool:
+        """Whether it is the hub of the thread that runs signal handlers."""
+        return self._main
+
+    @property
+    def minimal_ident(self) -> int:
+        """A small number that no other living hub has."""
+        return _hub_idents.get_ident(self)
+
+    # -- waiting ----------------------------------------------------------------------------------------------
+
+    def wait(self, watcher: Waitable) -> None:
+        """Start `watcher` and wait until it calls back; stopped in any case. Switches.
+
+        InvalidSwitchError if something else resumes the greenlet; BlockingSwitchOutError in the hub itself.
+        """
+        watcher.start(_hub.wake, getcurrent(), watcher)
+        try:
+            _hub.park("watcher", watcher, external=bool(getattr(watcher, "ref", True)))
+        finally:
+            watcher.stop()
+
+    def cancel_wait(self, watcher: Any, error: Killer, close_watcher: bool = False) -> None:
+        """Let wait(watcher) raise `error` in its greenlet; nothing if nobody waits. Never switches."""
+        if watcher.callback is _hub.wake:
+            _hub.wake_error(watcher.args[0], as_error(error))
+        if close_watcher:
+            watcher.close()
+
+    def join(self, timeout: float | None = None) -> bool:
+        """Wait until there is nothing left to do: True; False if `timeout` seconds are over first. Switches.
+
+        For the main greenlet of the thread: AssertionError elsewhere. As long as another native thread lives that could
+        wake somebody here, there is something left to do.
+        """
+        main = self.parent
+        if main is None or getcurrent() is not main:
+            raise AssertionError("hub.join() is for the main greenlet of the hub's own thread")
+        limit = None
+        if timeout is not None:
+            # Without a reference: it must not count as something to wait for.
+            limit = _hub.timer(self, timeout, 0.0, False)
+            limit.start(_hub.wake, main)
+        try:
+            _hub.park("join", self)
+        except LoopExit as exit:
+            if exit.hub is not self:
+                raise
+            return True
+        finally:
+            if limit is not None:
+                limit.stop()
+        return False
+
+    # -- errors -----------------------------------------------------------------------------------------------
+
+    def handle_error(
+        self,
+        context: object,
+        type: type[BaseException] | None,
+        value: BaseException | str | None,
+        tb: TracebackType | None,
+    ) -> None:
+        """An exception that nobody has caught: from a greenlet, a callback or a watcher, which is `context`.
+
+        Prints it, unless it is one of NOT_ERROR; one of SYSTEM_ERROR is then raised in the main greenlet, as is every
+        exception without a context (from a signal handler). (None, None, None) is the exception being handled.
+        """
+        if type is None:
+            type, value, tb = sys.exc_info()
+            if type is None:
+                return
+        if not isinstance(value, BaseException):
+            value = as_error((type, value, tb))
+        if not issubclass(type, self.NOT_ERROR):
+            self.print_exception(context, type, value, tb)
+        if context is None or issubclass(type, self.SYSTEM_ERROR):
+            self.handle_system_error(type, value, tb)
+
+    def handle_system_error(
+        self, type: type[BaseException], value: BaseException, tb: TracebackType | None = None
+    ) -> None:
+        """Raise it in the main greenlet, now: whatever that had been given and not yet taken goes back. Switches."""
+        main = self.parent
+        assert main is not None
+        current = getcurrent()
+        if current is self or current is main:
+            main.throw(type, value, tb)
+            return
+        # A greenlet at its end; it is to get its turn again.
+        back = self.run_callback(current.switch)
+        try:
+            main.throw(type, value, tb)
+        finally:
+            back.stop()
+
+    def print_exception(
+        self,
+        context: object,
+        type: type[BaseException],
+        value: BaseException,
+        tb: TracebackType | None,
+    ) -> None:
+        """Write the traceback and what failed to `exception_stream`, in one piece, whatever other threads write."""
+        stream = self.exception_stream
+        if not stream:
+            return
+        import traceback  # only when something has failed: it brings a fifth of a second of start-up with it
+
+        text = StringIO()
+        traceback.print_exception(type, value, tb, file=text)
+        if context is not None:
+            text.write(f"{ctime()} {self.format_context(context)} failed with {type.__name__}\n\n")
+        try:
+            stream.write(text.getvalue())
+        except (OSError, ValueError):
+            pass  # a full disk, a closed stream: there is nobody left to tell
+
+    def format_context(self, context: object) -> str:
+        """How print_exception() names what failed. Must not raise."""
+        return _safe_repr(context)
+
+    @property
+    def exception_stream(self) -> TextIO | None:
+        """Where print_exception() writes: sys.stderr unless assigned; something false turns printing off."""
+        if self._quiet:
+            return None
+        return self._stream if self._stream is not None else cast("TextIO | None", sys.stderr)
+
+    @exception_stream.setter
+    def exception_stream(self, stream: TextIO | None) -> None:
+        self._stream = stream
+        self._quiet = not stream
+
+    def loop_exit(self) -> LoopExit:
+        """The exception for the main greenlet when nothing can wake anybody any more: says who waits for what."""
+        parked = self.parked()
+        lines = [_describe_wait(each, self.now()) for each in parked[:REPORT_LINES]]
+        if len(parked) > REPORT_LINES:
+            lines.append(f"... and {len(parked) - REPORT_LINES} more")
+        return LoopExit("This operation would block forever", self, tuple(lines))
+
+    # -- what exists once per hub -----------------------------------------------------------------------------
+
+    def service(self, key: str, make: Callable[["Hub"], _T]) -> _T:
+        """The one object of this hub under `key`; `make(hub)` makes it at the first call.
+
+        If it has close() (or kill()), that is called when the hub is destroyed, the last made first; after_fork(), if
+        there is one, in the child of a fork.
+        """
+        try:
+            return cast(_T, self._services[key])
+        except KeyError:
+            return cast(_T, self._services.setdefault(key, make(self)))
+
+    def _provided(self, key: str) -> Any:
+        factory = self.factories.get(key)
+        if factory is None and key not in self._services:
+            raise AttributeError(f"hub.{key} is there once corolib.{key} has been imported")
+        return self._services[key] if factory is None else self.service(key, factory)
+
+    @property
+    def threadpool(self) -> Any:
+        """The hub's pool of native threads, made at the first use; assignable, deletable."""
+        return self._provided("threadpool")
+
+    @threadpool.setter
+    def threadpool(self, value: Any) -> None:
+        self._services["threadpool"] = value
+
+    @threadpool.deleter
+    def threadpool(self) -> None:
+        self._services.pop("threadpool", None)
+
+    @property
+    def resolver(self) -> Any:
+        """What resolves names in this hub, made at the first use; assignable, deletable."""
+        return self._provided("resolver")
+
+    @resolver.setter
+    def resolver(self, value: Any) -> None:
+        self._services["resolver"] = value
+
+    @resolver.deleter
+    def resolver(self) -> None:
+        self._services.pop("resolver", None)
+
+    # -- life -------------------------------------------------------------------------------------------------
+
+    def after_fork(self) -> None:
+        """In the child of a fork: make the kernel's side of the loop anew, tell the services. Called by itself."""
+        super().after_fork()
+        for service in list(self._services.values()):
+            renew = getattr(service, "after_fork", None)
+            if renew is not None:
+                renew()
+
+    def destroy(self, destroy_loop: bool | None = None) -> None:
+        """End the hub: services are closed, what waits is dropped, the loop is freed (`destroy_loop` or not).
+
+        For the main greenlet of its thread: RuntimeError within the hub, InvalidThreadUseError in another thread. The
+        next thing that waits in this thread makes a new hub.
+        """
+        if self.destroyed:
+            return
+        services, self._services = self._services, {}
+        for service in reversed(services.values()):
+            close = getattr(service, "close", None) or getattr(service, "kill", None)
+            if close is not None:
+                close()
+        super().destroy()
+        self._loop.dispatch = None
+        self._loop.owned = False
+        self._loop.destroy()
+
+
+def _alive(hub: "weakref[Hub]") -> Hub:
+    found = hub()
+    if found is None:
+        raise RuntimeError("the hub of this watcher is gone")
+    return found
+
+
+def _safe_repr(value: object) -> str:
+    try:
+        return repr(value)
+    except Exception as error:  # a report must come out whatever the reported object does
+        return f"<{type(value).__name__} at {id(value):#x}, its repr failed with {type(error).__name__}>"
+
+
+def _describe_wait(waiter: greenlet, now: float) -> str:
+    """One line of a report: who, for what, how long, where."""
+    wait = _hub.waiting(waiter)
+    if wait is None:
+        return _safe_repr(waiter)
+    kind, target, since = wait
+    what = kind if target is None else f"{kind} {_safe_repr(target)}"
+    frame = waiter.gr_frame
+    inner = frame
+    while frame is not None and frame.f_globals.get("__name__", "").startswith("corolib."):
+        frame = frame.f_back
+    frame = frame or inner
+    where = "" if frame is None else f", at {frame.f_code.co_filename}:{frame.f_lineno} in {frame.f_code.co_name}"
+    return f"{_safe_repr(waiter)} waits for {what} since {max(now - since, 0):.3f} s{where}"
+
+
+def as_error(killer: Killer) -> BaseException:
+    """The instance that a class, an instance or a triple stands for. TypeError for anything else."""
+    if isinstance(killer, tuple):
+        kind, value, tb = killer
+        if not isinstance(value, BaseException):
+            value = kind() if value is None else kind(value)
+        return value if tb is None else value.with_traceback(tb)
+    error = killer() if isinstance(killer, type) else killer
+    if not isinstance(error, BaseException):
+        raise TypeError(f"expected an exception class, instance or triple, found {killer!r}")
+    return error
+
+
+_hub.set_hub_factory(Hub)
+
+#: The hub of this thread, made on demand; the function of the C half, without a frame around it.
+get_hub = cast("Callable[[], Hub]", _hub.get_hub)
+#: The hub of this thread, or None.
+get_hub_if_exists = cast("Callable[[], Hub | None]", _hub.get_hub_if_exists)
+
+
+def idle(priority: int = 0) -> None:
+    """Wait until nothing else of this priority or higher is ready. Switches."""
+    hub = get_hub()
+    watcher = hub.loop.idle(priority=priority)
+    hub.wait(watcher)
+    while hub.ready_count:  # libev was idle, greenlets are not
+        hub.wait(watcher)
+
+
+def kill(greenlet: greenlet, exception: Killer = GreenletExit) -> None:
+    """Raise `exception` in any greenlet, raw or main ones too, at its wait or its next one. Never switches.
+
+    One that has not run yet never will. Nothing if it is over.
+    """
+    if greenlet.dead:
+        return
+    error = as_error(exception)
+    if not (isinstance(greenlet, _hub.Greenlet) and greenlet.cancel(error)):
+        _hub.interrupt(greenlet, error)
+
+
+def reinit(hub: Hub | None = None) -> None:
+    """In the child of a fork: repair the hub. It has been done by the time os.fork() returns; again does no harm."""
+    if hub is None:
+        hub = get_hub_if_exists()
+    if hub is not None and not hub.destroyed:
+        hub.after_fork()
+
+
+os.register_at_fork(after_in_child=reinit)

@@ -1,0 +1,232 @@
+"""Semaphore and its kin, for greenlets of one thread or of many.
+
+Whoever waits is served in the order of arrival: release() hands its unit to the longest waiting greenlet at once, instead of
+raising the counter for whoever comes first; so nobody is overtaken. A unit that was handed to a greenlet which was then
+resumed by an exception of its own goes back (`WaitList`'s undo).
+
+The threads' side: look, change and join are steps without a call between them. CPython changes threads, and runs signal
+handlers and finalisers, at calls of Python functions, after calls, and at jumps back only; so each such stretch is one
+step for everybody, a finaliser that takes the same lock included.
+"""
+
+from types import TracebackType
+from typing import Any, Final, Literal
+
+from ._hub import WaitList
+from ._switch import getcurrent, greenlet
+from ._waiting import Linkable, Waiter
+from .hub import get_hub
+
+__all__ = ["BoundedSemaphore", "DummySemaphore", "RLock", "Semaphore"]
+
+#: What a waiter of a semaphore is woken with: a unit of it.
+_UNIT: Final = True
+
+
+class Semaphore(Linkable):
+    """`counter` units; acquire() takes one, waiting for it if need be, release() gives one back.
+
+    Units and waiters may be of any thread. Links are called while a unit is free. ValueError if `value` is negative.
+    (`hub` is there for compatibility: a waiter's hub is that of its thread.)
+    """
+
+    _only_while_ready = True
+
+    def __init__(self, value: int = 1, hub: object = None) -> None:
+        if value < 0:
+            raise ValueError(f"semaphore value: expected 0 or more, found {value}")
+        #: Free units. May be changed by hand; who waits then is served at the next release().
+        self.counter = value
+        self._waiters = WaitList(self, self._give)
+
+    def __repr__(self) -> str:
+        waiting = f" waiting={len(self._waiters)}" if self._waiters else ""
+        links = f" links={len(self._links)}" if self._links else ""
+        return f"<{type(self).__name__} at {id(self):#x} counter={self.counter}{waiting}{links}>"
+
+    def acquire(self, blocking: bool = True, timeout: float | None = None) -> bool:
+        """Take a unit: True; False if there is none in time, or at all with `blocking` false.
+
+        Switches unless one is free.
+        """
+        if self.counter > 0:
+            self.counter -= 1
+            return True
+        if not blocking:
+            return False
+        get_hub()
+        if self.counter > 0:
+            self.counter -= 1
+            return True
+        return self._waiters.wait(timeout) is _UNIT
+
+    def release(self) -> int:
+        """Give a unit back, to the longest waiting if any; the number of free units. Any thread; never switches."""
+        self.counter += 1
+        if self._waiters or self._links:
+            self._serve()
+        return self.counter
+
+    def _give(self, _unit: object) -> None:
+        """A unit was handed to a greenlet that did not get to use it."""
+        self.counter += 1
+        if self._waiters or self._links:
+            self._serve()
+
+    def _serve(self) -> None:
+        """Hand free units to those who wait."""
+        while self.counter > 0 and self._waiters:
+            self.counter -= 1
+            if not self._waiters.wake(_UNIT):
+                self.counter += 1
+        if self.counter > 0 and self._links:
+            self._notify()
+
+    def __enter__(self) -> None:
+        """acquire()"""
+        self.acquire()
+
+    def __exit__(self, *exc: object) -> None:
+        self.release()
+
+    def locked(self) -> bool:
+        """Whether acquire() would have to wait."""
+        return self.counter <= 0
+
+    def ready(self) -> bool:
+        """Whether acquire() would not have to wait."""
+        return self.counter > 0
+
+    def wait(self, timeout: float | None = None) -> int:
+        """Wait until a unit is free, without taking it: the number of free units, which may be 0 again.
+
+        Switches unless one is free.
+        """
+        if self.counter <= 0:
+            waiter: Waiter[object] = Waiter()
+            self.rawlink(waiter.switch)
+            try:
+                waiter.get_within(timeout)
+            finally:
+                self.unlink(waiter.switch)
+        return self.counter
+
+    def _at_fork_reinit(self) -> None:
+        """In the child of a fork, for threading: a lock is free again, those who wait are gone."""
+        self.counter = 1
+        self._waiters = WaitList(self, self._give)
+        self._links = None
+
+
+class BoundedSemaphore(Semaphore):
+    """A Semaphore that is never released more often than acquired: ValueError."""
+
+    def __init__(self, value: int = 1, hub: object = None) -> None:
+        super().__init__(value, hub)
+        self._initial_value = value
+
+    def release(self) -> int:
+        """As Semaphore.release(). ValueError if no unit is out."""
+        if self.counter >= self._initial_value:
+            raise ValueError("Semaphore released too many times")
+        self.counter += 1
+        if self._waiters or self._links:
+            self._serve()
+        return self.counter
+
+    def _at_fork_reinit(self) -> None:
+        super()._at_fork_reinit()
+        self.counter = self._initial_value
+
+
+class DummySemaphore:
+    """A Semaphore without end: nothing here ever waits. For code that takes a semaphore it may not need."""
+
+    def __init__(self, value: int | None = None) -> None:
+        pass
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} at {id(self):#x}>"
+
+    def locked(self) -> Literal[False]:
+        return False
+
+    def ready(self) -> Literal[True]:
+        return True
+
+    def acquire(self, blocking: bool = True, timeout: float | None = None) -> Literal[True]:
+        return True
+
+    def release(self) -> None:
+        pass
+
+    def rawlink(self, callback: object) -> None:
+        pass
+
+    def unlink(self, callback: object) -> None:
+        pass
+
+    def wait(self, timeout: float | None = None) -> Literal[1]:
+        return 1
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(
+        self, typ: type[BaseException] | None, value: BaseException | None, tb: TracebackType | None
+    ) -> None:
+        pass
+
+
+class RLock:
+    """A lock that the greenlet which holds it may acquire again; as often released, it is free. For any thread.
+
+    (`hub` is there for compatibility.)
+    """
+
+    def __init__(self, hub: object = None) -> None:
+        self._owner: greenlet | None = None
+        self._count = 0
+        self._waiters = WaitList(self, self._give)
+
+    def __repr__(self) -> str:
+        waiting = f" waiting={len(self._waiters)}" if self._waiters else ""
+        return f"<{type(self).__name__} at {id(self):#x} owner={self._owner!r} count={self._count}{waiting}>"
+
+    def acquire(self, blocking: bool = True, timeout: float | None = None) -> bool:
+        """Take the lock, or take it once more: True; False if it is not free in time, or at all with `blocking` false.
+
+        Switches unless it is free or held by the current greenlet.
+        """
+        me = getcurrent()
+        if self._owner is me:
+            self._count += 1
+            return True
+        if self._owner is None:
+            self._owner = me
+            self._count = 1
+            return True
+        if not blocking:
+            return False
+        return self._wait(me, 1, timeout)
+
+    def _wait(self, me: greenlet, count: int, timeout: float | None) -> bool:
+        get_hub()
+        if self._owner is None:
+            self._owner = me
+            self._count = count
+            return True
+        # The one who wakes us leaves `_waiters` itself as the owner, so that nobody gets in between.
+        if self._waiters.wait(timeout) is not True:
+            return False
+        self._owner = me
+        self._count = count
+        return True
+
+    def release(self) -> None:
+        """Give it back. RuntimeError if the current greenlet does not hold it. Any thread; never switches."""
+        if self._owner is not getcurrent():
+            raise RuntimeError(f"only the greenlet that holds a lock can release it: {self!r}")
+        self._count -= 1
+        if not self._count:
+            self._owner = None

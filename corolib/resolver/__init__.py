@@ -1,0 +1,40 @@
+"""How names become addresses: the choice of a resolver by `config.resolver`, one resolver per hub."""
+
+import _socket
+from collections.abc import Callable
+from typing import Any
+
+from .._config import config
+from ..hub import Hub, get_hub
+from .base import Resolver
+from .thread import ThreadResolver
+
+__all__ = ["Resolver", "ThreadResolver", "get_resolver"]
+
+
+class BlockingResolver(Resolver):
+    """The C library's functions, called here and now: blocks the whole thread. For finding faults."""
+
+    def _ask(self, function: str, *args: Any) -> Any:
+        return getattr(_socket, function)(*args)
+
+
+#: The words of `config.resolver`.
+KINDS: dict[str, Callable[[Hub], Resolver]] = {"thread": lambda hub: ThreadResolver(hub.threadpool), "block": lambda hub: BlockingResolver()}
+
+
+def _make(hub: Hub) -> Resolver:
+    """The first kind of `config.resolver` that there is."""
+    for word in config.resolver:
+        if word in KINDS:
+            return KINDS[word](hub)
+    raise ValueError(f"config.resolver is {config.resolver!r}, expected one of {', '.join(KINDS)}")
+
+
+def get_resolver() -> Resolver:
+    """The resolver of this thread's hub."""
+    resolver: Resolver = get_hub().resolver
+    return resolver
+
+
+Hub.factories["resolver"] = _make

@@ -1,0 +1,495 @@
+"""The `_thread` module, with greenlets in place of threads.
+
+Identity. The main greenlet of a native thread keeps that thread's own identifier; every other greenlet is identified by
+its id(). So locks that were taken before patching still belong to whom they belonged, `threading`'s table of threads
+stays right, and a thread that was never a greenlet looks as it always did.
+
+Locks. A waiter parks in the hub of its own thread, so a lock may be used from several native threads. They rely on one
+property of CPython 3.11 to 3.13: the interpreter gives the GIL away (and runs signal handlers and, from 3.12 on, the
+garbage collector) at the end of a call, at the start of a Python function and at a jump backwards, and nowhere else.
+Between a test of an attribute and the store or call right after it nothing can intervene; where that matters the code
+says "no call in between". A lock that is given up while somebody waits is handed to the first who waits and never
+free in between: nobody is overtaken, and nobody starves next to a greenlet that takes the lock in a loop.
+"""
+
+import sys
+from _thread import TIMEOUT_MAX, error, get_native_id, interrupt_main, stack_size
+from collections import deque
+from collections.abc import Callable
+from typing import Any, NoReturn
+
+from ._hub import TIMED_OUT, WaitList
+from ._native import get_ident as _native_ident
+from ._native import original
+from ._switch import getcurrent, greenlet
+from .hub import get_hub, get_hub_if_exists, spawn_raw
+from .hub import sleep as _sleep
+from .local import local as _local
+
+__all__ = [
+    "TIMEOUT_MAX",
+    "LockType",
+    "RLock",
+    "allocate",
+    "allocate_lock",
+    "error",
+    "exit",
+    "exit_thread",
+    "get_ident",
+    "get_native_id",
+    "interrupt_main",
+    "stack_size",
+    "start_new",
+    "start_new_thread",
+]
+
+
+def get_ident(target: greenlet | None = None) -> int:
+    """A number that no other living greenlet or thread has: of the current greenlet, or of the one that is given."""
+    if target is None:
+        target = getcurrent()
+    return id(target) if target.parent is not None else _native_ident()
+
+
+def exit() -> NoReturn:
+    """End the current thread, here: its greenlet; as SystemExit, which is not reported."""
+    raise SystemExit
+
+
+exit_thread = exit
+
+
+# -- locks ---------------------------------------------------------------------------------------------------------
+
+
+def _seconds(blocking: bool, timeout: float) -> float | None:
+    """How long an acquire() may wait, from its arguments; the errors are the standard library's."""
+    if timeout == -1:
+        return None if blocking else 0.0
+    if not blocking:
+        raise ValueError("can't specify a timeout for a non-blocking call")
+    if timeout < 0:
+        raise ValueError("timeout value must be a non-negative number")
+    if timeout > TIMEOUT_MAX:
+        raise OverflowError("timeout value is too large")
+    return timeout
+
+
+def _let_others_run() -> None:
+    """Before a refusal: who tries again and again without blocking must not keep the owner from running."""
+    hub = get_hub_if_exists()
+    if hub is not None and getcurrent() is not hub:
+        _sleep(0)
+
+
+class LockType:
+    """A lock that anybody may release. acquire() switches to the hub if the lock is taken, release() never does."""
+
+    __slots__ = ("__weakref__", "_locked", "_waiters")
+
+    def __init__(self) -> None:
+        self._locked = False
+        # Made when somebody has to wait for the first time: most locks never see that.
+        self._waiters: WaitList | None = None
+
+    def acquire(self, blocking: bool = True, timeout: float = -1) -> bool:
+        """Take the lock: True, or False if that was not possible at once or within `timeout` seconds."""
+        if timeout != -1 or not blocking:
+            return self._take(_seconds(blocking, timeout))
+        if not self._locked:  # no call in between
+            self._locked = True
+            return True
+        return self._take(None)
+
+    def __enter__(self) -> bool:
+        if not self._locked:  # no call in between
+            self._locked = True
+            return True
+        return self._take(None)
+
+    def _take(self, seconds: float | None) -> bool:
+        if not self._locked:  # no call in between
+            self._locked = True
+            return True
+        if seconds == 0:
+            _let_others_run()
+            return False
+        get_hub()  # made now if there is none: waiting below must not run other code before it waits
+        if self._waiters is None:
+            waiters = WaitList(undo=_give_back)
+            if self._waiters is None:  # another thread may have been faster; no call in between
+                self._waiters = waiters
+        wait = self._waiters.wait
+        if self._locked:  # no call in between
+            return wait(seconds) is not TIMED_OUT
+        self._locked = True
+        return True
+
+    def release(self) -> None:
+        """Give the lock up; RuntimeError if nobody has it. The first who waits has it from now on."""
+        if not self._locked:
+            raise RuntimeError("release unlocked lock")
+        while self._waiters:
+            # It stays locked. 0: the waiter left while another thread ran, look again.
+            if self._waiters.wake(self):
+                return
+        self._locked = False  # no call since the test
+
+    def __exit__(self, *exc: object) -> None:
+        self.release()
+
+    def locked(self) -> bool:
+        """Whether somebody has it."""
+        return self._locked
+
+    def _is_owned(self) -> bool:
+        # What threading.Condition asks. Without it the condition would find out by a refused acquire(), which switches.
+        return self._locked
+
+    def _at_fork_reinit(self) -> None:
+        self._locked = False
+        self._waiters = None
+
+    def __repr__(self) -> str:
+        state = "locked" if self._locked else "unlocked"
+        return f"<{state} {type(self).__module__}.{type(self).__qualname__} object at {id(self):#x}>"
+
+    acquire_lock = acquire
+    release_lock = release
+    locked_lock = locked
+
+
+def _give_back(lock: LockType) -> None:
+    """A greenlet had been handed the lock and was then killed, or timed out, before it ran: the next one's turn."""
+    lock.release()
+
+
+allocate_lock = allocate = lock = LockType
+
+
+class _Turn:
+    """One greenlet that waits for an RLock."""
+
+    __slots__ = ("owner", "waiter")
+
+    def __init__(self, owner: int) -> None:
+        self.owner = owner
+        self.waiter = WaitList()
+
+
+class RLock:
+    """A lock that its owner may take again. The owner is a greenlet, or the main greenlet of a native thread.
+
+    Who is next is written into `_owner` by the release itself. If the lock were merely marked as handed over, a
+    finaliser that runs in the new owner before it has taken note, and needs the lock, would wait for ever.
+    """
+
+    __slots__ = ("__weakref__", "_count", "_owner", "_turns")
+
+    def __init__(self) -> None:
+        self._owner: int | None = None
+        self._count = 0
+        self._turns: deque[_Turn] | None = None
+
+    def acquire(self, blocking: bool = True, timeout: float = -1) -> bool:
+        """Take the lock, once more if it is ours: True, or False if that was not possible in time.
+
+        Switches to the hub if somebody else has it.
+        """
+        seconds = None if blocking and timeout == -1 else _seconds(blocking, timeout)
+        me = get_ident()
+        if self._owner is None:  # no call in between
+            self._owner = me
+            self._count = 1
+            return True
+        if self._owner == me:
+            self._count += 1
+            return True
+        return self._take(me, seconds)
+
+    __enter__ = acquire
+
+    def _take(self, me: int, seconds: float | None) -> bool:
+        if seconds == 0:
+            _let_others_run()
+            return False
+        get_hub()  # made now if there is none: waiting below must not run other code before it waits
+        turn = _Turn(me)
+        wait = turn.waiter.wait
+        if self._turns is None:
+            turns: deque[_Turn] = deque()
+            if self._turns is None:  # another thread may have been faster; no call in between
+                self._turns = turns
+        append = self._turns.append
+        while True:
+            append(turn)
+            if self._owner is not None:
+                try:
+                    if self._owner != me:  # no call since append()
+                        wait(seconds)
+                except BaseException:
+                    if not self._withdraw(turn):
+                        self.release()
+                    raise
+                return self._owner == me or not self._withdraw(turn)
+            # Another thread gave it up before it could see us in the queue.
+            if not self._withdraw(turn):
+                return True
+            if self._owner is None:  # no call in between
+                self._owner = me
+                self._count = 1
+                return True
+
+    def _withdraw(self, turn: _Turn) -> bool:
+        """Leave the queue; False if that is too late: the lock is ours already."""
+        try:
+            if self._turns is not None:
+                self._turns.remove(turn)
+        except ValueError:
+            return False
+        return True
+
+    def release(self) -> None:
+        """Undo one acquire(); RuntimeError if the lock is not ours. The last one gives it to the first who waits."""
+        if self._owner != get_ident():
+            raise RuntimeError("cannot release un-acquired lock")
+        if self._count > 1:
+            self._count -= 1
+        else:
+            self._pass_on()
+
+    def _pass_on(self) -> None:
+        while self._turns:
+            turn = self._turns.popleft()
+            # Until here it is ours. A finaliser that takes it and gives it back does no harm.
+            self._owner = turn.owner
+            turn.waiter.wake()
+            return
+        self._count = 0  # no call since the test
+        self._owner = None
+
+    def __exit__(self, *exc: object) -> None:
+        self.release()
+
+    def locked(self) -> bool:
+        """Whether somebody has it."""
+        return self._owner is not None
+
+    # -- what threading.Condition needs
+
+    def _is_owned(self) -> bool:
+        return self._owner == get_ident()
+
+    def _recursion_count(self) -> int:
+        return self._count if self._owner == get_ident() else 0
+
+    def _release_save(self) -> int:
+        if self._owner != get_ident():
+            raise RuntimeError("cannot release un-acquired lock")
+        count, self._count = self._count, 1
+        self._pass_on()
+        return count
+
+    def _acquire_restore(self, count: int) -> None:
+        self.acquire()
+        self._count = count
+
+    def _at_fork_reinit(self) -> None:
+        self._owner = None
+        self._count = 0
+        self._turns = None
+
+    def __repr__(self) -> str:
+        state = "unlocked" if self._owner is None else "locked"
+        name = f"{type(self).__module__}.{type(self).__qualname__}"
+        return f"<{state} {name} object owner={self._owner or 0} count={self._count} at {id(self):#x}>"
+
+
+# -- threads -------------------------------------------------------------------------------------------------------
+
+
+class _Finish:
+    """The end of a thread: something to wait for, any number of times."""
+
+    __slots__ = ("_waiters", "done")
+
+    def __init__(self) -> None:
+        self.done = False
+        self._waiters = WaitList()
+
+    def set(self) -> None:
+        self.done = True
+        self._waiters.wake_all()
+
+    def wait(self, seconds: float | None) -> bool:
+        if self.done or seconds == 0:
+            return self.done
+        get_hub()
+        wait = self._waiters.wait
+        if not self.done:  # no call in between
+            wait(seconds)
+        return self.done
+
+
+def start_new_thread(function: Callable[..., object], args: tuple[Any, ...], kwargs: dict[str, Any] | None = None, /) -> int:
+    """Call function(*args, **kwargs) in a greenlet of this thread's hub; the identifier of the greenlet.
+
+    It starts with an empty context, as a thread does. Does not switch.
+    """
+    if not callable(function):
+        raise TypeError(f"first arg must be callable, not {type(function).__name__}")
+    if not isinstance(args, tuple):
+        raise TypeError(f"2nd arg must be a tuple, not {type(args).__name__}")
+    if kwargs is not None and not isinstance(kwargs, dict):
+        raise TypeError(f"optional 3rd arg must be a dictionary, not {type(kwargs).__name__}")
+    return get_ident(spawn_raw(_bootstrap, function, args, kwargs or {}))
+
+
+start_new = start_new_thread
+
+
+def _bootstrap(function: Callable[..., object], args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+    try:
+        function(*args, **kwargs)
+    except SystemExit:
+        pass  # ends the thread, not the process; what else is raised, the hub reports
+    finally:
+        # Set by _set_sentinel(), up to Python 3.12.
+        finish: _Finish | None = getattr(getcurrent(), "_thread_finish", None)
+        if finish is not None:
+            finish.set()
+
+
+if sys.version_info >= (3, 13):
+
+    class _ThreadHandle:
+        """The end of a thread as threading.Thread knows it from Python 3.13 on."""
+
+        __slots__ = ("__weakref__", "_finish", "_started", "ident")
+
+        def __init__(self) -> None:
+            self._finish = _Finish()
+            self.ident = 0
+
+        def is_done(self) -> bool:
+            """Whether the thread has ended."""
+            return self._finish.done
+
+        def _set_done(self) -> None:
+            self._finish.set()
+
+        def join(self, timeout: float | None = None) -> None:
+            """Wait for the end, at most `timeout` seconds. Switches to the hub."""
+            if not self.ident:
+                raise RuntimeError("thread not started")
+            if self.ident == get_ident():
+                raise RuntimeError("Cannot join current thread")
+            self._finish.wait(None if timeout is None or timeout < 0 else timeout)
+
+        def __repr__(self) -> str:
+            return f"<{type(self).__module__}.{type(self).__qualname__} object: ident={self.ident}>"
+
+    #: Threads that the end of the process waits for. Of the whole process, as `threading`'s own tables are.
+    _to_join: set[_ThreadHandle] = set()
+
+    def _make_thread_handle(ident: int, /) -> _ThreadHandle:
+        """A handle for what was not started here: the main thread, a greenlet or thread of somebody else."""
+        handle = _ThreadHandle()
+        handle.ident = ident
+        return handle
+
+    def start_joinable_thread(
+        function: Callable[[], object], *, handle: _ThreadHandle | None = None, daemon: bool = True
+    ) -> _ThreadHandle:
+        """Call function() in a greenlet; `handle` then knows it. Unless it is a daemon, the process waits for it."""
+        if not callable(function):
+            raise TypeError(f"thread function must be callable, not {type(function).__name__}")
+        if handle is None:
+            handle = _ThreadHandle()
+        elif not isinstance(handle, _ThreadHandle):
+            raise TypeError(f"'handle' must be a _ThreadHandle, not {type(handle).__name__}")
+        elif handle.ident:
+            raise RuntimeError("thread already started")
+        if not daemon:
+            _to_join.add(handle)
+        handle.ident = get_ident(spawn_raw(_run_joinable, function, handle))
+        return handle
+
+    def _run_joinable(function: Callable[[], object], handle: _ThreadHandle) -> None:
+        try:
+            _bootstrap(function, (), {})
+        finally:
+            _to_join.discard(handle)
+            handle._set_done()
+
+    def _shutdown() -> None:
+        """Wait for all threads that are no daemons: greenlets first, then what threads there were before patching."""
+        while _to_join:
+            # One of them may start others.
+            next(iter(_to_join))._finish.wait(None)
+        _native_shutdown()
+
+    _native_shutdown = original("_thread", "_shutdown")
+    _versioned: tuple[str, ...] = (
+        "_ThreadHandle",
+        "_make_thread_handle",
+        "_shutdown",
+        "lock",
+        "start_joinable_thread",
+    )
+
+else:
+
+    class _Sentinel:
+        """The end of a thread as threading.Thread knows it up to Python 3.12: a lock that is free when it has ended.
+
+        Not a real lock: if those who wait for the end handed a lock from one to the next, each would find it locked
+        right after having given it up, which threading takes for a mistake.
+        """
+
+        __slots__ = ("__weakref__", "_finish", "_ident", "_taken")
+
+        def __init__(self, ident: int) -> None:
+            self._finish = _Finish()
+            self._ident = ident
+            self._taken = False
+
+        def acquire(self, blocking: bool = True, timeout: float = -1) -> bool:
+            if not self._taken:
+                self._taken = True  # the thread itself, as the first thing it does
+                return True
+            return self._finish.wait(_seconds(blocking, timeout))
+
+        def release(self) -> None:
+            # The main thread says by this that it has ended. Anybody else gives back what acquire() did not take.
+            if self._ident == get_ident():
+                self._finish.set()
+
+        def locked(self) -> bool:
+            return self._taken and not self._finish.done
+
+        def _at_fork_reinit(self) -> None:
+            self._finish = _Finish()
+            self._taken = False
+
+    def _set_sentinel() -> _Sentinel:
+        """What ends with the current greenlet, if it was started here, or when the main thread says so."""
+        current = getcurrent()
+        sentinel = _Sentinel(get_ident(current))
+        current._thread_finish = sentinel._finish  # type: ignore[attr-defined]  # greenlets take attributes
+        return sentinel
+
+    _versioned = ("_set_sentinel",)
+
+
+__implements__ = (
+    "LockType",
+    "RLock",
+    "_local",
+    "allocate",
+    "allocate_lock",
+    "get_ident",
+    "start_new",
+    "start_new_thread",
+    *_versioned,
+)

@@ -1,0 +1,25 @@
+"""The `time` module, with a sleep() that lets other greenlets run."""
+
+import time as _time
+from time import *  # noqa: F403  everything but sleep is the standard library's
+
+from ._native import sleep as _sleep_natively
+from .hub import get_hub_if_exists
+from .hub import sleep as _sleep
+
+__implements__ = ("sleep",)
+__all__ = [name for name in dir(_time) if not name.startswith("_")]
+
+
+def sleep(seconds: float, /) -> None:
+    """Let other greenlets run for `seconds`; 0 lets those run that are ready.
+
+    Switches to the hub. Raises ValueError for a negative or NaN number, TypeError for what is no number.
+    """
+    if seconds < 0:
+        raise ValueError("sleep length must be non-negative")
+    if get_hub_if_exists() is None:
+        # Without a hub this thread has no other greenlet that could run: a worker of a thread pool, for example.
+        _sleep_natively(seconds)
+    else:
+        _sleep(seconds)

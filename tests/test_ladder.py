@@ -1,0 +1,143 @@
+"""Imports inside corolib point down: a module may import only what stands before it in this list."""
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from helpers import ROOT
+
+PACKAGE = ROOT / "corolib"
+
+# A name stands for the module, or for a whole package whose members may import each other; a trailing "." for
+# all modules below that name.
+LADDER = [
+    # ground: none of these imports another
+    *("_switch", "_ev", "_native", "errors", "_config"),
+    # where the engine and the loop meet
+    "_hub",
+    # hub
+    *("local", "hub"),
+    # waiting
+    *("timeout", "_waiting"),
+    # primitives
+    *("event", "lock", "queue", "greenlet"),
+    # crowds
+    *("pool", "threadpool"),
+    # names
+    *("resolver.base", "resolver.hosts", "resolver.thread", "resolver.dns", "resolver"),
+    # standard library
+    *(
+        "time",
+        "os",
+        "signal",
+        "select",
+        "selectors",
+        "socket",
+        "ssl",
+        "fileobject",
+        "subprocess",
+        "thread",
+        "threading",
+    ),
+    # servers
+    *(
+        "server.base",
+        "server.stream",
+        "server.datagram",
+        "server._http",
+        "server.http1",
+        "server.wsgi",
+        "server",
+    ),
+    *("pywsgi", "websocket"),
+    # around
+    *("events", "_patch_threading", "monkey", "testing", "tools.", "util", "compat.", "ext.", "__main__"),
+    # roof
+    "",
+]
+GROUND = LADDER[: LADDER.index("_hub")]
+FILES = sorted(path for kind in ("*.py", "*.pyi") for path in PACKAGE.rglob(kind))
+
+
+def module_of(path: Path) -> str:
+    """The name below corolib: "resolver.dns"; of a package's face: "resolver"; of the roof: ""."""
+    parts = path.relative_to(PACKAGE).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+MODULES = {module_of(path) for path in FILES}
+
+
+def rung_of(module: str) -> str | None:
+    """The entry of the list that a module belongs to."""
+    if module in LADDER:
+        return module
+    for entry in LADDER:
+        if entry and module.startswith(entry if entry.endswith(".") else entry + "."):
+            return entry
+    return None
+
+
+def imported(path: Path, folder: Path) -> Iterator[tuple[int, str]]:
+    """Line and module (the name below corolib) of each import of corolib in a file, at whatever depth."""
+    package = ["corolib", *folder.relative_to(PACKAGE).parts]
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            above = package[: len(package) - node.level + 1] if node.level else []
+            base = ".".join([*above, *([node.module] if node.module else [])])
+            # What is imported may be a module itself: `from . import _native`.
+            names = [f"{base}.{alias.name}" for alias in node.names]
+            names = [name if name.removeprefix("corolib.") in MODULES else base for name in names]
+        else:
+            continue
+        for name in names:
+            if name.split(".")[0] == "corolib":
+                yield node.lineno, name.removeprefix("corolib").removeprefix(".")
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_imports_point_down(path: Path) -> None:
+    module = module_of(path)
+    rung = rung_of(module)
+    assert rung is not None, f"{module} has no place in the ladder (tests/test_ladder.py)"
+    for line, target in imported(path, path.parent):
+        below = rung_of(target)
+        where = f"{path.relative_to(ROOT)}:{line} imports {target or 'the roof'}"
+        assert below is not None, f"{where}, which has no place in the ladder"
+        if below == rung and rung:
+            continue  # members of one package
+        assert LADDER.index(below) < LADDER.index(rung), f"{where}, which does not stand below it"
+        assert not (below in GROUND and rung in GROUND), f"{where}: ground modules do not know each other"
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_the_package_names_its_modules_relatively(path: Path) -> None:
+    if path.suffix == ".pyi":
+        return  # a stub says where a name of the built module comes from, as a user would
+    for node in ast.walk(ast.parse(path.read_text())):
+        names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+        if isinstance(node, ast.ImportFrom) and not node.level:
+            names = [node.module or ""]
+        for name in names:
+            assert name.split(".")[0] != "corolib", f"{path.name}:{node.lineno}: write `from .x import y`"
+
+
+def test_the_list_has_no_name_twice() -> None:
+    assert len(set(LADDER)) == len(LADDER)
+
+
+def test_the_walk_sees_every_way_to_import(tmp_path: Path) -> None:
+    """The test above is only as good as this."""
+    probe = tmp_path / "probe.py"
+    probe.write_text(
+        "from ..hub import a\n"
+        "def f():\n"
+        "    from .. import _native, errors\n"
+        "    import corolib._ev.loop\n"
+        "    from . import base\n"
+    )
+    found = [name for _, name in imported(probe, PACKAGE / "resolver")]
+    assert found == ["hub", "_native", "errors", "_ev.loop", "resolver.base"]
