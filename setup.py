@@ -16,17 +16,14 @@ FLAGS = ["-std=gnu11", "-O2", "-fvisibility=hidden", "-Wall", "-Wextra", "-Wno-u
 if CHECK:
     FLAGS += ["-Werror", "-DCOROLIB_CHECK", "-g"]
 
-# The machine switch: assembler where there is some, the portable one elsewhere. corolib/_switch/arch.h
-# agrees.
+# The machine switch: one file for each CPU; corolib/_switch/arch.h has a case for each.
 ARCH = {
     "x86_64": "x86_64_sysv.S",
     "amd64": "x86_64_sysv.S",
     "aarch64": "aarch64_aapcs.S",
     "arm64": "aarch64_aapcs.S",
 }
-arch = "corolib/_switch/arch/" + ARCH.get(platform.machine().lower(), "ucontext.c")
-if not os.path.exists(arch):
-    arch = "corolib/_switch/arch/ucontext.c"
+SWITCH = glob("corolib/_switch/arch/" + ARCH.get(platform.machine().lower(), "none.S"))
 
 NEEDED = (
     "corolib is built from C: {missing}; install {debian} on Debian and Ubuntu, {fedora} on Fedora, "
@@ -54,23 +51,24 @@ class Build(build_ext):
 
     def look_around(self) -> None:
         """Say in one sentence what is missing, rather than let the compiler say it in fifty."""
+        if not SWITCH:
+            machine = platform.machine()
+            raise SystemExit(f"corolib has no stack switch for {machine} yet: see corolib/_switch/README.md.")
         includes = ["-I" + path for path in self.compiler.include_dirs]
+        command = [*self.compiler.compiler_so, *includes, "-fsyntax-only", "-x", "c", "-"]
         for code, missing, debian, fedora, homebrew in (
             ("", "there is no working C compiler", "gcc and libc6-dev", "gcc", "gcc"),
             ("#include <Python.h>", "Python.h is missing", "python3-dev", "python3-devel", "python"),
             ("#include <ev.h>", "libev's header ev.h is missing", "libev-dev", "libev-devel", "libev"),
         ):
-            command = [*self.compiler.compiler_so, *includes, "-fsyntax-only", "-x", "c", "-"]
+            code += "\n#include <stdio.h>\n"
             try:
-                found = subprocess.run(
-                    command, input=code + "\n#include <stdio.h>\n", text=True, capture_output=True
-                )
+                works = subprocess.run(command, input=code, text=True, capture_output=True).returncode == 0
             except OSError:
-                found = None
-            if found is None or found.returncode != 0:
-                raise SystemExit(
-                    NEEDED.format(missing=missing, debian=debian, fedora=fedora, homebrew=homebrew)
-                )
+                works = False
+            if not works:
+                names = {"debian": debian, "fedora": fedora, "homebrew": homebrew}
+                raise SystemExit(NEEDED.format(missing=missing, **names))
 
 
 if sys.platform == "win32":
@@ -78,7 +76,7 @@ if sys.platform == "win32":
 
 setup(
     ext_modules=[
-        native("corolib._switch._engine", "corolib/_switch", [arch], []),
+        native("corolib._switch._engine", "corolib/_switch", SWITCH, []),
         native("corolib._hub._core", "corolib/_hub", [], ["corolib/_ev", "corolib/_switch"]),
     ],
     cffi_modules=["corolib/_ev/build.py:ffibuilder"],

@@ -114,6 +114,15 @@ class Measured:
                     self.runs[implementation].append(line)
 
 
+def source() -> str:
+    """The commit that is checked out, and whether the tree differs from it."""
+    git = ["git", "-C", str(HERE), "describe", "--always", "--dirty=, with changes", "--exclude=*"]
+    try:
+        return subprocess.run(git, check=True, capture_output=True, text=True).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        return "not a checkout"
+
+
 def machine() -> dict[str, str]:
     """Where this was measured."""
     model = "unknown"
@@ -129,8 +138,9 @@ def machine() -> dict[str, str]:
     return {
         "processor": f"{model}, {len(os.sched_getaffinity(0))} cores usable",
         "pinning": f"measured process on core {measured}, load generator on core {driving}",
-        "system": f"{system}, {platform.system()} {platform.release()}",
+        "system": f"{system}, {platform.system()} {platform.release().partition('-')[0]}",
         "python": f"{platform.python_implementation()} {platform.python_version()}",
+        "commit": source(),
         "load average before": f"{os.getloadavg()[0]:.2f}",
     }
 

@@ -31,61 +31,49 @@ struct connection {
 
 static char buffer[BUFFER]; /* shared: a request is echoed before the next one is received */
 
-static void
-fail(const char *what)
+static void fail(const char *what)
 {
     fprintf(stderr, "epoll_echo: %s: %s\n", what, strerror(errno));
     exit(1);
 }
 
-static int
-listener(void)
+static int listener(void)
 {
     int fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-    if (fd < 0)
-        fail("socket");
+    if (fd < 0) fail("socket");
     struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     socklen_t length = sizeof address;
-    if (bind(fd, (struct sockaddr *)&address, length) < 0 || listen(fd, BACKLOG) < 0)
-        fail("bind or listen");
-    if (getsockname(fd, (struct sockaddr *)&address, &length) < 0)
-        fail("getsockname");
+    if (bind(fd, (struct sockaddr *)&address, length) < 0 || listen(fd, BACKLOG) < 0) fail("bind or listen");
+    if (getsockname(fd, (struct sockaddr *)&address, &length) < 0) fail("getsockname");
     printf("%d\n", ntohs(address.sin_port));
     fflush(stdout);
     return fd;
 }
 
-static void
-watch(int epoll, int operation, struct connection *c, unsigned int events)
+static void watch(int epoll, int operation, struct connection *c, unsigned int events)
 {
     struct epoll_event event = {.events = events, .data.ptr = c};
-    if (epoll_ctl(epoll, operation, c->fd, &event) < 0)
-        fail("epoll_ctl");
+    if (epoll_ctl(epoll, operation, c->fd, &event) < 0) fail("epoll_ctl");
 }
 
-static void
-accept_all(int epoll, int listening)
+static void accept_all(int epoll, int listening)
 {
     for (;;) {
         int fd = accept4(listening, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
         if (fd < 0) {
-            if (errno == EAGAIN || errno == ECONNABORTED || errno == EINTR)
-                return;
+            if (errno == EAGAIN || errno == ECONNABORTED || errno == EINTR) return;
             fail("accept4");
         }
         int yes = 1;
-        if (setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &yes, sizeof yes) < 0)
-            fail("setsockopt");
+        if (setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &yes, sizeof yes) < 0) fail("setsockopt");
         struct connection *c = calloc(1, sizeof *c);
-        if (c == NULL)
-            fail("calloc");
+        if (c == NULL) fail("calloc");
         c->fd = fd;
         watch(epoll, EPOLL_CTL_ADD, c, EPOLLIN);
     }
 }
 
-static void
-drop(struct connection *c)
+static void drop(struct connection *c)
 {
     close(c->fd); /* this takes it out of epoll, too */
     free(c->rest);
@@ -93,38 +81,31 @@ drop(struct connection *c)
 }
 
 /* How many bytes the socket took, 0 if it is full, -1 if the connection is broken. */
-static ssize_t
-give(int fd, const char *data, size_t length)
+static ssize_t give(int fd, const char *data, size_t length)
 {
     ssize_t sent = send(fd, data, length, MSG_NOSIGNAL);
-    if (sent < 0)
-        return errno == EAGAIN || errno == EINTR ? 0 : -1;
+    if (sent < 0) return errno == EAGAIN || errno == EINTR ? 0 : -1;
     return sent;
 }
 
-static void
-receive(int epoll, struct connection *c)
+static void receive(int epoll, struct connection *c)
 {
     ssize_t received = recv(c->fd, buffer, sizeof buffer, 0);
-    if (received < 0 && (errno == EAGAIN || errno == EINTR))
-        return;
+    if (received < 0 && (errno == EAGAIN || errno == EINTR)) return;
     ssize_t sent = received > 0 ? give(c->fd, buffer, (size_t)received) : -1;
     if (sent < 0) {
         drop(c);
         return;
     }
-    if (sent == received)
-        return;
+    if (sent == received) return;
     c->length = (size_t)(received - sent);
     c->rest = malloc(c->length);
-    if (c->rest == NULL)
-        fail("malloc");
+    if (c->rest == NULL) fail("malloc");
     memcpy(c->rest, buffer + sent, c->length);
     watch(epoll, EPOLL_CTL_MOD, c, EPOLLOUT);
 }
 
-static void
-send_rest(int epoll, struct connection *c)
+static void send_rest(int epoll, struct connection *c)
 {
     ssize_t sent = give(c->fd, c->rest, c->length);
     if (sent < 0) {
@@ -133,26 +114,22 @@ send_rest(int epoll, struct connection *c)
     }
     c->length -= (size_t)sent;
     memmove(c->rest, c->rest + sent, c->length);
-    if (c->length > 0)
-        return;
+    if (c->length > 0) return;
     free(c->rest);
     c->rest = NULL;
     watch(epoll, EPOLL_CTL_MOD, c, EPOLLIN);
 }
 
-int
-main(void)
+int main(void)
 {
     struct connection door = {.fd = listener()};
     int epoll = epoll_create1(EPOLL_CLOEXEC);
-    if (epoll < 0)
-        fail("epoll_create1");
+    if (epoll < 0) fail("epoll_create1");
     watch(epoll, EPOLL_CTL_ADD, &door, EPOLLIN);
     for (;;) {
         struct epoll_event events[EVENTS];
         int count = epoll_wait(epoll, events, EVENTS, -1);
-        if (count < 0 && errno != EINTR)
-            fail("epoll_wait");
+        if (count < 0 && errno != EINTR) fail("epoll_wait");
         for (int i = 0; i < count; i++) {
             struct connection *c = events[i].data.ptr;
             if (c == &door)

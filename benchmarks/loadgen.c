@@ -30,54 +30,50 @@
 #include <unistd.h>
 
 enum {
-    EVENTS = 256,              /* events fetched by one epoll_wait */
-    STALL_MS = 30000,          /* a server that is silent for so long is an error, not a long wait */
-    FINE = 7,                  /* each power of two of the histogram has 2^FINE slots: under 1 % apart */
-    SLOTS = (64 - FINE) << FINE,
+    EVENTS = 256,     /* events fetched by one epoll_wait */
+    STALL_MS = 30000, /* a server that is silent for so long is an error, not a long wait */
+    FINE = 7,         /* each power of two of the histogram has 2^FINE slots: under 1 % apart */
+    SLOTS = (64 - FINE + 1) << FINE,
 };
 
 struct connection {
-    int fd;            /* -1: closed */
-    bool busy;         /* a request is on its way */
-    bool writing;      /* whether epoll watches for room, too */
-    size_t sent;       /* bytes of the request that the socket has taken */
-    size_t received;   /* bytes of the answer that are here */
-    uint64_t begun;    /* when the request began, in ns */
-    char *request;     /* SIZE bytes, begins with a number that no other request has; owned */
-    char *answer;      /* SIZE + 1 bytes: one more than expected shows an answer that is too long; owned */
+    int fd;          /* -1: closed */
+    bool busy;       /* a request is on its way */
+    bool writing;    /* whether epoll watches for room, too */
+    size_t sent;     /* bytes of the request that the socket has taken */
+    size_t received; /* bytes of the answer that are here */
+    uint64_t begun;  /* when the request began, in ns */
+    char *request;   /* SIZE bytes, begins with a number that no other request has; owned */
+    char *answer;    /* SIZE + 1 bytes: one more than expected shows an answer that is too long; owned */
 };
 
 struct run {
     int epoll;
     size_t size;
-    uint64_t deadline;  /* ns, or UINT64_MAX */
-    uint64_t budget;    /* requests that may still begin */
-    uint64_t serial;    /* of the next request */
-    uint64_t waiting;   /* busy connections */
+    uint64_t deadline; /* ns, or UINT64_MAX */
+    uint64_t budget;   /* requests that may still begin */
+    uint64_t serial;   /* of the next request */
+    uint64_t waiting;  /* busy connections */
     uint64_t requests;
     uint64_t errors;
-    uint64_t finished;  /* when the last answer came, in ns */
+    uint64_t finished; /* when the last answer came, in ns */
     uint64_t histogram[SLOTS];
 };
 
-static void
-fail(const char *what)
+static void fail(const char *what)
 {
     fprintf(stderr, "loadgen: %s: %s\n", what, strerror(errno));
     exit(1);
 }
 
-static void *
-take(size_t count, size_t size)
+static void *take(size_t count, size_t size)
 {
     void *memory = calloc(count, size);
-    if (memory == NULL)
-        fail("calloc");
+    if (memory == NULL) fail("calloc");
     return memory;
 }
 
-static uint64_t
-now(void)
+static uint64_t now(void)
 {
     struct timespec t;
     clock_gettime(CLOCK_MONOTONIC, &t);
@@ -85,50 +81,41 @@ now(void)
 }
 
 /* Slots are linear below 2^FINE ns and then 2^FINE to each power of two. */
-static size_t
-slot(uint64_t ns)
+static size_t slot(uint64_t ns)
 {
-    if (ns < (1u << FINE))
-        return (size_t)ns;
+    if (ns < (1u << FINE)) return (size_t)ns;
     int power = 63 - __builtin_clzll(ns);
     return ((size_t)(power - FINE + 1) << FINE) + (size_t)((ns >> (power - FINE)) & ((1u << FINE) - 1));
 }
 
 /* The smallest time that falls into a slot. */
-static uint64_t
-slot_start(size_t index)
+static uint64_t slot_start(size_t index)
 {
-    if (index < (1u << FINE))
-        return index;
+    if (index < (1u << FINE)) return index;
     size_t power = (index >> FINE) - 1;
     return ((uint64_t)(1u << FINE) + (index & ((1u << FINE) - 1))) << power;
 }
 
-static double
-percentile_us(const struct run *r, double share)
+static double percentile_us(const struct run *r, double share)
 {
     double wanted = share * (double)r->requests;
     uint64_t seen = 0;
     for (size_t i = 0; i < SLOTS; i++) {
         seen += r->histogram[i];
-        if (seen > 0 && (double)seen >= wanted)
-            return (double)slot_start(i) / 1000.0;
+        if (seen > 0 && (double)seen >= wanted) return (double)slot_start(i) / 1000.0;
     }
     return 0.0;
 }
 
-static void
-watch(struct run *r, int operation, struct connection *c, bool writing)
+static void watch(struct run *r, int operation, struct connection *c, bool writing)
 {
     struct epoll_event event = {.events = writing ? EPOLLIN | EPOLLOUT : EPOLLIN, .data.ptr = c};
-    if (epoll_ctl(r->epoll, operation, c->fd, &event) < 0)
-        fail("epoll_ctl");
+    if (epoll_ctl(r->epoll, operation, c->fd, &event) < 0) fail("epoll_ctl");
     c->writing = writing;
 }
 
 /* A wrong answer or a broken connection: counted, and the connection is not used again. */
-static void
-give_up(struct run *r, struct connection *c)
+static void give_up(struct run *r, struct connection *c)
 {
     r->errors++;
     r->waiting -= c->busy;
@@ -137,15 +124,12 @@ give_up(struct run *r, struct connection *c)
     c->fd = -1;
 }
 
-static void
-send_more(struct run *r, struct connection *c)
+static void send_more(struct run *r, struct connection *c)
 {
     while (c->sent < r->size) {
         ssize_t sent = send(c->fd, c->request + c->sent, r->size - c->sent, MSG_NOSIGNAL);
-        if (sent < 0 && errno == EINTR)
-            continue;
-        if (sent < 0 && errno == EAGAIN)
-            break;
+        if (sent < 0 && errno == EINTR) continue;
+        if (sent < 0 && errno == EAGAIN) break;
         if (sent < 0) {
             give_up(r, c);
             return;
@@ -155,15 +139,12 @@ send_more(struct run *r, struct connection *c)
     /* An answer that is longer than what socket buffers hold begins before the request has ended, so data
        is watched for in any case; room only when there is something left to send. */
     bool full = c->sent < r->size;
-    if (full != c->writing)
-        watch(r, EPOLL_CTL_MOD, c, full);
+    if (full != c->writing) watch(r, EPOLL_CTL_MOD, c, full);
 }
 
-static void
-begin(struct run *r, struct connection *c, uint64_t when)
+static void begin(struct run *r, struct connection *c, uint64_t when)
 {
-    if (r->budget == 0 || when >= r->deadline)
-        return;
+    if (r->budget == 0 || when >= r->deadline) return;
     r->budget--;
     r->waiting++;
     c->busy = true;
@@ -174,19 +155,16 @@ begin(struct run *r, struct connection *c, uint64_t when)
     send_more(r, c);
 }
 
-static void
-receive(struct run *r, struct connection *c)
+static void receive(struct run *r, struct connection *c)
 {
     ssize_t received = recv(c->fd, c->answer + c->received, r->size + 1 - c->received, 0);
-    if (received < 0 && (errno == EAGAIN || errno == EINTR))
-        return;
+    if (received < 0 && (errno == EAGAIN || errno == EINTR)) return;
     if (received <= 0 || !c->busy) {
         give_up(r, c);
         return;
     }
     c->received += (size_t)received;
-    if (c->received < r->size)
-        return;
+    if (c->received < r->size) return;
     if (c->received > r->size || c->sent < r->size || memcmp(c->request, c->answer, r->size) != 0) {
         give_up(r, c);
         return;
@@ -200,8 +178,7 @@ receive(struct run *r, struct connection *c)
     begin(r, c, when);
 }
 
-static void
-open_connection(struct run *r, struct connection *c, uint16_t port)
+static void open_connection(struct run *r, struct connection *c, uint16_t port)
 {
     c->fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0); /* blocks until it is connected */
     struct sockaddr_in address = {
@@ -209,28 +186,22 @@ open_connection(struct run *r, struct connection *c, uint16_t port)
         .sin_port = htons(port),
         .sin_addr.s_addr = htonl(INADDR_LOOPBACK),
     };
-    if (c->fd < 0 || connect(c->fd, (struct sockaddr *)&address, sizeof address) < 0)
-        fail("connect");
+    if (c->fd < 0 || connect(c->fd, (struct sockaddr *)&address, sizeof address) < 0) fail("connect");
     int yes = 1;
-    if (setsockopt(c->fd, IPPROTO_TCP, TCP_NODELAY, &yes, sizeof yes) < 0)
-        fail("setsockopt");
-    if (fcntl(c->fd, F_SETFL, O_NONBLOCK) < 0)
-        fail("fcntl");
+    if (setsockopt(c->fd, IPPROTO_TCP, TCP_NODELAY, &yes, sizeof yes) < 0) fail("setsockopt");
+    if (fcntl(c->fd, F_SETFL, O_NONBLOCK) < 0) fail("fcntl");
     c->request = take(r->size, 1);
     c->answer = take(r->size + 1, 1);
-    for (size_t i = 0; i < r->size; i++)
-        c->request[i] = (char)(i * 31 + (size_t)c->fd);
+    for (size_t i = 0; i < r->size; i++) c->request[i] = (char)(i * 31 + (size_t)c->fd);
     watch(r, EPOLL_CTL_ADD, c, false);
 }
 
-static void
-drive(struct run *r)
+static void drive(struct run *r)
 {
     while (r->waiting > 0) {
         struct epoll_event events[EVENTS];
         int count = epoll_wait(r->epoll, events, EVENTS, STALL_MS);
-        if (count < 0 && errno != EINTR)
-            fail("epoll_wait");
+        if (count < 0 && errno != EINTR) fail("epoll_wait");
         if (count == 0) {
             fprintf(stderr, "loadgen: %llu answers missing after %d ms of silence\n",
                     (unsigned long long)r->waiting, STALL_MS);
@@ -239,17 +210,14 @@ drive(struct run *r)
         }
         for (int i = 0; i < count; i++) {
             struct connection *c = events[i].data.ptr;
-            if (events[i].events & EPOLLOUT)
-                send_more(r, c);
-            if (c->fd >= 0 && events[i].events & (EPOLLIN | EPOLLHUP | EPOLLERR))
-                receive(r, c);
+            if (events[i].events & EPOLLOUT) send_more(r, c);
+            if (c->fd >= 0 && events[i].events & (EPOLLIN | EPOLLHUP | EPOLLERR)) receive(r, c);
         }
     }
 }
 
 /* Say that nothing more comes, wait for the other side to say the same, close. */
-static void
-close_connection(struct run *r, struct connection *c)
+static void close_connection(struct run *r, struct connection *c)
 {
     if (c->fd >= 0) {
         struct pollfd end = {.fd = c->fd, .events = POLLIN};
@@ -262,8 +230,7 @@ close_connection(struct run *r, struct connection *c)
     free(c->answer);
 }
 
-static uint64_t
-number(const char *text, const char *what, uint64_t most)
+static uint64_t number(const char *text, const char *what, uint64_t most)
 {
     char *end;
     errno = 0;
@@ -276,8 +243,7 @@ number(const char *text, const char *what, uint64_t most)
     return value;
 }
 
-static double
-duration(const char *text)
+static double duration(const char *text)
 {
     char *end;
     double value = strtod(text, &end);
@@ -288,8 +254,7 @@ duration(const char *text)
     return value;
 }
 
-int
-main(int argc, char **argv)
+int main(int argc, char **argv)
 {
     if (argc != 6 || (strcmp(argv[4], "seconds") != 0 && strcmp(argv[4], "requests") != 0)) {
         fprintf(stderr, "usage: loadgen PORT CONNECTIONS SIZE seconds|requests NUMBER\n");
@@ -301,31 +266,26 @@ main(int argc, char **argv)
     r.size = number(argv[3], "SIZE", 1 << 30);
     bool timed = strcmp(argv[4], "seconds") == 0;
     double limit = timed ? duration(argv[5]) : 0.0;
-    if (!timed)
-        r.budget = number(argv[5], "requests", UINT64_MAX);
+    if (!timed) r.budget = number(argv[5], "requests", UINT64_MAX);
 
     r.epoll = epoll_create1(EPOLL_CLOEXEC);
-    if (r.epoll < 0)
-        fail("epoll_create1");
+    if (r.epoll < 0) fail("epoll_create1");
     struct connection *all = take(count, sizeof *all);
-    for (size_t i = 0; i < count; i++)
-        open_connection(&r, &all[i], port);
+    for (size_t i = 0; i < count; i++) open_connection(&r, &all[i], port);
 
     uint64_t started = now();
     r.finished = started;
-    if (timed)
-        r.deadline = started + (uint64_t)(limit * 1e9);
-    for (size_t i = 0; i < count; i++)
-        begin(&r, &all[i], now());
+    if (timed) r.deadline = started + (uint64_t)(limit * 1e9);
+    for (size_t i = 0; i < count; i++) begin(&r, &all[i], now());
     drive(&r);
-    for (size_t i = 0; i < count; i++)
-        close_connection(&r, &all[i]);
+    for (size_t i = 0; i < count; i++) close_connection(&r, &all[i]);
     free(all);
 
     double seconds = (double)(r.finished - started) / 1e9;
     printf("{\"requests\": %llu, \"errors\": %llu, \"seconds\": %.6f, \"requests_per_s\": %.1f, "
            "\"p50_us\": %.3f, \"p99_us\": %.3f}\n",
            (unsigned long long)r.requests, (unsigned long long)r.errors, seconds,
-           seconds > 0.0 ? (double)r.requests / seconds : 0.0, percentile_us(&r, 0.50), percentile_us(&r, 0.99));
+           seconds > 0.0 ? (double)r.requests / seconds : 0.0, percentile_us(&r, 0.50),
+           percentile_us(&r, 0.99));
     return 0;
 }

@@ -74,11 +74,11 @@ def value_rows(measured: dict[str, Any], label: str, value: Value, bases: Sequen
 
 def failures(measured: Sequence[dict[str, Any]]) -> list[str]:
     """One sentence for each implementation that is missing in a table."""
-    return [
-        f"No figure for {implementation}, {each['workload']} {each['case']}: {why}"
-        for each in measured
-        for implementation, why in each["failed"].items()
-    ]
+    sentences = []
+    for each in measured:
+        for implementation, why in each["failed"].items():
+            sentences += [f"No figure for {implementation}, {each['workload']} {each['case']}: {why}", ""]
+    return sentences
 
 
 def table(workload: str, measured: Sequence[dict[str, Any]]) -> list[str]:

@@ -15,8 +15,8 @@ SUBJECT = "corolib"
 class Implementation:
     """What may be in a process that measures one implementation."""
 
-    #: The distribution whose version is reported; empty for what comes with Python or the compiler.
-    distribution: str
+    #: The distribution whose version is reported; empty: comes with Python; None: is one of our C programs.
+    distribution: str | None
     #: Top-level packages the process may import. Those of all other implementations are forbidden:
     #: one of them may change the process for its guest (an arena cache does).
     packages: frozenset[str]
@@ -30,7 +30,7 @@ IMPLEMENTATIONS = {
     "asyncio-protocol": Implementation("", frozenset({"asyncio"})),
     "uvloop": Implementation("uvloop", frozenset({"uvloop", "asyncio"})),
     "uvloop-protocol": Implementation("uvloop", frozenset({"uvloop", "asyncio"})),
-    "c-epoll": Implementation("", frozenset()),
+    "c-epoll": Implementation(None, frozenset()),
 }
 
 

@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable
 from types import ModuleType
 
+from programs import compiler_version
 from rows import IMPLEMENTATIONS, WORKLOADS
 
 #: A body runs `size` units of work with the functions of a module and returns named values.
@@ -45,6 +46,8 @@ def be_alone(implementation: str) -> None:
 def version(implementation: str) -> str:
     """The version of what was measured, for the report."""
     distribution = IMPLEMENTATIONS[implementation].distribution
+    if distribution is None:
+        return compiler_version()
     if not distribution:
         return f"Python {platform.python_version()}"
     try:

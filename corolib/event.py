@@ -7,6 +7,7 @@ finalisers) at calls of Python functions, after calls, and at jumps back only. W
 
 from types import TracebackType
 from typing import Any, Final, Generic, TypeVar, cast
+from weakref import ref as weakref
 
 from ._hub import TIMED_OUT, WaitList
 from ._waiting import Linkable
@@ -28,7 +29,7 @@ class Event(Linkable):
 
     def __init__(self) -> None:
         self._flag = False
-        self._waiters = WaitList(self)
+        self._waiters = WaitList(weakref(self))
 
     def __repr__(self) -> str:
         state = "set" if self._flag else "cleared"
@@ -66,7 +67,7 @@ class Event(Linkable):
 
     def _at_fork_reinit(self) -> None:
         """In the child of a fork, for threading: those who wait are gone."""
-        self._waiters = WaitList(self)
+        self._waiters = WaitList(weakref(self))
         self._flag = False
 
 
@@ -83,7 +84,7 @@ class AsyncResult(Linkable, Generic[_T]):
     def __init__(self) -> None:
         self._value: _T = _NONE
         self._exc_info: ExcInfo | None = None
-        self._waiters = WaitList(self)
+        self._waiters = WaitList(weakref(self))
 
     def __repr__(self) -> str:
         if self._value is not _NONE:

@@ -463,6 +463,9 @@ def _describe_wait(waiter: greenlet, now: float) -> str:
     if wait is None:
         return _safe_repr(waiter)
     kind, target, since = wait
+    if isinstance(target, weakref):  # the primitives name themselves so, not to be part of a circle
+        target = target()
+        kind = type(target).__name__
     what = kind if target is None else f"{kind} {_safe_repr(target)}"
     frame = waiter.gr_frame
     inner = frame

@@ -7,20 +7,21 @@ resumed by an exception of its own goes back (`WaitList`'s undo).
 The threads' side: look, change and join are steps without a call between them. CPython changes threads, and runs signal
 handlers and finalisers, at calls of Python functions, after calls, and at jumps back only; so each such stretch is one
 step for everybody, a finaliser that takes the same lock included.
+
+Woken waiters are handed the lock itself: so the function that takes back what did not arrive needs no reference to the lock,
+and a lock that is dropped is freed at once.
 """
 
 from types import TracebackType
-from typing import Any, Final, Literal
+from typing import Literal
+from weakref import ref as weakref
 
-from ._hub import WaitList
+from ._hub import WaitList, wake
 from ._switch import getcurrent, greenlet
-from ._waiting import Linkable, Waiter
+from ._waiting import Linkable, wait
 from .hub import get_hub
 
 __all__ = ["BoundedSemaphore", "DummySemaphore", "RLock", "Semaphore"]
-
-#: What a waiter of a semaphore is woken with: a unit of it.
-_UNIT: Final = True
 
 
 class Semaphore(Linkable):
@@ -37,7 +38,7 @@ class Semaphore(Linkable):
             raise ValueError(f"semaphore value: expected 0 or more, found {value}")
         #: Free units. May be changed by hand; who waits then is served at the next release().
         self.counter = value
-        self._waiters = WaitList(self, self._give)
+        self._waiters = WaitList(weakref(self), Semaphore._give)
 
     def __repr__(self) -> str:
         waiting = f" waiting={len(self._waiters)}" if self._waiters else ""
@@ -58,7 +59,7 @@ class Semaphore(Linkable):
         if self.counter > 0:
             self.counter -= 1
             return True
-        return self._waiters.wait(timeout) is _UNIT
+        return self._waiters.wait(timeout) is self
 
     def release(self) -> int:
         """Give a unit back, to the longest waiting if any; the number of free units. Any thread; never switches."""
@@ -67,24 +68,21 @@ class Semaphore(Linkable):
             self._serve()
         return self.counter
 
-    def _give(self, _unit: object) -> None:
+    def _give(self) -> None:
         """A unit was handed to a greenlet that did not get to use it."""
         self.counter += 1
-        if self._waiters or self._links:
-            self._serve()
+        self._serve()
 
     def _serve(self) -> None:
         """Hand free units to those who wait."""
         while self.counter > 0 and self._waiters:
             self.counter -= 1
-            if not self._waiters.wake(_UNIT):
+            if not self._waiters.wake(self):
                 self.counter += 1
         if self.counter > 0 and self._links:
             self._notify()
 
-    def __enter__(self) -> None:
-        """acquire()"""
-        self.acquire()
+    __enter__ = acquire
 
     def __exit__(self, *exc: object) -> None:
         self.release()
@@ -103,18 +101,13 @@ class Semaphore(Linkable):
         Switches unless one is free.
         """
         if self.counter <= 0:
-            waiter: Waiter[object] = Waiter()
-            self.rawlink(waiter.switch)
-            try:
-                waiter.get_within(timeout)
-            finally:
-                self.unlink(waiter.switch)
+            wait((self,), timeout)
         return self.counter
 
     def _at_fork_reinit(self) -> None:
         """In the child of a fork, for threading: a lock is free again, those who wait are gone."""
         self.counter = 1
-        self._waiters = WaitList(self, self._give)
+        self._waiters = WaitList(weakref(self), Semaphore._give)
         self._links = None
 
 
@@ -187,7 +180,7 @@ class RLock:
     def __init__(self, hub: object = None) -> None:
         self._owner: greenlet | None = None
         self._count = 0
-        self._waiters = WaitList(self, self._give)
+        self._waiters = WaitList(weakref(self), RLock._leave)
 
     def __repr__(self) -> str:
         waiting = f" waiting={len(self._waiters)}" if self._waiters else ""
@@ -208,25 +201,72 @@ class RLock:
             return True
         if not blocking:
             return False
-        return self._wait(me, 1, timeout)
-
-    def _wait(self, me: greenlet, count: int, timeout: float | None) -> bool:
         get_hub()
         if self._owner is None:
             self._owner = me
-            self._count = count
+            self._count = 1
             return True
-        # The one who wakes us leaves `_waiters` itself as the owner, so that nobody gets in between.
-        if self._waiters.wait(timeout) is not True:
-            return False
-        self._owner = me
-        self._count = count
-        return True
+        return self._waiters.wait(timeout) is self  # by then we are the owner: see _leave()
+
+    __enter__ = acquire
 
     def release(self) -> None:
         """Give it back. RuntimeError if the current greenlet does not hold it. Any thread; never switches."""
         if self._owner is not getcurrent():
             raise RuntimeError(f"only the greenlet that holds a lock can release it: {self!r}")
-        self._count -= 1
-        if not self._count:
+        if self._count > 1:
+            self._count -= 1
+        elif self._waiters:
+            self._leave()
+        else:
             self._owner = None
+            self._count = 0
+
+    def __exit__(self, *exc: object) -> None:
+        self.release()
+
+    def _leave(self) -> None:
+        """Make the longest waiting the owner and wake it; free if there is none.
+
+        Held once until that is done: a finaliser that runs here in the same greenlet finds its own lock.
+        """
+        owner = self._owner
+        while self._waiters:
+            heir = next(iter(self._waiters))
+            self._count = 1
+            self._owner = heir
+            if wake(heir, self):
+                return
+            self._owner = owner  # its time ran out, in another thread, just now
+        self._owner = None
+        self._count = 0
+
+    def locked(self) -> bool:
+        """Whether somebody holds it."""
+        return self._owner is not None
+
+    # What threading.Condition asks of its lock.
+
+    def _is_owned(self) -> bool:
+        return self._owner is getcurrent()
+
+    def _release_save(self) -> tuple[int, greenlet]:
+        """Release it altogether; what _acquire_restore() needs to put it back."""
+        owner, count = self._owner, self._count
+        if owner is None or owner is not getcurrent():
+            raise RuntimeError(f"only the greenlet that holds a lock can release it: {self!r}")
+        self._leave()
+        return count, owner
+
+    def _acquire_restore(self, state: tuple[int, greenlet]) -> None:
+        self.acquire()
+        self._count = state[0]
+
+    def _recursion_count(self) -> int:
+        return self._count if self._owner is getcurrent() else 0
+
+    def _at_fork_reinit(self) -> None:
+        """In the child of a fork, for threading: free, and those who wait are gone."""
+        self._owner = None
+        self._count = 0
+        self._waiters = WaitList(weakref(self), RLock._leave)

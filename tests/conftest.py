@@ -105,9 +105,20 @@ def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
         guard.relax()
 
 
+passed_key = pytest.StashKey[bool]()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
+    report = yield
+    if report.when == "call":
+        item.stash[passed_key] = report.passed
+    return report
+
+
 @pytest.fixture(autouse=True)
-def fresh_hub() -> Iterator[None]:
-    """A test finds no hub and leaves none; a greenlet that still waits at its end is a mistake of the test,
+def fresh_hub(request: pytest.FixtureRequest) -> Iterator[None]:
+    """A test finds no hub and leaves none. A greenlet that still waits at its end is a mistake of the test,
     or ours.
     """
     yield
@@ -118,5 +129,6 @@ def fresh_hub() -> Iterator[None]:
     left = [f"{greenlet!r} waits: {hub_module.waiting(greenlet)}" for greenlet in hub.parked()]
     hub.destroy()
     hub_module.set_hub(None)
-    if left:
+    # After a failure that is no news.
+    if left and request.node.stash.get(passed_key, False):
         pytest.fail("greenlets left waiting:\n  " + "\n  ".join(left), pytrace=False)

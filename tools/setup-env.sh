@@ -28,9 +28,14 @@ install_packages() {
         die "$needed: run this as root, or install them with: apt-get install $*"
     fi
     say "installing $*"
-    { $as_root DEBIAN_FRONTEND=noninteractive apt-get update -qq &&
-        $as_root DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$@"; } >&2 ||
+    log=$(mktemp)
+    { $as_root DEBIAN_FRONTEND=noninteractive apt-get update -q &&
+        $as_root DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends "$@"; } >"$log" 2>&1 || {
+        cat "$log" >&2
+        rm -f "$log"
         die "$needed, and apt-get could not install them."
+    }
+    rm -f "$log"
 }
 
 # Sets $python to an interpreter that is new enough.
@@ -38,7 +43,8 @@ find_python() {
     python=${PYTHON:-python3}
     if ! command -v "$python" >/dev/null 2>&1; then
         [ -z "${PYTHON:-}" ] || die "PYTHON is '$PYTHON': there is no such program."
-        install_packages python3 python3-venv python3-dev
+        # A bare system: all at once, what is there already is left as it is.
+        install_packages python3 python3-venv python3-dev gcc libc6-dev libev-dev
     fi
     case $python in
         /*) ;;

@@ -2,6 +2,7 @@
  *
  * A read watcher stays registered from one wait to the next: no epoll_ctl per wait. Readiness is level-triggered, so an
  * event that finds nobody waiting stops the watcher, at the cost of one wasted wake-up; without that the loop would spin.
+ * While the one who was woken has not run yet, the same event comes again with each poll; that is no reason to stop.
  * A write watcher is stopped after each event, since a socket is writable nearly always.
  *
  * The hub's thread alone touches libev. A side that another thread drops is cut off (its waiter woken, its callback
@@ -59,6 +60,8 @@ void fd_stop(struct fd_side *side)
 
 static void wake_closed(struct fd_side *side)
 {
+    if (side->woken != NULL) side->woken->where = NULL; /* the side may be gone when it runs */
+    side->woken = NULL;
     if (side->waiter == NULL) return;
     PyObject *error = closed_error();
     if (error == NULL || park_wake_error(side->waiter, error) < 0) PyErr_WriteUnraisable(NULL);
@@ -78,13 +81,19 @@ static void on_io(struct ev_loop *loop, ev_io *watcher, int revents)
         return;
     }
     if (side->waiter != NULL) {
+        struct park *waiter = side->waiter;
         PyObject *events = PyLong_FromLong(revents);
-        if (events == NULL || park_wake(side->waiter, events) < 0) PyErr_Clear(); /* no memory: the next poll finds it again */
+        if (events != NULL && park_wake(waiter, events) > 0) {
+            side->woken = waiter;
+            waiter->where = side;
+        } else {
+            PyErr_Clear(); /* no memory: the next poll finds it again */
+        }
         Py_XDECREF(events);
     } else if (side->event != NULL) {
         side->event(side, revents);
         return;
-    } else {
+    } else if (side->woken == NULL) {
         fd_stop(side);
     }
     if (side->once) fd_stop(side);
@@ -138,6 +147,7 @@ static void leave(struct park *park)
 {
     struct fd_side *side = park->where;
     side->waiter = NULL;
+    park->where = NULL;
 }
 
 static const struct park_kind kind_fd = {.external = true, .leave = leave};
@@ -158,7 +168,11 @@ PyObject *fd_wait(struct fd_side *side, PyObject *object, double timeout)
     }
     side->waiter = park;
     park->where = side;
-    return park_wait(park, &kind_fd, object, timeout);
+    PyObject *events = park_wait(park, &kind_fd, object, timeout);
+    /* The side may be gone by now. Only if it has woken us, and is still there, does the record name it. */
+    side = park->where;
+    if (side != NULL) side->woken = NULL;
+    return events;
 }
 
 Py_ssize_t fd_closing(struct hub *hub, int fd)

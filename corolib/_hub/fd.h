@@ -9,6 +9,7 @@ struct fd_side {
     ev_io io;                /* first: libev hands back its address */
     struct hub *hub;         /* NULL once the hub is gone or the descriptor was closed */
     struct park *waiter;     /* who waits, or NULL */
+    struct park *woken;      /* who has been woken and not run yet, or NULL: until then readiness is no news */
     struct fd_side *next;    /* other sides on the same number (hub->sides), or the next orphan */
     struct fd_side **link;   /* what points here in that list; NULL when in none */
     /* For loop.io: called in libev's dispatch when there is no waiter; must not run Python code. NULL for sockets. */

@@ -189,6 +189,13 @@ static PyObject *hub_destroy(PyObject *self, PyObject *unused)
         return NULL;
     }
     close_down(hub);
+    if (hub_face(self)->state == SWITCH_SUSPENDED && engine->current() == engine->main_greenlet()) {
+        /* It unwinds now, with what its frames hold, and ends in its parent, which is us. Otherwise when it is freed. */
+        PyErr_SetNone(engine->GreenletExit);
+        PyObject *result = engine->transfer(self, NULL);
+        if (result == NULL) return NULL;
+        Py_DECREF(result);
+    }
     PyObject **slot = engine->hub_slot();
     if (slot != NULL && *slot == self) Py_CLEAR(*slot);
     Py_RETURN_NONE;

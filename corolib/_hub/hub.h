@@ -20,6 +20,7 @@ struct hub {
     PyObject *self;           /* borrowed: the Hub object this struct is the tail of */
     struct ev_loop *loop;     /* borrowed: owned by the Python Loop that the Hub keeps; NULL before __init__ */
     struct ready ready;
+    PyObject *handed;         /* owned: the greenlet that another one is switching to, past the hub; it drops this itself */
     struct deadline_heap deadlines;
     double now;               /* the deadline clock as read last by the loop: for `since` */
 
@@ -55,6 +56,20 @@ struct hub {
 };
 
 #define SCRATCH_SIZE 65536
+
+/* With ready work at hand the descriptors are looked at only this often: a poll costs about as much as four switches,
+ * and 50 us of delay are less than one wake-up of a sleeping process. */
+#define HUB_POLL_ENTRIES 64
+#define HUB_POLL_SECONDS 50e-6
+/* Reading the clock costs a quarter of a switch, so it is read at every eighth entry. */
+#define HUB_CLOCK_ENTRIES 8
+
+/* Counts one entry of the ready queue: whether another one may follow before the next poll. */
+static inline bool hub_budget(struct hub *hub)
+{
+    if (++hub->unpolled >= HUB_POLL_ENTRIES) return false;
+    return hub->unpolled % HUB_CLOCK_ENTRIES != 0 || deadline_clock() - hub->polled_at < HUB_POLL_SECONDS;
+}
 
 /* The engine's table; set once at import. */
 extern const struct switch_hubapi *engine;

@@ -1,6 +1,6 @@
 /* What the hub greenlet runs: drain, poll, deadlines, signals; and the GIL around the poll.
  *
- *     drain   run ready entries in order, up to POLL_ENTRIES of them or POLL_SECONDS since the last poll
+ *     drain   run ready entries in order, up to a bound (hub_budget); greenlets that wait in turn hand over to each other
  *     poll    let libev look at the descriptors: without blocking while something is ready, else until the next
  *             deadline. libev's callbacks only queue; nothing switches inside its dispatch.
  *     then    what is due on the deadline heap, and PyErr_CheckSignals
@@ -17,12 +17,6 @@
 #include "hub.h"
 #include "park.h"
 
-/* With ready work at hand the descriptors are looked at only this often: a poll costs about as much as four switches,
- * and 50 us of delay are less than one wake-up of a sleeping process. */
-#define POLL_ENTRIES 64
-#define POLL_SECONDS 50e-6
-/* Reading the clock costs a quarter of a switch, so it is read at every eighth entry. */
-#define CLOCK_ENTRIES 8
 /* Other threads may wake us without our being able to know of them: with nothing else to wait for we look again after so
  * long whether they are still there. */
 #define RECHECK_SECONDS 0.5
@@ -174,8 +168,7 @@ static int drain(struct hub *hub)
         int rc = run_entry(hub, entry);
         Py_DECREF(entry);
         if (rc < 0) return -1;
-        if (++hub->unpolled >= POLL_ENTRIES) return 0;
-        if (hub->unpolled % CLOCK_ENTRIES == 0 && deadline_clock() - hub->polled_at >= POLL_SECONDS) return 0;
+        if (!hub_budget(hub)) return 0;
     }
     return 0;
 }

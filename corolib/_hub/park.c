@@ -1,7 +1,7 @@
 /* The one wait.
  *
  *     park_begin()   may this greenlet wait? (not the hub's; a kill that is pending comes first)
- *     park_wait()    IDLE -> WAITING, then the switch to the hub
+ *     park_wait()    IDLE -> WAITING, then the switch to the hub, or straight to who is next in the ready queue
  *     park_wake()    WAITING -> READY: takes the record out of all it waits in, then queues the greenlet
  *     park_resume()  READY -> RESUMED: the hub hands the value over and switches
  *     park_wait()    RESUMED -> IDLE, returns the value
@@ -15,6 +15,9 @@
 #include "park.h"
 
 #include <math.h>
+
+static const struct park_kind kind_yield = {.name = "sleep"};
+static const struct park_kind kind_start = {.name = "start"};
 
 static PyObject *take_pending(struct park *park)
 {
@@ -180,11 +183,51 @@ static PyObject *resumed_by_other(struct park *park, PyObject *value)
     return NULL;
 }
 
-static PyObject *switch_to_hub(struct park *park)
+/* Takes what a READY record holds, for the switch to its greenlet: the value (owned), or NULL with the exception set. */
+static PyObject *take_delivery(struct park *park)
 {
-    PyObject *value = engine->transfer(park->hub->self, Py_NewRef(Py_None));
+    PyObject *value = park->value;
+    park->value = NULL;
+    if (!park->raises) return value;
+    raise_instance(value);
+    Py_DECREF(value);
+    return NULL;
+}
+
+/* The one to run next if it can be switched to straight from here: a greenlet that stands at the front of the queue with its
+ * delivery, while there is no need to poll yet. This halves the switches of greenlets that hand work to each other. */
+static struct park *next_in_line(struct hub *hub)
+{
+    PyObject *entry = ready_peek(&hub->ready);
+    if (entry == NULL || !PyObject_TypeCheck(entry, engine->type)) return NULL;
+    struct park *next = hub_face(entry)->park;
+    if (next == NULL || next->state != PARK_READY || next->kind == &kind_start) return NULL;
+    return hub_budget(hub) ? next : NULL;
+}
+
+/* Leaves, for the hub or for who is next in line. Returns what park_wait() returns. */
+static PyObject *switch_away(struct park *park)
+{
+    struct hub *hub = park->hub;
+    struct park *next = next_in_line(hub);
+    PyObject *value;
+    if (next == NULL) {
+        value = engine->transfer(hub->self, Py_NewRef(Py_None));
+    } else {
+        PyObject *entry = ready_take(&hub->ready);
+        value = take_delivery(next);
+        if (next == park) {
+            park->state = PARK_IDLE;
+            Py_DECREF(entry); /* we run: the thread's `current` has one */
+            return value;
+        }
+        next->state = PARK_RESUMED;
+        hub->handed = entry;
+        value = engine->transfer(entry, value);
+    }
     if (park->state == PARK_RESUMED) {
         park->state = PARK_IDLE;
+        Py_CLEAR(hub->handed); /* ourselves, if it is set: never the last reference */
         return value;
     }
     return resumed_by_other(park, value);
@@ -206,11 +249,8 @@ PyObject *park_wait(struct park *park, const struct park_kind *kind, PyObject *o
     park->held = true;
     park->state = PARK_WAITING;
     Py_INCREF(park->greenlet);
-    return switch_to_hub(park);
+    return switch_away(park);
 }
-
-static const struct park_kind kind_yield = {.name = "sleep"};
-static const struct park_kind kind_start = {.name = "start"};
 
 int park_yield(struct park *park)
 {
@@ -220,7 +260,7 @@ int park_yield(struct park *park)
     park->value = Py_NewRef(Py_None);
     park->raises = false;
     park->state = PARK_READY;
-    PyObject *value = switch_to_hub(park);
+    PyObject *value = switch_away(park);
     if (value == NULL) return -1;
     Py_DECREF(value);
     return 0;
@@ -263,21 +303,17 @@ int park_resume(struct hub *hub, PyObject *greenlet)
     struct switch_face *face = hub_face(greenlet);
     struct park *park = face->park;
     if (park == NULL || park->state != PARK_READY) return 0;
-    PyObject *value = park->value;
-    park->value = NULL;
-    if (park->kind == &kind_start && face->state != SWITCH_FRESH) {
-        park->state = PARK_IDLE; /* started, or finished, by somebody else's switch() */
-        Py_DECREF(value);
-        return 0;
-    }
-    park->state = PARK_RESUMED;
-    if (park->kind == &kind_start) {
+    PyObject *value = take_delivery(park);
+    if (park->kind != &kind_start) {
+        park->state = PARK_RESUMED;
+    } else {
         park->state = PARK_IDLE;
+        if (face->state != SWITCH_FRESH) { /* started, or finished, by somebody else's switch() */
+            Py_DECREF(value);
+            return 0;
+        }
         /* Killed before it ran. One with a boot function sees to it itself. */
         if (face->boot == NULL && park_raise_pending(greenlet)) Py_CLEAR(value);
-    } else if (park->raises) {
-        raise_instance(value);
-        Py_CLEAR(value);
     }
     PyObject *result = engine->transfer(greenlet, value);
     if (result == NULL) return loop_report(hub, greenlet);

@@ -24,10 +24,15 @@ int ready_push(struct ready *queue, PyObject *entry)
     return 0;
 }
 
+PyObject *ready_peek(const struct ready *queue)
+{
+    return queue->len == 0 ? NULL : queue->ring[queue->head & (queue->cap - 1)];
+}
+
 PyObject *ready_take(struct ready *queue)
 {
-    if (queue->len == 0) return NULL;
-    PyObject *entry = queue->ring[queue->head & (queue->cap - 1)];
+    PyObject *entry = ready_peek(queue);
+    if (entry == NULL) return NULL;
     queue->head++;
     queue->len--;
     return entry;

@@ -22,6 +22,8 @@ struct ready {
 int ready_push(struct ready *queue, PyObject *entry);
 /* Takes the next entry, owned by the caller now; NULL if there is none. The one place where order is decided. */
 PyObject *ready_take(struct ready *queue);
+/* What ready_take() would take, borrowed. */
+PyObject *ready_peek(const struct ready *queue);
 int ready_traverse(struct ready *queue, visitproc visit, void *arg);
 void ready_clear(struct ready *queue);
 

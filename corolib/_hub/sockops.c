@@ -46,7 +46,8 @@ static int arity(const char *method, Py_ssize_t nargs, Py_ssize_t least, Py_ssiz
 
 static int read_size(PyObject *argument, Py_ssize_t *size)
 {
-    *size = PyNumber_AsSsize_t(argument, PyExc_OverflowError);
+    *size = PyLong_CheckExact(argument) ? PyLong_AsSsize_t(argument)
+                                        : PyNumber_AsSsize_t(argument, PyExc_OverflowError);
     return *size == -1 && PyErr_Occurred() ? -1 : 0;
 }
 
@@ -110,10 +111,9 @@ static int reading_begin(struct reading *reading, struct sock *sock, size_t size
     if (flags & MSG_DONTWAIT) reading->wait.timeout = 0;
     if (!sock->dry || flags != 0 || sock->timeout == 0) return 0;
     if (sock->patience > 0 && sock->skipped < PROBE_INTERVAL) {
-        struct hub *hub = hub_here();
+        struct hub *hub = sockwait_hub(&reading->wait);
         if (hub == NULL) return -1;
-        /* A callback of the loop cannot wait, but may receive what is there. */
-        if (engine->current() != hub->self) {
+        if (!sockwait_in_hub(hub)) {
             sock->skipped++;
             return sockwait_ready(&reading->wait, SOCKWAIT_READ);
         }
@@ -210,15 +210,6 @@ static PyObject *receive_into_bytes(struct reading *reading)
     return bytes;
 }
 
-/* This thread's receive buffer; NULL with an exception set. */
-static char *scratch_here(void)
-{
-    struct hub *hub = hub_here();
-    if (hub == NULL) return NULL;
-    if (hub->scratch == NULL && (hub->scratch = PyMem_Malloc(SCRATCH_SIZE)) == NULL) PyErr_NoMemory();
-    return hub->scratch;
-}
-
 PyObject *sockops_recv(PyObject *self, PyObject *const *args, Py_ssize_t nargs)
 {
     struct sock *sock = (struct sock *)self;
@@ -237,11 +228,12 @@ PyObject *sockops_recv(PyObject *self, PyObject *const *args, Py_ssize_t nargs)
      * most of them come. A socket that is not to wait may be used without a hub. */
     if (size > SCRATCH_SIZE || sock->bulk || flags != 0 || sock->timeout == 0)
         return receive_into_bytes(&reading);
-    char *scratch = scratch_here();
-    if (scratch == NULL) return NULL;
-    Py_ssize_t n = receive(&reading, scratch);
+    struct hub *hub = sockwait_hub(&reading.wait);
+    if (hub == NULL) return NULL;
+    if (hub->scratch == NULL && (hub->scratch = PyMem_Malloc(SCRATCH_SIZE)) == NULL) return PyErr_NoMemory();
+    Py_ssize_t n = receive(&reading, hub->scratch);
     /* No switch between the system call and here: the bytes in `scratch` are ours. */
-    return n < 0 ? NULL : PyBytes_FromStringAndSize(scratch, n);
+    return n < 0 ? NULL : PyBytes_FromStringAndSize(hub->scratch, n);
 }
 
 PyObject *sockops_recv_into(PyObject *self, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
@@ -286,7 +278,15 @@ static int sending_begin(struct sockwait *wait, PyObject *self, const char *meth
                          Py_ssize_t nargs, Py_buffer *view, int *flags)
 {
     *flags = 0;
-    if (arity(method, nargs, 1, 2) < 0 || PyObject_GetBuffer(args[0], view, PyBUF_SIMPLE) < 0) return -1;
+    if (arity(method, nargs, 1, 2) < 0) return -1;
+    if (PyBytes_CheckExact(args[0])) {
+        /* Never changes, and the caller holds it: the buffer protocol would cost as much as our own part. */
+        view->obj = NULL;
+        view->buf = PyBytes_AS_STRING(args[0]);
+        view->len = PyBytes_GET_SIZE(args[0]);
+    } else if (PyObject_GetBuffer(args[0], view, PyBUF_SIMPLE) < 0) {
+        return -1;
+    }
     if ((nargs > 1 && read_flags(args[1], flags) < 0) || sockwait_begin(wait, (struct sock *)self) < 0) {
         PyBuffer_Release(view);
         return -1;

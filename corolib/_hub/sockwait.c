@@ -14,11 +14,9 @@ static int raise_errno(int error)
     return -1;
 }
 
-/* The side of this thread's hub; made at its first wait. Borrowed; NULL with an exception set. */
-static struct fd_side *side_here(struct sock *sock, enum sockwait_direction direction)
+/* The side of the direction in `hub`; made at its first wait. Borrowed; NULL with an exception set. */
+static struct fd_side *find_side(struct sock *sock, enum sockwait_direction direction, struct hub *hub)
 {
-    struct hub *hub = hub_here();
-    if (hub == NULL) return NULL;
     struct sockwait_place *place = &sock->places[direction], *vacant = NULL;
     for (;; place = place->more) {
         if (place->side != NULL && place->side->hub == hub) return place->side;
@@ -71,8 +69,7 @@ int sockwait_yield(struct sock *sock)
     sock->streak = 0;
     struct hub *hub = hub_here();
     if (hub == NULL) return -1;
-    /* A callback of the loop may use a socket as long as it need not wait. */
-    if (engine->current() == hub->self) return 0;
+    if (sockwait_in_hub(hub)) return 0;
     struct park *park = park_begin(&hub);
     return park == NULL ? -1 : park_yield(park);
 }
@@ -99,9 +96,10 @@ static int still_open(const struct sockwait *wait)
 int sockwait_ready(struct sockwait *wait, enum sockwait_direction direction)
 {
     struct sock *sock = wait->sock;
-    double left;
-    if (time_left(wait, &left) < 0 || still_open(wait) < 0) return -1;
-    struct fd_side *side = side_here(sock, direction);
+    double left = PARK_FOREVER;
+    if ((wait->timeout >= 0 && time_left(wait, &left) < 0) || still_open(wait) < 0) return -1;
+    struct hub *hub = sockwait_hub(wait);
+    struct fd_side *side = hub == NULL ? NULL : find_side(sock, direction, hub);
     if (side == NULL) return -1;
     sock->streak = 0;
     PyObject *result = fd_wait(side, (PyObject *)sock, left);

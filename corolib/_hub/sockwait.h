@@ -18,6 +18,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "hub.h"
+
 struct fd_side;
 
 enum sockwait_direction { SOCKWAIT_READ, SOCKWAIT_WRITE };
@@ -58,6 +60,7 @@ struct sock {
  * runs the operation touches it, and that one is at its place whenever it runs. */
 struct sockwait {
     struct sock *sock; /* borrowed: the method's caller holds it */
+    struct hub *hub;   /* this thread's; NULL until it is needed */
     double timeout;    /* for the whole operation, as in struct sock */
     double deadline;   /* set by the first wait of an operation with a timeout */
     uint32_t epoch;    /* the socket's at the start: after a wait the number may mean another file */
@@ -76,6 +79,16 @@ static inline int sockwait_begin(struct sockwait *wait, struct sock *sock)
     if (++sock->streak > FAIR_STREAK && sock->timeout != 0 && sockwait_yield(sock) < 0) return -1;
     *wait = (struct sockwait){.sock = sock, .timeout = sock->timeout, .epoch = sock->epoch};
     return 0;
+}
+/* This thread's hub, made on demand; NULL with an exception set. */
+static inline struct hub *sockwait_hub(struct sockwait *wait)
+{
+    return wait->hub != NULL ? wait->hub : (wait->hub = hub_here());
+}
+/* A callback of the loop may use a socket as long as it need not wait: it neither yields nor waits first. */
+static inline bool sockwait_in_hub(const struct hub *hub)
+{
+    return hub_face(hub->self)->state == SWITCH_CURRENT;
 }
 /* Parks until the direction is ready: 0, or -1 with an exception: BlockingIOError if the operation is not to
  * wait, TimeoutError, EBADF if the socket was closed meanwhile, or whatever was thrown into the greenlet. */

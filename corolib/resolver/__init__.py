@@ -20,14 +20,14 @@ class BlockingResolver(Resolver):
 
 
 #: The words of `config.resolver`.
-KINDS: dict[str, Callable[[Hub], Resolver]] = {"thread": lambda hub: ThreadResolver(hub.threadpool), "block": lambda hub: BlockingResolver()}
+KINDS: dict[str, Callable[[], Resolver]] = {"thread": ThreadResolver, "block": BlockingResolver}
 
 
 def _make(hub: Hub) -> Resolver:
     """The first kind of `config.resolver` that there is."""
     for word in config.resolver:
         if word in KINDS:
-            return KINDS[word](hub)
+            return KINDS[word]()
     raise ValueError(f"config.resolver is {config.resolver!r}, expected one of {', '.join(KINDS)}")
 
 

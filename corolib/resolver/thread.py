@@ -3,9 +3,8 @@
 import _socket
 from typing import Any
 
-from ..threadpool import ThreadPool
+from ..hub import get_hub
 from .base import Resolver
-from .hosts import HostsFile
 
 __all__ = ["ThreadResolver"]
 
@@ -17,9 +16,9 @@ class ThreadResolver(Resolver):
     unheard; the C library cannot be interrupted.
     """
 
-    def __init__(self, pool: ThreadPool, hosts: HostsFile | None = None) -> None:
-        super().__init__(hosts)
-        self._pool = pool
-
     def _ask(self, function: str, *args: Any) -> Any:
-        return self._pool.apply(getattr(_socket, function), args)
+        # Late: many a program never has to ask anybody, and then needs no pool.
+        from ..threadpool import ThreadPool
+
+        pool: ThreadPool = get_hub().threadpool
+        return pool.apply(getattr(_socket, function), args)

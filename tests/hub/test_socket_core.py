@@ -130,7 +130,6 @@ def test_dontwait_never_parks(pair):
 
 def test_sendall_of_ten_megabytes_against_a_slow_reader(pair):
     client, server = pair
-    client.setsockopt(stdlib.SOL_SOCKET, stdlib.SO_SNDBUF, 16384)
     data = pattern(10_000_000)
     writer = Greenlet.spawn(lambda: (client.sendall(data), client.close()))
     received = bytearray()

@@ -204,15 +204,15 @@ def test_connect_refused_and_then_again():
 
 
 def test_connect_to_what_is_connected(pair, listener):
-    client, _ = pair
+    _, server = pair
     with pytest.raises(OSError) as caught:
-        client.connect(listener.getsockname())
+        server.connect(listener.getsockname())
     assert caught.value.errno == errno.EISCONN
-    assert client.connect_ex(listener.getsockname()) == errno.EISCONN
+    assert server.connect_ex(listener.getsockname()) == errno.EISCONN
     with pytest.raises(TypeError):
-        client.connect(5)
+        server.connect(5)
     with pytest.raises(TypeError):
-        client.connect_ex(5)
+        server.connect_ex(5)
 
 
 def test_connect_to_a_full_unix_listener_waits_for_room():

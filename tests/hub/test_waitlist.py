@@ -44,6 +44,7 @@ def test_iterates_over_waiters_and_knows_them():
 def test_a_waiter_in_the_middle_can_leave():
     waiters, rec = _hub.WaitList(), Recorder()
     a, b, c = spawn_waiters(waiters, rec, "abc")
+    b.parent = getcurrent()
     b.throw()
     assert list(waiters) == [a, c]
     waiters.wake_all()
@@ -89,6 +90,7 @@ def test_a_value_that_never_arrived_is_given_back():
     target = _hub.spawn_raw(wait)
     _hub.sleep(0)
     waiters.wake("item")
+    target.parent = getcurrent()
     target.throw(KeyError())
     rec.check([("undo", "item"), "error"])
     _hub.sleep(0)

@@ -1,0 +1,244 @@
+"""The part of patching threads that is not a table: what `threading` and others had made before.
+
+Names are replaced by the table in monkey.py. But objects exist by then: locks in modules and objects, the main thread's
+Thread, and threads that already run. A native lock that one greenlet holds while another wants it stops the thread, and
+with it every greenlet; so native locks that nobody holds are exchanged for cooperative ones wherever they are kept.
+"""
+
+import gc
+import sys
+import threading
+from collections.abc import Iterable
+from types import BuiltinMethodType, CellType, ModuleType
+from typing import Any
+
+from . import thread
+from ._native import original
+from .hub import sleep
+from .local import local
+
+__all__ = ["live_threads", "patch_locks", "patch_threads"]
+
+#: How often a greenlet looks whether a native thread that it joins has ended, in seconds. There is nothing that could
+#: tell it: the end of a thread started before patching releases a native lock.
+POLL = 0.01
+
+_state: Any = threading
+
+
+def live_threads() -> list[threading.Thread]:
+    """The native threads, other than the current one, that `threading` knows of."""
+    mine = thread.get_ident()
+    return [each for ident, each in _state._active.items() if ident != mine]
+
+
+# -- threads -------------------------------------------------------------------------------------------------------
+
+
+class _PolledLock:
+    """The lock that a native thread releases at its end (up to Python 3.12), for greenlets to wait for."""
+
+    def __init__(self, native: Any) -> None:
+        self._native = native
+
+    def acquire(self, blocking: bool = True, timeout: float = -1) -> bool:
+        def ended() -> bool:
+            if self._native.acquire(False):
+                self._native.release()
+                return True
+            return False
+
+        return _poll(ended, None if timeout < 0 else timeout) if blocking else ended()
+
+    def release(self) -> None:
+        """Nothing: acquire() has not kept it."""
+
+    def locked(self) -> bool:
+        locked: bool = self._native.locked()
+        return locked
+
+    def _at_fork_reinit(self) -> None:
+        self._native._at_fork_reinit()
+
+
+class _PolledHandle:
+    """The handle of a native thread (from Python 3.13 on), for greenlets to wait for."""
+
+    def __init__(self, native: Any) -> None:
+        self._native = native
+        self.ident = native.ident
+        self.is_done = native.is_done
+        self._set_done = native._set_done
+
+    def join(self, timeout: float | None = None) -> None:
+        if _poll(self.is_done, None if timeout is None or timeout < 0 else timeout):
+            self._native.join()
+
+
+def _poll(ended: Any, timeout: float | None) -> bool:
+    left = timeout
+    while not ended():
+        if left is not None and left <= 0:
+            return False
+        pause = POLL if left is None else min(POLL, left)
+        sleep(pause)
+        left = None if left is None else left - pause
+    return True
+
+
+def _wait_for_tstate_lock(self: Any, block: bool = True, timeout: float = -1) -> None:
+    """In place of Thread's own, up to Python 3.12: a join() that is interrupted leaves the thread as it is.
+
+    The standard one takes the thread for ended then.
+    """
+    sentinel = self._tstate_lock
+    if sentinel is not None and sentinel.acquire(block, timeout):
+        sentinel.release()
+        self._stop()
+
+
+def patch_threads() -> None:
+    """The main thread and threads that run already: let greenlets wait for their end. Called in the main thread."""
+    main = _state._main_thread
+    others = live_threads()
+    if sys.version_info >= (3, 13):
+        main._handle = thread._make_thread_handle(main.ident)
+        for each in others:
+            each._handle = _PolledHandle(each._handle)  # type: ignore[attr-defined]  # private
+        # Its entries would go when the next greenlet of the same native thread makes one.
+        _state._thread_local_info = local()
+        return
+    _state.Thread._wait_for_tstate_lock = _wait_for_tstate_lock
+    sentinel = thread._Sentinel(main.ident)
+    sentinel.acquire()
+    exchanged = [(main, sentinel), *((each, _PolledLock(each._tstate_lock)) for each in others if each._tstate_lock)]  # type: ignore[attr-defined]  # private
+    for each, lock in exchanged:
+        # What threading._shutdown() waits for.
+        if each._tstate_lock in _state._shutdown_locks:
+            _state._shutdown_locks.discard(each._tstate_lock)
+            _state._shutdown_locks.add(lock)
+        each._tstate_lock = lock
+
+
+# -- locks ---------------------------------------------------------------------------------------------------------
+
+
+class _Exchange:
+    """Native locks and their bound methods -> what stands in for them, by identity."""
+
+    def __init__(self) -> None:
+        self._new: dict[int, Any] = {}
+        self._old: list[Any] = []  # kept, so that the numbers stay theirs
+
+    def add(self, old: Any, new: Any) -> None:
+        self._old.append(old)
+        self._new[id(old)] = new
+
+    def get(self, old: Any) -> Any:
+        return self._new.get(id(old))
+
+    def in_dict(self, names: dict[Any, Any]) -> None:
+        for name, value in list(names.items()):
+            new = self.get(value)
+            if new is not None:
+                names[name] = new
+
+    def in_class(self, cls: type) -> None:
+        # Through the type, which keeps a cache of its attributes.
+        for name, value in list(vars(cls).items()):
+            new = self.get(value)
+            if new is not None:
+                setattr(cls, name, new)
+
+    def in_slots(self, holder: object) -> None:
+        for cls in type(holder).__mro__:
+            slots = vars(cls).get("__slots__", ())
+            for name in (slots,) if isinstance(slots, str) else slots:
+                new = self.get(getattr(holder, name, None))
+                if new is not None:
+                    setattr(holder, name, new)
+
+
+def _ours(holder: object) -> bool:
+    """corolib's own native locks are native for a reason: they stand between threads, not between greenlets."""
+    name = holder.__name__ if isinstance(holder, ModuleType) else type(holder).__module__
+    return isinstance(name, str) and (name == "corolib" or name.startswith("corolib."))
+
+
+def patch_locks() -> None:
+    """Exchange native locks for cooperative ones, in modules, classes, objects and closures.
+
+    Left as they are: locks that somebody holds, and those in places that cannot be written to (tuples, objects in C).
+    An RLock that the main thread holds passes to its main greenlet with the exchange.
+    """
+    native_lock = type(original("_thread", "allocate_lock")())
+    native_rlock = type(original("_thread", "RLock")())
+    everything = gc.get_objects()
+    spared: set[int] = set()
+    class_of_dict: dict[int, type] = {}
+    for each in everything:
+        if isinstance(each, type):
+            class_of_dict.update((id(names), each) for names in gc.get_referents(each) if type(names) is dict)
+        elif _ours(each):
+            inner = gc.get_referents(each)
+            spared.update(map(id, inner))
+            spared.update(map(id, gc.get_referents(*(names for names in inner if type(names) is dict))))
+
+    exchange = _Exchange()
+    for found in gc.get_referents(*everything):
+        if id(found) in spared or exchange.get(found) is not None:
+            continue
+        if type(found) is native_lock and not found.locked():
+            exchange.add(found, thread.LockType())
+        elif type(found) is native_rlock and (count := _held(found)) >= 0:
+            lock = thread.RLock()
+            if count:
+                lock.acquire()
+                lock._count = count
+            exchange.add(found, lock)
+    del everything
+
+    holders = gc.get_referrers(*exchange._old)
+    # A condition keeps methods of its lock.
+    methods = [each for each in holders if type(each) is BuiltinMethodType and exchange.get(each.__self__) is not None]
+    for method in methods:
+        replacement = getattr(exchange.get(method.__self__), method.__name__, None)
+        if replacement is not None:
+            exchange.add(method, replacement)
+    _write(exchange, class_of_dict, [*holders, *gc.get_referrers(*methods)], (exchange._old, methods))
+
+
+def _held(lock: Any) -> int:
+    """How often the current thread holds an RLock; -1 if another one does."""
+    if lock._is_owned():
+        count: int = lock._recursion_count()
+        return count
+    if not lock.acquire(False):
+        return -1
+    lock.release()
+    return 0
+
+
+def _write(
+    exchange: _Exchange, class_of_dict: dict[int, type], holders: Iterable[Any], own: tuple[object, ...]
+) -> None:
+    for holder in holders:
+        if any(holder is each for each in own):
+            continue
+        if type(holder) is dict:
+            cls = class_of_dict.get(id(holder))
+            if cls is None:
+                exchange.in_dict(holder)
+            else:
+                exchange.in_class(cls)
+        elif type(holder) is CellType:
+            new = exchange.get(holder.cell_contents)
+            if new is not None:
+                holder.cell_contents = new
+        elif type(holder) is list:
+            holder[:] = [exchange.get(each) or each for each in holder]
+        elif not isinstance(holder, (type, ModuleType)):
+            names = getattr(holder, "__dict__", None)
+            if type(names) is dict:
+                exchange.in_dict(names)
+            exchange.in_slots(holder)

@@ -1,0 +1,415 @@
+"""Make the standard library cooperative: code that has never heard of corolib lets other greenlets run while it waits.
+
+    from corolib import monkey
+    monkey.patch_all()
+
+as the first thing a program does, before it imports anything else; or, without touching the program,
+
+    python -m corolib.monkey [--no-NAME ...] [-m] script.py [arguments]
+
+What is replaced by what is the table below. Objects that were there before stay reachable: get_original().
+"""
+
+import sys
+import warnings
+from collections.abc import Callable, Iterable, Sequence
+from importlib import import_module
+from types import ModuleType
+from typing import Any, NamedTuple
+
+from ._native import original, saved
+
+__all__ = [
+    "MonkeyPatchWarning",
+    "get_original",
+    "is_anything_patched",
+    "is_module_patched",
+    "is_object_patched",
+    "main",
+    "patch_all",
+    "patch_dns",
+    "patch_item",
+    "patch_module",
+    "patch_queue",
+    "patch_select",
+    "patch_selectors",
+    "patch_socket",
+    "patch_thread",
+    "patch_time",
+    "remove_item",
+    "saved",
+]
+
+
+class MonkeyPatchWarning(RuntimeWarning):
+    """Something was patched too late, or differently from before; the text says what stays as it was."""
+
+
+class Row(NamedTuple):
+    """One line of the table."""
+
+    #: The standard library's module.
+    target: str
+    #: The module of corolib whose names go into it.
+    source: str
+    #: What patch_all() calls it; rows with one name are patched together.
+    flag: str
+    #: The targets it must come after.
+    after: tuple[str, ...] = ()
+    #: The attribute of the source that lists the names, or the names.
+    names: str | tuple[str, ...] = "__implements__"
+    default: bool = True
+
+
+TABLE = (
+    Row("time", "time", "time"),
+    Row("_thread", "thread", "thread"),
+    # threading took names from _thread when it was imported.
+    Row("threading", "threading", "thread", after=("_thread",)),
+    Row("_threading_local", "threading", "thread", after=("_thread",), names=("local",)),
+    Row("select", "select", "select"),
+    # Its classes took their calls from select when it was imported.
+    Row("selectors", "selectors", "select", after=("select",)),
+    Row("socket", "socket", "socket", names=("create_connection", "fromfd", "socket", "socketpair")),
+    Row("socket", "socket", "dns", names="__dns__"),
+    # Queue, LifoQueue and PriorityQueue are Python code over threading's locks, and cooperative with these.
+    Row("queue", "queue", "queue", after=("threading",), names=("SimpleQueue",)),
+)
+
+#: Flags that patch_all() of others knows and that have nothing to replace here.
+NO_ROWS = (
+    "Event",
+    "aggressive",
+    "builtins",
+    "contextvars",
+    "os",
+    "signal",
+    "ssl",
+    "subprocess",
+    "sys",
+)
+
+# -- what one can ask ----------------------------------------------------------------------------------------------
+
+
+def get_original(mod_or_mods: str | Iterable[str], item_or_items: str | Iterable[str]) -> Any:
+    """The object that a name of a module was before patching, patched or not; a list of them for several names.
+
+    Of several modules the first that has been patched counts, or else the last. AttributeError if there is no such name.
+    """
+    modules = [mod_or_mods] if isinstance(mod_or_mods, str) else list(mod_or_mods)
+    module = next((each for each in modules if each in saved), modules[-1])
+    if isinstance(item_or_items, str):
+        return original(module, item_or_items)
+    return [original(module, item) for item in item_or_items]
+
+
+def is_module_patched(mod_name: str) -> bool:
+    """Whether anything of a module has been replaced."""
+    return bool(saved.get(mod_name))
+
+
+def is_object_patched(mod_name: str, item_name: str) -> bool:
+    """Whether a name of a module has been replaced."""
+    return item_name in saved.get(mod_name, {})
+
+
+def is_anything_patched() -> bool:
+    """Whether anything at all has been replaced."""
+    return any(saved.values())
+
+
+# -- single names --------------------------------------------------------------------------------------------------
+
+
+def patch_item(module: ModuleType, attr: str, newitem: object) -> None:
+    """Set a name of a module; what it was before is kept the first time."""
+    before = getattr(module, attr, _NOTHING)
+    if before is newitem:
+        return
+    if before is not _NOTHING:
+        saved.setdefault(module.__name__, {}).setdefault(attr, before)
+    setattr(module, attr, newitem)
+
+
+def remove_item(module: ModuleType, attr: str) -> None:
+    """Take a name out of a module; what it was is kept. Nothing if it is not there."""
+    before = getattr(module, attr, _NOTHING)
+    if before is not _NOTHING:
+        saved.setdefault(module.__name__, {}).setdefault(attr, before)
+        delattr(module, attr)
+
+
+_NOTHING = object()
+
+
+def patch_module(
+    target: str | ModuleType, source: str | ModuleType | None = None, items: Iterable[str] | None = None
+) -> bool:
+    """Set names of a module to those of another one: `items`, or what the source lists as __implements__.
+
+    Without a source it is the module of corolib with the target's name. Names that the target does not have in this
+    Python are left out. True.
+    """
+    if isinstance(target, str):
+        target = import_module(target)
+    if source is None:
+        source = import_module("." + target.__name__, __package__)
+    elif isinstance(source, str):
+        source = import_module(source)
+    if items is None:
+        items = getattr(source, "__implements__", None)
+        if items is None:
+            raise AttributeError(f"{source.__name__} does not say in __implements__ what it stands in for")
+    for item in items:
+        if hasattr(target, item):
+            patch_item(target, item, getattr(source, item))
+    return True
+
+
+def _patch_rows(flag: str) -> bool:
+    """All rows of one flag; False if they have been patched before."""
+    if flag in _done:
+        return False
+    _done.add(flag)
+    for row in TABLE:
+        if row.flag == flag:
+            source = import_module("." + row.source, __package__)
+            names = getattr(source, row.names) if isinstance(row.names, str) else row.names
+            patch_module(row.target, source, names)
+    return True
+
+
+#: The flags whose rows have been patched. Of the process, as the modules are.
+_done: set[str] = set()
+
+
+# -- one function per module ---------------------------------------------------------------------------------------
+
+
+def patch_time() -> None:
+    """time.sleep()"""
+    _patch_rows("time")
+
+
+def patch_thread(
+    threading: bool = True,
+    _threading_local: bool = True,
+    Event: bool = True,
+    logging: bool = True,
+    existing_locks: bool = True,
+) -> None:
+    """Threads become greenlets, with locks, events and thread-local storage to match.
+
+    Native locks that exist already are exchanged, unless `existing_locks` is false. The other arguments are those of
+    others' patch_thread(): here a thread is a greenlet altogether or not at all. Native threads that run already stay
+    what they are, with a warning. To be called in the main thread.
+    """
+    if "thread" in _done:
+        return
+    # Late, like all of the upper standard library: importing monkey must not bring in threading.
+    from . import _patch_threading
+    from ._native import in_main_thread
+
+    if not in_main_thread():
+        raise RuntimeError("patch_thread() must be called in the main thread")
+    threads = _patch_threading.live_threads()
+    _patch_rows("thread")
+    _patch_threading.patch_threads()
+    if existing_locks:
+        _patch_threading.patch_locks()
+    if threads:
+        names = ", ".join(sorted(each.name for each in threads))
+        _late(f"native threads run already ({names}); they stay native threads: patch before they are started")
+
+
+def patch_select(aggressive: bool = True) -> None:
+    """select.select(), poll() and epoll(), and the selectors made of them. (`aggressive` has no effect: all of them.)"""
+    if _patch_rows("select"):
+        from .selectors import make_existing_cooperative  # late: it brings in the standard library's selectors
+
+        make_existing_cooperative()
+
+
+def patch_selectors(aggressive: bool = True) -> None:
+    """The same as patch_select(): selectors are made of what is in select."""
+    patch_select(aggressive)
+
+
+def patch_socket(dns: bool = True, aggressive: bool = True) -> None:
+    """Sockets, and with `dns` look-ups of names. (`aggressive` has no effect.)
+
+    TLS sockets stay those of the standard library, and block: `ssl` is imported before, so that it does not build on
+    sockets whose timeouts it does not know of.
+    """
+    if "socket" not in _done:
+        try:
+            import ssl as ssl
+        except ImportError:
+            pass  # a Python without it
+        _patch_rows("socket")
+    if dns:
+        patch_dns()
+
+
+def patch_dns() -> None:
+    """socket.getaddrinfo(), gethostbyname() and their like."""
+    _patch_rows("dns")
+
+
+def patch_queue() -> None:
+    """queue.SimpleQueue. The other queues become cooperative with patch_thread(), being made of its locks."""
+    _patch_rows("queue")
+
+
+def patch_all(
+    socket: bool = True,
+    dns: bool = True,
+    time: bool = True,
+    select: bool = True,
+    thread: bool = True,
+    queue: bool = True,
+    **others: bool,
+) -> bool:
+    """Patch everything that is not switched off; True. To be called first of all, in the main thread.
+
+    Once more with the same arguments does nothing; with others it adds what they add, and warns. What comes too late
+    (names that modules took before, native threads that run) is told in one MonkeyPatchWarning. `others` are switches
+    of modules that need no patching here; an unknown one is a TypeError.
+    """
+    for name in others:
+        if name not in NO_ROWS:
+            raise TypeError(f"patch_all() has no switch {name!r}")
+    wanted = {"time": time, "thread": thread, "select": select, "socket": socket, "dns": dns, "queue": queue}
+    arguments = {**wanted, **others}
+    if _arguments and _arguments != arguments:
+        _late("patch_all() was called before with other arguments; what is patched stays patched")
+    _arguments.clear()
+    _arguments.update(arguments)
+    before = {module: set(names) for module, names in saved.items()}
+    if thread:
+        patch_thread()
+    if time:
+        patch_time()
+    if select:
+        patch_select()
+    if socket:
+        patch_socket(dns=False)
+    if dns:
+        patch_dns()
+    if queue:
+        patch_queue()
+    holders = _holders(before)
+    if holders:
+        _late("these names were taken before and stay as they were: " + ", ".join(holders))
+    return True
+
+
+#: The arguments of the last patch_all().
+_arguments: dict[str, bool] = {}
+
+
+def _late(text: str) -> None:
+    # The first caller outside this file is who can do something about it.
+    depth, frame = 2, sys._getframe(1)
+    while frame.f_back is not None and frame.f_code.co_filename == __file__:
+        depth, frame = depth + 1, frame.f_back
+    warnings.warn(text, MonkeyPatchWarning, stacklevel=depth - 1)
+
+
+def _holders(before: dict[str, set[str]]) -> list[str]:
+    """Names in modules that are still what has just been replaced: "package.module.sleep (time.sleep)".
+
+    Modules of the standard library are left out: those that matter were seen to by the rows.
+    """
+    replaced = {
+        id(value): f"{module}.{name}"
+        for module, names in saved.items()
+        for name, value in names.items()
+        if name not in before.get(module, ()) and callable(value)
+    }
+    found = []
+    for module_name, module in list(sys.modules.items()):
+        top = module_name.partition(".")[0]
+        if top in sys.stdlib_module_names or top == "corolib" or not isinstance(module, ModuleType):
+            continue
+        for name, value in list(vars(module).items()):
+            if id(value) in replaced:
+                found.append(f"{module_name}.{name} ({replaced[id(value)]})")
+    return sorted(found)
+
+
+# -- python -m corolib.monkey --------------------------------------------------------------------------------------
+
+
+def _usage(problem: str) -> SystemExit:
+    names = ", ".join(dict.fromkeys(row.flag for row in TABLE))
+    print(f"{problem}\nusage: python -m corolib.monkey [--no-NAME ...] [-m] script.py [arguments]", file=sys.stderr)
+    print(f"       NAME is one of {names}; --NAME patches that one only; -m runs a module", file=sys.stderr)
+    return SystemExit(2)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Patch, then run a script or module as if Python had been called with it."""
+    left = list(sys.argv[1:] if arguments is None else arguments)
+    flags = {row.flag for row in TABLE}
+    chosen: dict[str, bool] = {}
+    as_module = verbose = False
+    while left and left[0].startswith("-"):
+        option = left.pop(0)
+        name = option.removeprefix("--").removeprefix("no-").replace("-", "_")
+        if option in ("-m", "--module"):
+            as_module = True
+            break
+        if option in ("-v", "--verbose"):
+            verbose = True
+        elif option.startswith("--") and (name in flags or name in NO_ROWS):
+            chosen[name] = not option.startswith("--no-")
+        else:
+            raise _usage(f"there is no option {option}")
+    if not left:
+        raise _usage("what is to be run is missing")
+    if any(chosen.values()):
+        # To name one module is to leave out those that are not named.
+        chosen = {name: chosen.get(name, False) for name in flags}
+    patch_all(**chosen)
+    if verbose:
+        for module, names in saved.items():
+            print(f"patched {module}: {', '.join(sorted(names))}", file=sys.stderr)
+    _run(left, as_module)
+
+
+def _run(arguments: list[str], as_module: bool) -> None:
+    """Run a script, module, directory or archive as the main module, with its own arguments and module path."""
+    import os.path
+    import runpy
+
+    target = arguments[0]
+    main_module = ModuleType("__main__")
+    sys.argv[:] = arguments
+    # Stays there after the program's last line: threads may still run, and what they pickle names __main__.
+    sys.modules["__main__"] = main_module
+    if as_module:
+        sys.path[0] = os.getcwd()
+        # What `python -m` itself calls: it runs the module in the __main__ that it finds.
+        runpy._run_module_as_main(target)  # type: ignore[attr-defined]  # private
+    elif os.path.isdir(target) or not os.path.isfile(target) or _is_archive(target):
+        runpy.run_path(target, run_name="__main__")
+    else:
+        sys.path[0] = os.path.dirname(os.path.abspath(target))
+        with open(target, "rb") as file:
+            source = file.read()
+        vars(main_module).update(__file__=target, __builtins__=sys.modules["builtins"], __cached__=None)
+        exec(compile(source, target, "exec"), vars(main_module))
+
+
+def _is_archive(path: str) -> bool:
+    with open(path, "rb") as file:
+        return file.read(4) == b"PK\x03\x04"
+
+
+if __name__ == "__main__":
+    # Under its real name: what it keeps must be what others find in corolib.monkey.
+    from .monkey import main as _main
+
+    _main()
