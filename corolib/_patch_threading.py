@@ -1,8 +1,9 @@
 """The part of patching threads that is not a table: what `threading` and others had made before.
 
-Names are replaced by the table in monkey.py. But objects exist by then: locks in modules and objects, the main thread's
-Thread, and threads that already run. A native lock that one greenlet holds while another wants it stops the thread, and
-with it every greenlet; so native locks that nobody holds are exchanged for cooperative ones wherever they are kept.
+Names are replaced by the table in monkey.py. But objects exist by then: locks in modules and objects, the
+main thread's Thread, and threads that already run. A native lock that one greenlet holds while another wants
+it stops the thread, and with it every greenlet; so native locks that nobody holds are exchanged for
+cooperative ones wherever they are kept.
 """
 
 import gc
@@ -19,8 +20,8 @@ from .local import local
 
 __all__ = ["live_threads", "patch_locks", "patch_threads"]
 
-#: How often a greenlet looks whether a native thread that it joins has ended, in seconds. There is nothing that could
-#: tell it: the end of a thread started before patching releases a native lock.
+#: How often a greenlet looks whether a native thread that it joins has ended, in seconds. There is nothing
+#: that could tell it: the end of a thread started before patching releases a native lock.
 POLL = 0.01
 
 _state: Any = threading
@@ -32,7 +33,7 @@ def live_threads() -> list[threading.Thread]:
     return [each for ident, each in _state._active.items() if ident != mine]
 
 
-# -- threads -------------------------------------------------------------------------------------------------------
+# -- threads -------------------------------------------------------------------------------------------------
 
 
 class _PolledLock:
@@ -98,7 +99,10 @@ def _wait_for_tstate_lock(self: Any, block: bool = True, timeout: float = -1) ->
 
 
 def patch_threads() -> None:
-    """The main thread and threads that run already: let greenlets wait for their end. Called in the main thread."""
+    """The main thread and threads that run already: let greenlets wait for their end.
+
+    Called in the main thread.
+    """
     main = _state._main_thread
     others = live_threads()
     if sys.version_info >= (3, 13):
@@ -111,7 +115,11 @@ def patch_threads() -> None:
     _state.Thread._wait_for_tstate_lock = _wait_for_tstate_lock
     sentinel = thread._Sentinel(main.ident)
     sentinel.acquire()
-    exchanged = [(main, sentinel), *((each, _PolledLock(each._tstate_lock)) for each in others if each._tstate_lock)]  # type: ignore[attr-defined]  # private
+    exchanged: list[tuple[Any, Any]] = [(main, sentinel)]
+    for other in others:
+        native = other._tstate_lock  # type: ignore[attr-defined]  # private
+        if native is not None:
+            exchanged.append((other, _PolledLock(native)))
     for each, lock in exchanged:
         # What threading._shutdown() waits for.
         if each._tstate_lock in _state._shutdown_locks:
@@ -120,7 +128,7 @@ def patch_threads() -> None:
         each._tstate_lock = lock
 
 
-# -- locks ---------------------------------------------------------------------------------------------------------
+# -- locks ---------------------------------------------------------------------------------------------------
 
 
 class _Exchange:
@@ -160,16 +168,19 @@ class _Exchange:
 
 
 def _ours(holder: object) -> bool:
-    """corolib's own native locks are native for a reason: they stand between threads, not between greenlets."""
-    name = holder.__name__ if isinstance(holder, ModuleType) else type(holder).__module__
-    return isinstance(name, str) and (name == "corolib" or name.startswith("corolib."))
+    """corolib's own native locks are native for a reason: they stand between threads.
+
+    Not between greenlets.
+    """
+    name: object = holder.__name__ if isinstance(holder, ModuleType) else type(holder).__module__
+    return isinstance(name, str) and name.partition(".")[0] == "corolib"
 
 
 def patch_locks() -> None:
     """Exchange native locks for cooperative ones, in modules, classes, objects and closures.
 
-    Left as they are: locks that somebody holds, and those in places that cannot be written to (tuples, objects in C).
-    An RLock that the main thread holds passes to its main greenlet with the exchange.
+    Left as they are: locks that somebody holds, and those in places that cannot be written to (tuples,
+    objects in C). An RLock that the main thread holds passes to its main greenlet with the exchange.
     """
     native_lock = type(original("_thread", "allocate_lock")())
     native_rlock = type(original("_thread", "RLock")())
@@ -200,7 +211,11 @@ def patch_locks() -> None:
 
     holders = gc.get_referrers(*exchange._old)
     # A condition keeps methods of its lock.
-    methods = [each for each in holders if type(each) is BuiltinMethodType and exchange.get(each.__self__) is not None]
+    methods = [
+        each
+        for each in holders
+        if type(each) is BuiltinMethodType and exchange.get(each.__self__) is not None
+    ]
     for method in methods:
         replacement = getattr(exchange.get(method.__self__), method.__name__, None)
         if replacement is not None:

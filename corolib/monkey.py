@@ -1,4 +1,4 @@
-"""Make the standard library cooperative: code that has never heard of corolib lets other greenlets run while it waits.
+"""Make the standard library cooperative: code that has never heard of corolib lets others run while it waits.
 
     from corolib import monkey
     monkey.patch_all()
@@ -12,7 +12,7 @@ What is replaced by what is the table below. Objects that were there before stay
 
 import sys
 import warnings
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from importlib import import_module
 from types import ModuleType
 from typing import Any, NamedTuple
@@ -89,13 +89,16 @@ NO_ROWS = (
     "sys",
 )
 
-# -- what one can ask ----------------------------------------------------------------------------------------------
+# -- what one can ask ----------------------------------------------------------------------------------------
 
 
 def get_original(mod_or_mods: str | Iterable[str], item_or_items: str | Iterable[str]) -> Any:
-    """The object that a name of a module was before patching, patched or not; a list of them for several names.
+    """The object that a name of a module was before patching, patched or not.
 
-    Of several modules the first that has been patched counts, or else the last. AttributeError if there is no such name.
+    A list of them for several names.
+
+    Of several modules the first that has been patched counts, or else the last. AttributeError if there is no
+    such name.
     """
     modules = [mod_or_mods] if isinstance(mod_or_mods, str) else list(mod_or_mods)
     module = next((each for each in modules if each in saved), modules[-1])
@@ -119,7 +122,7 @@ def is_anything_patched() -> bool:
     return any(saved.values())
 
 
-# -- single names --------------------------------------------------------------------------------------------------
+# -- single names --------------------------------------------------------------------------------------------
 
 
 def patch_item(module: ModuleType, attr: str, newitem: object) -> None:
@@ -148,8 +151,8 @@ def patch_module(
 ) -> bool:
     """Set names of a module to those of another one: `items`, or what the source lists as __implements__.
 
-    Without a source it is the module of corolib with the target's name. Names that the target does not have in this
-    Python are left out. True.
+    Without a source it is the module of corolib with the target's name. Names that the target does not have
+    in this Python are left out. True.
     """
     if isinstance(target, str):
         target = import_module(target)
@@ -184,7 +187,7 @@ def _patch_rows(flag: str) -> bool:
 _done: set[str] = set()
 
 
-# -- one function per module ---------------------------------------------------------------------------------------
+# -- one function per module ---------------------------------------------------------------------------------
 
 
 def patch_time() -> None:
@@ -201,9 +204,9 @@ def patch_thread(
 ) -> None:
     """Threads become greenlets, with locks, events and thread-local storage to match.
 
-    Native locks that exist already are exchanged, unless `existing_locks` is false. The other arguments are those of
-    others' patch_thread(): here a thread is a greenlet altogether or not at all. Native threads that run already stay
-    what they are, with a warning. To be called in the main thread.
+    Native locks that exist already are exchanged, unless `existing_locks` is false. The other arguments are
+    those of others' patch_thread(): here a thread is a greenlet altogether or not at all. Native threads that
+    run already stay what they are, with a warning. To be called in the main thread.
     """
     if "thread" in _done:
         return
@@ -220,13 +223,19 @@ def patch_thread(
         _patch_threading.patch_locks()
     if threads:
         names = ", ".join(sorted(each.name for each in threads))
-        _late(f"native threads run already ({names}); they stay native threads: patch before they are started")
+        _late(
+            f"native threads run already ({names}); they stay native threads: patch before they are started"
+        )
 
 
 def patch_select(aggressive: bool = True) -> None:
-    """select.select(), poll() and epoll(), and the selectors made of them. (`aggressive` has no effect: all of them.)"""
+    """select.select(), poll() and epoll(), and the selectors made of them.
+
+    (`aggressive` has no effect: all of them.)
+    """
     if _patch_rows("select"):
-        from .selectors import make_existing_cooperative  # late: it brings in the standard library's selectors
+        # Late: it brings in the standard library's selectors.
+        from .selectors import make_existing_cooperative
 
         make_existing_cooperative()
 
@@ -239,8 +248,8 @@ def patch_selectors(aggressive: bool = True) -> None:
 def patch_socket(dns: bool = True, aggressive: bool = True) -> None:
     """Sockets, and with `dns` look-ups of names. (`aggressive` has no effect.)
 
-    TLS sockets stay those of the standard library, and block: `ssl` is imported before, so that it does not build on
-    sockets whose timeouts it does not know of.
+    TLS sockets stay those of the standard library, and block: `ssl` is imported before, so that it does not
+    build on sockets whose timeouts it does not know of.
     """
     if "socket" not in _done:
         try:
@@ -273,9 +282,9 @@ def patch_all(
 ) -> bool:
     """Patch everything that is not switched off; True. To be called first of all, in the main thread.
 
-    Once more with the same arguments does nothing; with others it adds what they add, and warns. What comes too late
-    (names that modules took before, native threads that run) is told in one MonkeyPatchWarning. `others` are switches
-    of modules that need no patching here; an unknown one is a TypeError.
+    Once more with the same arguments does nothing; with others it adds what they add, and warns. What comes
+    too late (names that modules took before, native threads that run) is told in one MonkeyPatchWarning.
+    `others` are switches of modules that need no patching here; an unknown one is a TypeError.
     """
     for name in others:
         if name not in NO_ROWS:
@@ -314,7 +323,7 @@ def _late(text: str) -> None:
     depth, frame = 2, sys._getframe(1)
     while frame.f_back is not None and frame.f_code.co_filename == __file__:
         depth, frame = depth + 1, frame.f_back
-    warnings.warn(text, MonkeyPatchWarning, stacklevel=depth - 1)
+    warnings.warn(text, MonkeyPatchWarning, stacklevel=depth)
 
 
 def _holders(before: dict[str, set[str]]) -> list[str]:
@@ -339,12 +348,15 @@ def _holders(before: dict[str, set[str]]) -> list[str]:
     return sorted(found)
 
 
-# -- python -m corolib.monkey --------------------------------------------------------------------------------------
+# -- python -m corolib.monkey --------------------------------------------------------------------------------
 
 
 def _usage(problem: str) -> SystemExit:
     names = ", ".join(dict.fromkeys(row.flag for row in TABLE))
-    print(f"{problem}\nusage: python -m corolib.monkey [--no-NAME ...] [-m] script.py [arguments]", file=sys.stderr)
+    print(
+        f"{problem}\nusage: python -m corolib.monkey [--no-NAME ...] [-m] script.py [arguments]",
+        file=sys.stderr,
+    )
     print(f"       NAME is one of {names}; --NAME patches that one only; -m runs a module", file=sys.stderr)
     return SystemExit(2)
 
@@ -380,7 +392,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def _run(arguments: list[str], as_module: bool) -> None:
-    """Run a script, module, directory or archive as the main module, with its own arguments and module path."""
+    """Run a script, module, directory or archive as the main module.
+
+    With its own arguments and module path.
+    """
     import os.path
     import runpy
 

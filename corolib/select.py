@@ -1,19 +1,18 @@
 """The `select` module: select(), poll() and epoll() that let other greenlets run while they wait.
 
-How they wait: one look at the descriptors without waiting, with the kernel's own poll(2). If nothing is ready, the
-descriptors are put into an epoll instance and the hub waits until that is readable, which it is as soon as one of its
-descriptors is ready. So the loop has one descriptor to watch however many there are, knows nothing of those inside
-(they may be closed, urgent, or watched by somebody else) and the answer comes from a second look. A single descriptor
-is given to the loop directly.
+How they wait: one look at the descriptors without waiting, with the kernel's own poll(2). If nothing is
+ready, the descriptors are put into an epoll instance and the hub waits until that is readable, which it is as
+soon as one of its descriptors is ready. So the loop has one descriptor to watch however many there are, knows
+nothing of those inside (they may be closed, urgent, or watched by somebody else) and the answer comes from a
+second look. A single descriptor is given to the loop directly.
 """
 
 import errno
 import os
 import select as _select
 from collections.abc import Iterable
-from select import *  # noqa: F403  the constants, `error`, and what does not wait
 from types import TracebackType
-from typing import Any, Protocol, Self
+from typing import TYPE_CHECKING, Any, Protocol, Self
 
 from ._hub import io, park
 from ._native import monotonic, original
@@ -24,6 +23,12 @@ from .hub import sleep as _sleep
 
 __implements__ = ("select", "poll", "epoll")
 __all__ = [name for name in dir(_select) if not name.startswith("_")]
+
+# The constants, `error`, and what does not wait.
+globals().update((name, getattr(_select, name)) for name in __all__)
+if TYPE_CHECKING:
+
+    def __getattr__(name: str) -> Any: ...
 
 
 class _HasFileno(Protocol):
@@ -124,8 +129,9 @@ def select(
 ) -> tuple[list[Any], list[Any], list[Any]]:
     """Wait until a descriptor of one of the lists is ready: the three lists of those that are.
 
-    Switches to the hub, also if something is ready or timeout is 0. Unlike the kernel's select it takes descriptors
-    of any number. Raises ValueError for a negative timeout or descriptor, OSError(EBADF) for a closed one.
+    Switches to the hub, also if something is ready or timeout is 0. Unlike the kernel's select it takes
+    descriptors of any number. Raises ValueError for a negative timeout or descriptor, OSError(EBADF) for a
+    closed one.
     """
     if get_hub_if_exists() is None:
         return _native_select(rlist, wlist, xlist, timeout)  # no other greenlet that could run
@@ -136,7 +142,11 @@ def select(
             raise ValueError("timeout must be non-negative")
     masks: dict[int, int] = {}
     wanted = []
-    for objects, asked, counts in ((rlist, _IN, _IN | _HUP | _ERR), (wlist, _OUT, _OUT | _ERR), (xlist, _PRI, _PRI)):
+    for objects, asked, counts in (
+        (rlist, _IN, _IN | _HUP | _ERR),
+        (wlist, _OUT, _OUT | _ERR),
+        (xlist, _PRI, _PRI),
+    ):
         numbered = [(fileobj, _number(fileobj)) for fileobj in objects]
         wanted.append((numbered, counts))
         for _, fd in numbered:
@@ -180,7 +190,10 @@ class poll:
         del self._masks[_number(fd)]
 
     def poll(self, timeout: float | None = None, /) -> list[tuple[int, int]]:
-        """Wait for `timeout` milliseconds (None or negative: for ever): (descriptor, events) of those that are ready."""
+        """Wait for `timeout` milliseconds (None or negative: for ever): (descriptor.
+
+        Events) of those that are ready.
+        """
         if get_hub_if_exists() is None:
             return self._native.poll(timeout)  # no other greenlet that could run
         seconds = None if timeout is None or timeout < 0 else timeout / 1000
@@ -213,7 +226,10 @@ class epoll:
         return fd
 
     def close(self) -> None:
-        """Close it; greenlets that wait in poll() get ValueError, as they would for an epoll that is closed."""
+        """Close it; greenlets that wait in poll() get ValueError.
+
+        As they would for an epoll that is closed.
+        """
         if not self._native.closed:
             hub = get_hub_if_exists()
             if hub is not None:
@@ -246,7 +262,10 @@ class epoll:
         self._native.unregister(fd)
 
     def poll(self, timeout: float | None = None, maxevents: int = -1) -> list[tuple[int, int]]:
-        """Wait for `timeout` seconds (None or negative: for ever): (descriptor, events) of those that are ready."""
+        """Wait for `timeout` seconds (None or negative: for ever): (descriptor.
+
+        Events) of those that are ready.
+        """
         if get_hub_if_exists() is None:
             ready: list[tuple[int, int]] = self._native.poll(timeout, maxevents)
             return ready  # no other greenlet that could run

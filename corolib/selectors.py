@@ -1,12 +1,21 @@
 """The `selectors` module, with selectors that let other greenlets run while they wait."""
 
 import selectors as _selectors
-from selectors import *  # noqa: F403  the constants, BaseSelector, SelectorKey
+from selectors import EVENT_READ, EVENT_WRITE, BaseSelector, SelectorKey
 
 from . import select as _select
 
 __implements__ = ("DefaultSelector",)
-__all__ = [name for name in dir(_selectors) if not name.startswith("_")]
+__all__ = [
+    "EVENT_READ",
+    "EVENT_WRITE",
+    "BaseSelector",
+    "DefaultSelector",
+    "EpollSelector",
+    "PollSelector",
+    "SelectSelector",
+    "SelectorKey",
+]
 
 
 class SelectSelector(_selectors.SelectSelector):
@@ -28,14 +37,19 @@ class EpollSelector(_selectors.EpollSelector):
 
 
 class DefaultSelector(EpollSelector):
-    """The best selector there is. select() always switches to the hub, even if something is ready or timeout is 0."""
+    """The best selector there is.
+
+    select() always switches to the hub, even if something is ready or timeout is 0.
+    """
 
 
 def make_existing_cooperative() -> None:
-    """Called when `selectors` is patched: its classes took their system calls from `select` when it was imported.
+    """Called when `selectors` is patched.
 
-    Others have taken these classes in turn (socketserver has PollSelector, subprocess too), so the classes stay and
-    are given the cooperative calls.
+    Its classes took their system calls from `select` when it was imported.
+
+    Others have taken these classes in turn (socketserver has PollSelector, subprocess too), so the classes
+    stay and are given the cooperative calls.
     """
     _selectors.SelectSelector._select = staticmethod(_select.select)  # type: ignore[attr-defined]  # private
     _selectors.PollSelector._selector_cls = _select.poll  # type: ignore[attr-defined]  # private

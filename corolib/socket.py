@@ -1,7 +1,8 @@
 """The `socket` module: sockets and name look-ups that let other greenlets run while they wait.
 
-What happens once per byte or packet is in C (`_hub.Socket`). Here is the rest of the standard class, and the functions
-that make sockets or resolve names. Everything else (constants, errors, address conversion) is the standard library's.
+What happens once per byte or packet is in C (`_hub.Socket`). Here is the rest of the standard class, and the
+functions that make sockets or resolve names. Everything else (constants, errors, address conversion) is the
+standard library's.
 """
 
 import _socket
@@ -11,9 +12,8 @@ import os
 import socket as _stdlib
 from _socket import AF_INET, AF_INET6, MSG_DONTWAIT, SOCK_DGRAM, SOCK_STREAM
 from collections.abc import Callable, Iterable
-from socket import *  # noqa: F403  every constant and conversion that this Python has
 from socket import AddressFamily, SocketKind
-from typing import Any, Concatenate, Final, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, Concatenate, Final, ParamSpec, TypeVar
 
 from . import _hub
 from ._hub import TIMED_OUT
@@ -28,13 +28,22 @@ __dns__ = ("getaddrinfo", "getfqdn", "gethostbyaddr", "gethostbyname", "gethostb
 __implements__ = ("create_connection", "fromfd", "socket", "socketpair", *__dns__)
 __all__ = [*_stdlib.__all__, *__extensions__]
 
+# Every constant, error and conversion that this Python has.
+globals().update((name, getattr(_stdlib, name)) for name in _stdlib.__all__)
+if TYPE_CHECKING:
+
+    def __getattr__(name: str) -> Any: ...
+
+
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
 
-#: A caller gave no timeout: the default of new sockets. The standard library's own object, for those who pass it on.
+#: A caller gave no timeout: the default of new sockets. The standard library's own object, for those who pass
+#: it on.
 _GLOBAL_DEFAULT_TIMEOUT: Final[Any] = _stdlib._GLOBAL_DEFAULT_TIMEOUT  # type: ignore[attr-defined]  # private
 
-#: After so many operations in a row that did not have to wait, a greenlet lets the others run. As in _hub.Socket.
+#: After so many operations in a row that did not have to wait, a greenlet lets the others run. As in
+#: _hub.Socket.
 STREAK = 64
 
 #: os.sendfile() takes 2 GiB at most; in pieces of this size the count fits everywhere.
@@ -47,9 +56,10 @@ _GiveUpOnSendfile: Any = _stdlib._GiveupOnSendfile  # type: ignore[attr-defined]
 class socket(_hub.Socket):
     """A socket whose operations switch to the hub in place of blocking the thread.
 
-    All as in the standard library: timeouts raise TimeoutError, a timeout of 0 makes operations raise BlockingIOError.
-    The descriptor itself is always non-blocking. One greenlet may wait for reading while another waits for writing;
-    a second one in the same direction gets ConcurrentObjectUseError. Closing it raises OSError(EBADF) in both.
+    All as in the standard library: timeouts raise TimeoutError, a timeout of 0 makes operations raise
+    BlockingIOError. The descriptor itself is always non-blocking. One greenlet may wait for reading while
+    another waits for writing; a second one in the same direction gets ConcurrentObjectUseError. Closing it
+    raises OSError(EBADF) in both.
     """
 
     __slots__ = ("__weakref__", "_closed", "_io_refs", "_streak")
@@ -67,8 +77,8 @@ class socket(_hub.Socket):
         self._closed = False
         self._streak = 0
 
-    # Methods of the standard class that stand on others and know nothing of how those wait: taken as they are, so
-    # that each is right for the Python it runs on.
+    # Methods of the standard class that stand on others and know nothing of how those wait: taken as they
+    # are, so that each is right for the Python it runs on.
     __enter__: Any = _Plain.__enter__
     __exit__: Any = _Plain.__exit__
     __repr__: Any = _Plain.__repr__
@@ -88,12 +98,15 @@ class socket(_hub.Socket):
         _close(self)
 
     def detach(self) -> int:
-        """Give the descriptor up without closing it; the object cannot be used any more. It stays non-blocking."""
+        """Give the descriptor up without closing it; the object cannot be used any more.
+
+        It stays non-blocking.
+        """
         self._closed = True
         return super().detach()
 
     @property
-    def family(self) -> AddressFamily | int:  # type: ignore[override]  # an int when Python has no name for it
+    def family(self) -> AddressFamily | int:  # an int when Python has no name for it
         """The address family."""
         number = super().family
         try:
@@ -102,7 +115,7 @@ class socket(_hub.Socket):
             return number
 
     @property
-    def type(self) -> SocketKind | int:  # type: ignore[override]  # an int when Python has no name for it
+    def type(self) -> SocketKind | int:  # an int when Python has no name for it
         """The socket type."""
         number = super().type
         try:
@@ -117,7 +130,10 @@ class socket(_hub.Socket):
         return connection, address
 
     def _with_address(self, address: Any) -> Any:
-        """The address with a name in it replaced by the number it stands for. May switch: names are looked up."""
+        """The address with a name in it replaced by the number it stands for.
+
+        May switch: names are looked up.
+        """
         family = super().family
         if family not in (AF_INET, AF_INET6) or not isinstance(address, tuple) or len(address) < 2:
             return address
@@ -127,7 +143,8 @@ class socket(_hub.Socket):
         if not isinstance(host, str) or host in WILDCARDS or is_numeric(host):
             return address
         found = get_resolver().getaddrinfo(host, None, family, SOCK_DGRAM)[0][4]
-        # What was given with the name is kept, what was not is as it was found (the scope of an IPv6 address).
+        # What was given with the name is kept, what was not is as it was found (the scope of an IPv6
+        # address).
         return (found[0], *address[1:], *found[len(address) :])
 
     def bind(self, address: Any, /) -> None:
@@ -135,11 +152,17 @@ class socket(_hub.Socket):
         super().bind(self._with_address(address))
 
     def connect(self, address: Any, /) -> None:
-        """Connect, after looking up the host if it is a name. TimeoutError when the socket's timeout is over."""
+        """Connect, after looking up the host if it is a name.
+
+        TimeoutError when the socket's timeout is over.
+        """
         super().connect(self._with_address(address))
 
     def connect_ex(self, address: Any, /) -> int:
-        """Like connect(), with the error number in place of OSError; a name that is not found raises gaierror."""
+        """Like connect(), with the error number in place of OSError.
+
+        A name that is not found raises gaierror.
+        """
         return super().connect_ex(self._with_address(address))
 
     # -- datagrams and messages: the plain operation until it need not wait
@@ -182,26 +205,35 @@ class socket(_hub.Socket):
         """Receive into a buffer: (number of bytes, address of the sender)."""
         return self._until_done(self.wait_read, flags, _socket.socket.recvfrom_into, buffer, nbytes, flags)
 
-    def recvmsg(self, bufsize: int, ancbufsize: int = 0, flags: int = 0, /) -> tuple[bytes, list[Any], int, Any]:
+    def recvmsg(
+        self, bufsize: int, ancbufsize: int = 0, flags: int = 0, /
+    ) -> tuple[bytes, list[Any], int, Any]:
         """Receive data and ancillary data: (bytes, ancillary items, flags, address)."""
         return self._until_done(self.wait_read, flags, _socket.socket.recvmsg, bufsize, ancbufsize, flags)
 
     def recvmsg_into(
         self, buffers: Iterable[Any], ancbufsize: int = 0, flags: int = 0, /
     ) -> tuple[int, list[Any], int, Any]:
-        """Receive data into buffers and ancillary data: (number of bytes, ancillary items, flags, address)."""
+        """Receive data into buffers and ancillary data: (number of bytes, ancillary items, flags.
+
+        Address).
+        """
         buffers = list(buffers)  # an iterator would be used up by the first try
-        return self._until_done(self.wait_read, flags, _socket.socket.recvmsg_into, buffers, ancbufsize, flags)
+        return self._until_done(
+            self.wait_read, flags, _socket.socket.recvmsg_into, buffers, ancbufsize, flags
+        )
 
     def sendto(self, data: Any, *flags_and_address: Any) -> int:
-        """sendto(data, [flags,] address): send to an address; how many bytes went. A name in it is looked up."""
+        """sendto(data, [flags,] address): send to an address; how many bytes went.
+
+        A name in it is looked up.
+        """
         if not flags_and_address:
             raise TypeError("sendto() takes 2 or 3 arguments (1 given)")
-        *flags, address = flags_and_address
-        address = self._with_address(address)
-        operation: Any = _socket.socket.sendto
-        sent: int = self._until_done(self.wait_write, flags[0] if flags else 0, operation, data, *flags, address)
-        return sent
+        flags = flags_and_address[0] if len(flags_and_address) > 1 else 0
+        rest = (*flags_and_address[:-1], self._with_address(flags_and_address[-1]))
+        operation: Callable[..., int] = _socket.socket.sendto
+        return self._until_done(self.wait_write, flags, operation, data, *rest)
 
     def sendmsg(
         self, buffers: Iterable[Any], ancdata: Iterable[Any] = (), flags: int = 0, address: Any = None, /
@@ -215,7 +247,10 @@ class socket(_hub.Socket):
         )
 
     def _sendfile_use_sendfile(self, file: Any, offset: int = 0, count: int | None = None) -> int:
-        """What sendfile() tries first: the kernel copies. Reading the file itself blocks, as all file access does."""
+        """What sendfile() tries first: the kernel copies.
+
+        Reading the file itself blocks, as all file access does.
+        """
         self._check_sendfile_params(file, offset, count)
         try:
             source = file.fileno()
@@ -248,7 +283,7 @@ class socket(_hub.Socket):
                 file.seek(offset + total)
 
 
-# -- functions that make sockets -----------------------------------------------------------------------------------
+# -- functions that make sockets -----------------------------------------------------------------------------
 
 
 def fromfd(fd: int, family: int, type: int, proto: int = 0) -> socket:
@@ -273,7 +308,8 @@ def create_connection(
 ) -> socket:
     """Connect to (host, port), trying each address of the host in turn; the timeout is for each try.
 
-    Switches. If no address can be reached the last error is raised, or with `all_errors` an ExceptionGroup of them.
+    Switches. If no address can be reached the last error is raised, or with `all_errors` an ExceptionGroup of
+    them.
     """
     host, port = address
     errors: list[OSError] = []
@@ -345,7 +381,7 @@ def create_server(
     return listener
 
 
-# -- names ---------------------------------------------------------------------------------------------------------
+# -- names ---------------------------------------------------------------------------------------------------
 
 
 def getaddrinfo(
@@ -403,7 +439,7 @@ def getfqdn(name: str = "") -> str:
     return next((each for each in (canonical, *aliases) if "." in each), canonical)
 
 
-# -- waiting for a descriptor --------------------------------------------------------------------------------------
+# -- waiting for a descriptor --------------------------------------------------------------------------------
 
 
 def wait(io: _hub.io, timeout: float | None = None, timeout_exc: BaseException | None = None) -> None:
@@ -430,7 +466,9 @@ def wait_write(fileno: int, timeout: float | None = None, timeout_exc: BaseExcep
     _wait_for(fileno, 2, timeout, timeout_exc)
 
 
-def wait_readwrite(fileno: int, timeout: float | None = None, timeout_exc: BaseException | None = None) -> None:
+def wait_readwrite(
+    fileno: int, timeout: float | None = None, timeout_exc: BaseException | None = None
+) -> None:
     """Wait until the descriptor is readable or writable; see wait()."""
     _wait_for(fileno, 3, timeout, timeout_exc)
 

@@ -1,15 +1,16 @@
 """The `_thread` module, with greenlets in place of threads.
 
-Identity. The main greenlet of a native thread keeps that thread's own identifier; every other greenlet is identified by
-its id(). So locks that were taken before patching still belong to whom they belonged, `threading`'s table of threads
-stays right, and a thread that was never a greenlet looks as it always did.
+Identity. The main greenlet of a native thread keeps that thread's own identifier; every other greenlet is
+identified by its id(). So locks that were taken before patching still belong to whom they belonged,
+`threading`'s table of threads stays right, and a thread that was never a greenlet looks as it always did.
 
-Locks. A waiter parks in the hub of its own thread, so a lock may be used from several native threads. They rely on one
-property of CPython 3.11 to 3.13: the interpreter gives the GIL away (and runs signal handlers and, from 3.12 on, the
-garbage collector) at the end of a call, at the start of a Python function and at a jump backwards, and nowhere else.
-Between a test of an attribute and the store or call right after it nothing can intervene; where that matters the code
-says "no call in between". A lock that is given up while somebody waits is handed to the first who waits and never
-free in between: nobody is overtaken, and nobody starves next to a greenlet that takes the lock in a loop.
+Locks. A waiter parks in the hub of its own thread, so a lock may be used from several native threads. They
+rely on one property of CPython 3.11 to 3.13: the interpreter gives the GIL away (and runs signal handlers
+and, from 3.12 on, the garbage collector) at the end of a call, at the start of a Python function and at a
+jump backwards, and nowhere else. Between a test of an attribute and the store or call right after it nothing
+can intervene; where that matters the code says "no call in between". A lock that is given up while somebody
+waits is handed to the first who waits and never free in between: nobody is overtaken, and nobody starves next
+to a greenlet that takes the lock in a loop.
 """
 
 import sys
@@ -24,7 +25,7 @@ from ._native import original
 from ._switch import getcurrent, greenlet
 from .hub import get_hub, get_hub_if_exists, spawn_raw
 from .hub import sleep as _sleep
-from .local import local as _local
+from .local import local
 
 __all__ = [
     "TIMEOUT_MAX",
@@ -45,9 +46,16 @@ __all__ = [
 
 
 def get_ident(target: greenlet | None = None) -> int:
-    """A number that no other living greenlet or thread has: of the current greenlet, or of the one that is given."""
+    """A number that no other living greenlet or thread has: of the current greenlet.
+
+    Or of the one that is given.
+    """
     if target is None:
-        target = getcurrent()
+        try:
+            target = getcurrent()
+        except RuntimeError:
+            # The interpreter is being torn down: there are no greenlets any more, but finalisers take locks.
+            return _native_ident()
     return id(target) if target.parent is not None else _native_ident()
 
 
@@ -57,9 +65,10 @@ def exit() -> NoReturn:
 
 
 exit_thread = exit
+_local = local
 
 
-# -- locks ---------------------------------------------------------------------------------------------------------
+# -- locks ---------------------------------------------------------------------------------------------------
 
 
 def _seconds(blocking: bool, timeout: float) -> float | None:
@@ -83,7 +92,10 @@ def _let_others_run() -> None:
 
 
 class LockType:
-    """A lock that anybody may release. acquire() switches to the hub if the lock is taken, release() never does."""
+    """A lock that anybody may release.
+
+    acquire() switches to the hub if the lock is taken, release() never does.
+    """
 
     __slots__ = ("__weakref__", "_locked", "_waiters")
 
@@ -94,12 +106,11 @@ class LockType:
 
     def acquire(self, blocking: bool = True, timeout: float = -1) -> bool:
         """Take the lock: True, or False if that was not possible at once or within `timeout` seconds."""
-        if timeout != -1 or not blocking:
-            return self._take(_seconds(blocking, timeout))
+        seconds = None if blocking and timeout == -1 else _seconds(blocking, timeout)
         if not self._locked:  # no call in between
             self._locked = True
             return True
-        return self._take(None)
+        return self._take(seconds)
 
     def __enter__(self) -> bool:
         if not self._locked:  # no call in between
@@ -108,9 +119,6 @@ class LockType:
         return self._take(None)
 
     def _take(self, seconds: float | None) -> bool:
-        if not self._locked:  # no call in between
-            self._locked = True
-            return True
         if seconds == 0:
             _let_others_run()
             return False
@@ -143,7 +151,8 @@ class LockType:
         return self._locked
 
     def _is_owned(self) -> bool:
-        # What threading.Condition asks. Without it the condition would find out by a refused acquire(), which switches.
+        # What threading.Condition asks. Without it the condition would find out by a refused acquire(), which
+        # switches.
         return self._locked
 
     def _at_fork_reinit(self) -> None:
@@ -160,7 +169,10 @@ class LockType:
 
 
 def _give_back(lock: LockType) -> None:
-    """A greenlet had been handed the lock and was then killed, or timed out, before it ran: the next one's turn."""
+    """A greenlet had been handed the lock and was then killed, or timed out, before it ran.
+
+    The next one's turn.
+    """
     lock.release()
 
 
@@ -180,8 +192,8 @@ class _Turn:
 class RLock:
     """A lock that its owner may take again. The owner is a greenlet, or the main greenlet of a native thread.
 
-    Who is next is written into `_owner` by the release itself. If the lock were merely marked as handed over, a
-    finaliser that runs in the new owner before it has taken note, and needs the lock, would wait for ever.
+    Who is next is written into `_owner` by the release itself. If the lock were merely marked as handed over,
+    a finaliser that runs in the new owner before it has taken note, and needs the lock, would wait for ever.
     """
 
     __slots__ = ("__weakref__", "_count", "_owner", "_turns")
@@ -250,7 +262,10 @@ class RLock:
         return True
 
     def release(self) -> None:
-        """Undo one acquire(); RuntimeError if the lock is not ours. The last one gives it to the first who waits."""
+        """Undo one acquire(); RuntimeError if the lock is not ours.
+
+        The last one gives it to the first who waits.
+        """
         if self._owner != get_ident():
             raise RuntimeError("cannot release un-acquired lock")
         if self._count > 1:
@@ -305,7 +320,7 @@ class RLock:
         return f"<{state} {name} object owner={self._owner or 0} count={self._count} at {id(self):#x}>"
 
 
-# -- threads -------------------------------------------------------------------------------------------------------
+# -- threads -------------------------------------------------------------------------------------------------
 
 
 class _Finish:
@@ -331,7 +346,9 @@ class _Finish:
         return self.done
 
 
-def start_new_thread(function: Callable[..., object], args: tuple[Any, ...], kwargs: dict[str, Any] | None = None, /) -> int:
+def start_new_thread(
+    function: Callable[..., object], args: tuple[Any, ...], kwargs: dict[str, Any] | None = None, /
+) -> int:
     """Call function(*args, **kwargs) in a greenlet of this thread's hub; the identifier of the greenlet.
 
     It starts with an empty context, as a thread does. Does not switch.
@@ -401,7 +418,10 @@ if sys.version_info >= (3, 13):
     def start_joinable_thread(
         function: Callable[[], object], *, handle: _ThreadHandle | None = None, daemon: bool = True
     ) -> _ThreadHandle:
-        """Call function() in a greenlet; `handle` then knows it. Unless it is a daemon, the process waits for it."""
+        """Call function() in a greenlet; `handle` then knows it.
+
+        Unless it is a daemon, the process waits for it.
+        """
         if not callable(function):
             raise TypeError(f"thread function must be callable, not {type(function).__name__}")
         if handle is None:
@@ -423,7 +443,10 @@ if sys.version_info >= (3, 13):
             handle._set_done()
 
     def _shutdown() -> None:
-        """Wait for all threads that are no daemons: greenlets first, then what threads there were before patching."""
+        """Wait for all threads that are no daemons: greenlets first.
+
+        Then what threads there were before patching.
+        """
         while _to_join:
             # One of them may start others.
             next(iter(_to_join))._finish.wait(None)
@@ -441,10 +464,12 @@ if sys.version_info >= (3, 13):
 else:
 
     class _Sentinel:
-        """The end of a thread as threading.Thread knows it up to Python 3.12: a lock that is free when it has ended.
+        """The end of a thread as threading.Thread knows it up to Python 3.12.
 
-        Not a real lock: if those who wait for the end handed a lock from one to the next, each would find it locked
-        right after having given it up, which threading takes for a mistake.
+        A lock that is free when it has ended.
+
+        Not a real lock: if those who wait for the end handed a lock from one to the next, each would find it
+        locked right after having given it up, which threading takes for a mistake.
         """
 
         __slots__ = ("__weakref__", "_finish", "_ident", "_taken")
@@ -461,7 +486,8 @@ else:
             return self._finish.wait(_seconds(blocking, timeout))
 
         def release(self) -> None:
-            # The main thread says by this that it has ended. Anybody else gives back what acquire() did not take.
+            # The main thread says by this that it has ended. Anybody else gives back what acquire() did not
+            # take.
             if self._ident == get_ident():
                 self._finish.set()
 
@@ -476,7 +502,7 @@ else:
         """What ends with the current greenlet, if it was started here, or when the main thread says so."""
         current = getcurrent()
         sentinel = _Sentinel(get_ident(current))
-        current._thread_finish = sentinel._finish  # type: ignore[attr-defined]  # greenlets take attributes
+        current._thread_finish = sentinel._finish
         return sentinel
 
     _versioned = ("_set_sentinel",)

@@ -1,7 +1,8 @@
 """What of the `threading` module has to be replaced for its threads to be greenlets.
 
-`threading` is Python code over `_thread`, and most of it is right as it is once `_thread` is (see corolib.thread). Here
-are the names that it took from there when it was imported, and the few things of its own that a greenlet does otherwise.
+`threading` is Python code over `_thread`, and most of it is right as it is once `_thread` is (see
+corolib.thread). Here are the names that it took from there when it was imported, and the few things of its
+own that a greenlet does otherwise.
 """
 
 import sys
@@ -33,7 +34,10 @@ def main_native_thread() -> _threading.Thread:
 
 
 class _DummyThread(_threading._DummyThread):
-    """What current_thread() makes for a greenlet that `threading` has not started. Forgotten when the greenlet is gone."""
+    """What current_thread() makes for a greenlet that `threading` has not started.
+
+    Forgotten when the greenlet is gone.
+    """
 
     _greenlet: ReferenceType[greenlet]
 
@@ -53,8 +57,8 @@ class _DummyThread(_threading._DummyThread):
 def _make_invoke_excepthook() -> Callable[[_threading.Thread], None]:
     """What a Thread calls when its run() has raised.
 
-    Ctrl-C interrupts whichever greenlet runs at that moment, but it is meant for the program: it goes on to the main
-    greenlet. A greenlet that was killed has nothing to report.
+    Ctrl-C interrupts whichever greenlet runs at that moment, but it is meant for the program: it goes on to
+    the main greenlet. A greenlet that was killed has nothing to report.
     """
     invoke: Callable[[_threading.Thread], None] = original("threading", "_make_invoke_excepthook")()
 
@@ -74,7 +78,13 @@ if sys.version_info >= (3, 13):
     _make_thread_handle = _thread._make_thread_handle
     _start_joinable_thread = _thread.start_joinable_thread
     _thread_shutdown = _thread._shutdown
-    _names = ("_LockType", "_ThreadHandle", "_make_thread_handle", "_start_joinable_thread", "_thread_shutdown")
+    _names = (
+        "_LockType",
+        "_ThreadHandle",
+        "_make_thread_handle",
+        "_start_joinable_thread",
+        "_thread_shutdown",
+    )
 else:
     _set_sentinel = _thread._set_sentinel
     _names = ("_set_sentinel", "_start_new_thread")

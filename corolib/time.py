@@ -1,7 +1,7 @@
 """The `time` module, with a sleep() that lets other greenlets run."""
 
 import time as _time
-from time import *  # noqa: F403  everything but sleep is the standard library's
+from typing import TYPE_CHECKING, Any
 
 from ._native import sleep as _sleep_natively
 from .hub import get_hub_if_exists
@@ -9,6 +9,12 @@ from .hub import sleep as _sleep
 
 __implements__ = ("sleep",)
 __all__ = [name for name in dir(_time) if not name.startswith("_")]
+
+# Everything but what is below is the standard library's.
+globals().update((name, getattr(_time, name)) for name in __all__)
+if TYPE_CHECKING:
+
+    def __getattr__(name: str) -> Any: ...
 
 
 def sleep(seconds: float, /) -> None:
@@ -19,7 +25,8 @@ def sleep(seconds: float, /) -> None:
     if seconds < 0:
         raise ValueError("sleep length must be non-negative")
     if get_hub_if_exists() is None:
-        # Without a hub this thread has no other greenlet that could run: a worker of a thread pool, for example.
+        # Without a hub this thread has no other greenlet that could run: a worker of a thread pool, for
+        # example.
         _sleep_natively(seconds)
     else:
         _sleep(seconds)

@@ -1,6 +1,6 @@
 """A chat room over TCP: what one says, all others read. The first line is the name.
 
-    python examples/chat_server.py [port]        then, several times: nc 127.0.0.1 <port>
+Usage: python examples/chat_server.py [port], then several times: nc 127.0.0.1 <port>
 """
 
 import sys
@@ -9,7 +9,7 @@ import corolib
 from corolib import socket
 from corolib.queue import Queue
 
-#: Lines that may wait for a slow reader before further ones are dropped for him: he must not hold up the room.
+#: So many lines may wait for a slow reader; he must not hold up the room.
 BACKLOG = 100
 
 
@@ -30,7 +30,7 @@ class Room:
                 connection.sendall(b"your first line must be a name that nobody has yet\n")
                 return
             mailbox = self.mailboxes[name] = Queue(BACKLOG)
-            writer = corolib.spawn(self.deliver, mailbox, connection)
+            writer = corolib.spawn(deliver, mailbox, connection)
             try:
                 self.say(f"* {name} came", but=name)
                 for line in lines:
@@ -40,20 +40,18 @@ class Room:
                 writer.kill()
                 self.say(f"* {name} left", but=name)
 
-    def deliver(self, mailbox: Queue[str], connection: socket.socket) -> None:
-        while True:
-            connection.sendall(mailbox.get().encode() + b"\n")
+
+def deliver(mailbox: Queue[str], connection: socket.socket) -> None:
+    while True:
+        connection.sendall(mailbox.get().encode() + b"\n")
 
 
 def main(arguments: list[str]) -> None:
     with socket.create_server(("127.0.0.1", int(arguments[0]) if arguments else 0)) as listener:
-        print("listening on {}:{}, Ctrl-C ends".format(*listener.getsockname()), flush=True)
+        print("listening on {}:{}".format(*listener.getsockname()), flush=True)
         room = Room()
-        try:
-            while True:
-                corolib.spawn(room.visit, listener.accept()[0])
-        except KeyboardInterrupt:
-            print("good-bye")
+        while True:
+            corolib.spawn(room.visit, listener.accept()[0])
 
 
 if __name__ == "__main__":

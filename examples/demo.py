@@ -1,8 +1,8 @@
 """A thousand HTTP requests at once, with the standard library's own server and client, in one OS thread.
 
 The server is `http.server.ThreadingHTTPServer`, the client `urllib.request`, and each request has a
-`threading.Thread` of its own on both sides. The handler sleeps 0.1 s, so one after another they would take 100 s.
-Nothing below knows corolib but the two lines that patch: they turn threads into greenlets.
+`threading.Thread` of its own on both sides. The handler sleeps 0.1 s, so one after another they would take
+100 s. Nothing below knows corolib but the two lines that patch: they turn threads into greenlets.
 
     python examples/demo.py [--requests N] [--plain]
 
@@ -128,7 +128,10 @@ def count_os_threads() -> int:
 
 
 def allow_files(wanted: int) -> None:
-    """Each request holds two sockets, its own and the server's; most systems allow 1,024 files to begin with."""
+    """Each request holds two sockets, its own and the server's.
+
+    Most systems allow 1,024 files to begin with.
+    """
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if hard != resource.RLIM_INFINITY and hard < wanted:
         raise SystemExit(f"{wanted} open files are needed, the system allows {hard}: take fewer --requests")

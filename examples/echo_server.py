@@ -1,6 +1,6 @@
 """An echo server: every connection has a greenlet of its own, all in one thread.
 
-    python examples/echo_server.py [port]        then: nc 127.0.0.1 <port>
+Usage: python examples/echo_server.py [port], then: nc 127.0.0.1 <port>
 """
 
 import sys

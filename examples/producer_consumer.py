@@ -1,6 +1,6 @@
 """Three producers, two consumers and a queue with room for four: whoever is too fast waits.
 
-    python examples/producer_consumer.py [items per producer]
+Usage: python examples/producer_consumer.py [items per producer]
 """
 
 import sys

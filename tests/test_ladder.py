@@ -25,7 +25,7 @@ LADDER = [
     # crowds
     *("pool", "threadpool"),
     # names
-    *("resolver.base", "resolver.hosts", "resolver.thread", "resolver.dns", "resolver"),
+    *("resolver.hosts", "resolver.base", "resolver.thread", "resolver.dns", "resolver"),
     # standard library
     *(
         "time",

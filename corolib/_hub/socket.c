@@ -266,7 +266,7 @@ static PyObject *wait_for(PyObject *self, const char *method, enum sockwait_dire
         errno = EBADF;
         return PyErr_SetFromErrno(PyExc_OSError);
     }
-    struct sockwait wait = {.sock = sock, .timeout = sock->timeout, .epoch = sock->epoch};
+    struct sockwait wait = sockwait_begin(sock);
     if (given != NULL && park_timeout(given, &wait.timeout) < 0) return NULL;
     if (given != NULL && wait.timeout == 0) {
         struct pollfd look = {.fd = sock->fd, .events = direction == SOCKWAIT_READ ? POLLIN : POLLOUT};

@@ -102,12 +102,10 @@ struct reading {
     bool testing; /* this call tests the guess that there is nothing */
 };
 
-static int reading_begin(struct reading *reading, struct sock *sock, size_t size, int flags)
+static inline int reading_begin(struct reading *reading, struct sock *sock, size_t size, int flags)
 {
-    if (sockwait_begin(&reading->wait, sock) < 0) return -1;
-    reading->size = size;
-    reading->flags = flags;
-    reading->testing = false;
+    if (sockwait_turn(sock) < 0) return -1;
+    *reading = (struct reading){.wait = sockwait_begin(sock), .size = size, .flags = flags};
     if (flags & MSG_DONTWAIT) reading->wait.timeout = 0;
     if (!sock->dry || flags != 0 || sock->timeout == 0) return 0;
     if (sock->patience > 0 && sock->skipped < PROBE_INTERVAL) {
@@ -155,6 +153,7 @@ static Py_ssize_t receive_all(struct reading *reading, char *buffer)
         if (done > 0 && errno != EAGAIN && errno != EWOULDBLOCK && errno != EINTR) break;
         rc = sockwait_again(&reading->wait, SOCKWAIT_READ);
     }
+    reading->wait.sock->dry = false;
     return rc < 0 ? -1 : (Py_ssize_t)done;
 }
 
@@ -231,9 +230,13 @@ PyObject *sockops_recv(PyObject *self, PyObject *const *args, Py_ssize_t nargs)
     struct hub *hub = sockwait_hub(&reading.wait);
     if (hub == NULL) return NULL;
     if (hub->scratch == NULL && (hub->scratch = PyMem_Malloc(SCRATCH_SIZE)) == NULL) return PyErr_NoMemory();
-    Py_ssize_t n = receive(&reading, hub->scratch);
-    /* No switch between the system call and here: the bytes in `scratch` are ours. */
-    return n < 0 ? NULL : PyBytes_FromStringAndSize(hub->scratch, n);
+    for (;;) {
+        ssize_t n = recv(sock->fd, hub->scratch, (size_t)size, 0);
+        int rc = reading_end(&reading, n);
+        if (rc < 0) return NULL;
+        /* No switch between the system call and here: the bytes in `scratch` are ours. */
+        if (rc > 0) return PyBytes_FromStringAndSize(hub->scratch, n);
+    }
 }
 
 PyObject *sockops_recv_into(PyObject *self, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
@@ -274,65 +277,76 @@ done:
 
 /* Send. */
 
-static int sending_begin(struct sockwait *wait, PyObject *self, const char *method, PyObject *const *args,
-                         Py_ssize_t nargs, Py_buffer *view, int *flags)
+struct sending {
+    Py_buffer view;
+    int flags;
+};
+
+static inline int sending_begin(struct sending *sending, struct sock *sock, const char *method,
+                                PyObject *const *args, Py_ssize_t nargs)
 {
-    *flags = 0;
+    sending->flags = 0;
     if (arity(method, nargs, 1, 2) < 0) return -1;
-    if (PyBytes_CheckExact(args[0])) {
-        /* Never changes, and the caller holds it: the buffer protocol would cost as much as our own part. */
-        view->obj = NULL;
-        view->buf = PyBytes_AS_STRING(args[0]);
-        view->len = PyBytes_GET_SIZE(args[0]);
-    } else if (PyObject_GetBuffer(args[0], view, PyBUF_SIMPLE) < 0) {
-        return -1;
+    if (nargs > 1 && read_flags(args[1], &sending->flags) < 0) return -1;
+    if (!PyBytes_CheckExact(args[0])) {
+        if (PyObject_GetBuffer(args[0], &sending->view, PyBUF_SIMPLE) < 0) return -1;
+    } else {
+        /* Never changes, and the caller holds it: the buffer protocol would cost more than the rest of us. */
+        sending->view.obj = NULL;
+        sending->view.buf = PyBytes_AS_STRING(args[0]);
+        sending->view.len = PyBytes_GET_SIZE(args[0]);
     }
-    if ((nargs > 1 && read_flags(args[1], flags) < 0) || sockwait_begin(wait, (struct sock *)self) < 0) {
-        PyBuffer_Release(view);
-        return -1;
-    }
-    if (*flags & MSG_DONTWAIT) wait->timeout = 0;
-    return 0;
+    if (sockwait_turn(sock) == 0) return 0;
+    PyBuffer_Release(&sending->view);
+    return -1;
 }
 
-/* Sends what fits: how much, or -1 with an exception set. */
-static Py_ssize_t send_some(struct sockwait *wait, const char *data, size_t len, int flags)
+static inline void sending_end(struct sending *sending)
 {
+    if (sending->view.obj != NULL) PyBuffer_Release(&sending->view);
+}
+
+/* After send() has returned `n` for less than all: goes on until some is sent, or with `all` until everything
+ * is. How much went, or -1 with an exception set; looks at errno first of all. */
+static Py_ssize_t send_rest(const struct sending *sending, struct sock *sock, Py_ssize_t n, bool all)
+{
+    struct sockwait wait = sockwait_begin(sock);
+    if (sending->flags & MSG_DONTWAIT) wait.timeout = 0;
+    Py_ssize_t done = 0;
     for (;;) {
-        ssize_t n = send(wait->sock->fd, data, len, flags);
-        if (n >= 0) return n;
-        if (sockwait_again(wait, SOCKWAIT_WRITE) < 0) return -1;
+        if (n < 0) {
+            if (sockwait_again(&wait, SOCKWAIT_WRITE) < 0) return -1;
+        } else {
+            done += n;
+            if (!all || done == sending->view.len) return done;
+            /* Part of it went, so the kernel's buffer is full: no use in asking before it tells us. */
+            if (wait.timeout != 0 && sockwait_ready(&wait, SOCKWAIT_WRITE) < 0) return -1;
+        }
+        const char *data = sending->view.buf;
+        n = send(sock->fd, data + done, (size_t)(sending->view.len - done), sending->flags);
     }
 }
 
 PyObject *sockops_send(PyObject *self, PyObject *const *args, Py_ssize_t nargs)
 {
-    struct sockwait wait;
-    Py_buffer view;
-    int flags;
-    if (sending_begin(&wait, self, "send", args, nargs, &view, &flags) < 0) return NULL;
-    Py_ssize_t n = send_some(&wait, view.buf, (size_t)view.len, flags);
-    PyBuffer_Release(&view);
+    struct sock *sock = (struct sock *)self;
+    struct sending sending;
+    if (sending_begin(&sending, sock, "send", args, nargs) < 0) return NULL;
+    Py_ssize_t n = send(sock->fd, sending.view.buf, (size_t)sending.view.len, sending.flags);
+    if (n < 0) n = send_rest(&sending, sock, n, false);
+    sending_end(&sending);
     return n < 0 ? NULL : PyLong_FromSsize_t(n);
 }
 
 PyObject *sockops_sendall(PyObject *self, PyObject *const *args, Py_ssize_t nargs)
 {
-    struct sockwait wait;
-    Py_buffer view;
-    int flags;
-    if (sending_begin(&wait, self, "sendall", args, nargs, &view, &flags) < 0) return NULL;
-    const char *data = view.buf;
-    size_t left = (size_t)view.len;
-    Py_ssize_t n;
-    for (;;) { /* once even for nothing: an empty datagram is a datagram */
-        if ((n = send_some(&wait, data, left, flags)) < 0) break;
-        data += n;
-        if ((left -= (size_t)n) == 0) break;
-        /* Part of it went, so the kernel's buffer is full: no use in asking again before it tells us. */
-        if (wait.timeout != 0 && (n = sockwait_ready(&wait, SOCKWAIT_WRITE)) < 0) break;
-    }
-    PyBuffer_Release(&view);
+    struct sock *sock = (struct sock *)self;
+    struct sending sending;
+    if (sending_begin(&sending, sock, "sendall", args, nargs) < 0) return NULL;
+    /* Once even for nothing: an empty datagram is a datagram. */
+    Py_ssize_t n = send(sock->fd, sending.view.buf, (size_t)sending.view.len, sending.flags);
+    if (n != sending.view.len) n = send_rest(&sending, sock, n, true);
+    sending_end(&sending);
     if (n < 0) return NULL;
     Py_RETURN_NONE;
 }
@@ -403,8 +417,8 @@ static int accept_by_base(struct sockwait *wait, PyObject **address)
 
 int sockops_accept(struct sock *listener, PyObject **address)
 {
-    struct sockwait wait;
-    if (sockwait_begin(&wait, listener) < 0) return -1;
+    if (sockwait_turn(listener) < 0) return -1;
+    struct sockwait wait = sockwait_begin(listener);
     if (listener->family != AF_INET && listener->family != AF_INET6 && listener->family != AF_UNIX)
         return accept_by_base(&wait, address);
     for (;;) {
@@ -458,8 +472,9 @@ static int connect_to(struct sockwait *wait, PyObject *address)
 
 PyObject *sockops_connect(PyObject *self, PyObject *address)
 {
-    struct sockwait wait;
-    if (sockwait_begin(&wait, (struct sock *)self) < 0) return NULL;
+    struct sock *sock = (struct sock *)self;
+    if (sockwait_turn(sock) < 0) return NULL;
+    struct sockwait wait = sockwait_begin(sock);
     int error = connect_to(&wait, address);
     if (error < 0) return NULL;
     if (error == 0) Py_RETURN_NONE;
@@ -469,8 +484,9 @@ PyObject *sockops_connect(PyObject *self, PyObject *address)
 
 PyObject *sockops_connect_ex(PyObject *self, PyObject *address)
 {
-    struct sockwait wait;
-    if (sockwait_begin(&wait, (struct sock *)self) < 0) return NULL;
+    struct sock *sock = (struct sock *)self;
+    if (sockwait_turn(sock) < 0) return NULL;
+    struct sockwait wait = sockwait_begin(sock);
     int error = connect_to(&wait, address);
     if (error >= 0) return PyLong_FromLong(error);
     /* What the wait itself has raised comes as its number, as _socket has it. All else is not ours: a name

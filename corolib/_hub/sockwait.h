@@ -73,12 +73,15 @@ struct sockwait {
 
 /* Lets others run; 0, or -1 with an exception (kill, timeout), before anything was done. */
 int sockwait_yield(struct sock *);
-/* Starts an operation: 0, or -1 with an exception. */
-static inline int sockwait_begin(struct sockwait *wait, struct sock *sock)
+/* Comes before each operation: 0, or -1 with an exception. */
+static inline int sockwait_turn(struct sock *sock)
 {
-    if (++sock->streak > FAIR_STREAK && sock->timeout != 0 && sockwait_yield(sock) < 0) return -1;
-    *wait = (struct sockwait){.sock = sock, .timeout = sock->timeout, .epoch = sock->epoch};
-    return 0;
+    return ++sock->streak > FAIR_STREAK && sock->timeout != 0 ? sockwait_yield(sock) : 0;
+}
+/* Notes what the socket is now. Not before sockwait_turn(), and no switch between here and the first call. */
+static inline struct sockwait sockwait_begin(struct sock *sock)
+{
+    return (struct sockwait){.sock = sock, .timeout = sock->timeout, .epoch = sock->epoch};
 }
 /* This thread's hub, made on demand; NULL with an exception set. */
 static inline struct hub *sockwait_hub(struct sockwait *wait)

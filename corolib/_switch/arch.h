@@ -15,13 +15,14 @@
 #define ARCH_RED_ZONE 128 /* bytes below the stack pointer that a leaf function may use */
 #define ARCH_IMAGE 80     /* bytes arch_prepare writes below `top` */
 #else
-#error "corolib._switch has no switch for this machine: add a file to corolib/_switch/arch and a case to arch.h"
+#error                                                                                                       \
+    "corolib._switch has no switch for this machine: add a file to corolib/_switch/arch and a case to arch.h"
 #endif
 
 #define ARCH_HIDDEN __attribute__((visibility("hidden")))
 
-/* Push what must survive, store the stack pointer in *save, continue on the stack parked at `to`. Returns when
- * somebody swaps back to *save. */
+/* Push what must survive, store the stack pointer in *save, continue on the stack parked at `to`. Returns
+ * when somebody swaps back to *save. */
 ARCH_HIDDEN void arch_swap(void **save, void *to);
 
 /* As arch_swap, but go through a third stack: with the stack pointer stored in *save and nothing live left on

@@ -1,7 +1,8 @@
 /* The C API of corolib's greenlets, for other extensions: the only public header of the engine.
  *
- * Layout, order and names of the table are those of the greenlet package, version 1.0.0 of its interface, which has not
- * changed since: an extension compiled against that package's header works with this table as it is.
+ * Layout, order and names of the table are those of the greenlet package, version 1.0.0 of its interface,
+ * which has not changed since: an extension compiled against that package's header works with this table as
+ * it is.
  *
  *     #include "capi.h"
  *     if (PyGreenlet_Import() < 0)       // once per source file, with the GIL
@@ -20,10 +21,10 @@ extern "C" {
 
 #define PyGreenlet_CAPSULE "greenlet._C_API"
 
-/* What may be looked at of a greenlet object. Its real size is larger: subclass through PyGreenlet_Type.tp_basicsize. */
+/* What may be looked at of a greenlet object. Its real size is larger: subclass through
+ * PyGreenlet_Type.tp_basicsize. */
 typedef struct {
-    PyObject_HEAD
-    PyObject *weakreflist;
+    PyObject_HEAD PyObject *weakreflist;
     PyObject *dict;
     void *pimpl;
 } PyGreenlet;
@@ -49,13 +50,11 @@ enum {
 static void **PyGreenlet_API = NULL;
 
 /* Take the table from the engine. 0, or -1 with ImportError. */
-static inline int
-PyGreenlet_Import(void)
+static inline int PyGreenlet_Import(void)
 {
     PyObject *module = PyImport_ImportModule("corolib._switch");
     PyObject *capsule = module != NULL ? PyObject_GetAttrString(module, "_C_API") : NULL;
-    if (capsule != NULL)
-        PyGreenlet_API = (void **)PyCapsule_GetPointer(capsule, PyGreenlet_CAPSULE);
+    if (capsule != NULL) PyGreenlet_API = (void **)PyCapsule_GetPointer(capsule, PyGreenlet_CAPSULE);
     Py_XDECREF(capsule);
     Py_XDECREF(module);
     return PyGreenlet_API != NULL ? 0 : -1;
@@ -67,22 +66,24 @@ PyGreenlet_Import(void)
 #define PyGreenlet_Check(object) ((object) && PyObject_TypeCheck((PyObject *)(object), &PyGreenlet_Type))
 
 /* greenlet(run, parent): borrowed; NULL parent means the current greenlet. */
-#define PyGreenlet_New (*(PyGreenlet * (*)(PyObject * run, PyGreenlet * parent)) PyGreenlet_API[PyGreenlet_New_NUM])
+#define PyGreenlet_New                                                                                       \
+    (*(PyGreenlet * (*)(PyObject * run, PyGreenlet * parent)) PyGreenlet_API[PyGreenlet_New_NUM])
 
 /* New reference. */
 #define PyGreenlet_GetCurrent (*(PyGreenlet * (*)(void)) PyGreenlet_API[PyGreenlet_GetCurrent_NUM])
 
 /* g.throw(type, value, traceback); value and traceback may be NULL. */
-#define PyGreenlet_Throw                                                                                    \
-    (*(PyObject * (*)(PyGreenlet * g, PyObject * type, PyObject * value, PyObject * traceback))             \
+#define PyGreenlet_Throw                                                                                     \
+    (*(PyObject * (*)(PyGreenlet * g, PyObject * type, PyObject * value, PyObject * traceback))              \
          PyGreenlet_API[PyGreenlet_Throw_NUM])
 
 /* g.switch(*args, **kwargs); both may be NULL. */
-#define PyGreenlet_Switch                                                                                   \
-    (*(PyObject * (*)(PyGreenlet * g, PyObject * args, PyObject * kwargs))                                  \
+#define PyGreenlet_Switch                                                                                    \
+    (*(PyObject * (*)(PyGreenlet * g, PyObject * args, PyObject * kwargs))                                   \
          PyGreenlet_API[PyGreenlet_Switch_NUM])
 
-#define PyGreenlet_SetParent (*(int (*)(PyGreenlet * g, PyGreenlet * parent)) PyGreenlet_API[PyGreenlet_SetParent_NUM])
+#define PyGreenlet_SetParent                                                                                 \
+    (*(int (*)(PyGreenlet * g, PyGreenlet * parent)) PyGreenlet_API[PyGreenlet_SetParent_NUM])
 
 /* New reference, or NULL without an exception for a main greenlet. */
 #define PyGreenlet_GetParent (*(PyGreenlet * (*)(PyGreenlet * g)) PyGreenlet_API[PyGreenlet_GET_PARENT_NUM])

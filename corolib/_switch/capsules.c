@@ -7,44 +7,33 @@
 #define COROLIB_CAPI_IMPLEMENTATION
 #include "capi.h"
 
-/* --- greenlet's ------------------------------------------------------------------------------------------------- */
+/* --- greenlet's
+ * ------------------------------------------------------------------------------------------------- */
 
-static int
-is_greenlet(PyObject *object)
+static int is_greenlet(PyObject *object)
 {
-    if (object != NULL && greenlet_check(object))
-        return 1;
+    if (object != NULL && greenlet_check(object)) return 1;
     PyErr_Format(PyExc_TypeError, "a greenlet is expected, not %.200s",
                  object != NULL ? Py_TYPE(object)->tp_name : "NULL");
     return 0;
 }
 
-static PyObject *
-public_new(PyObject *run, PyObject *parent)
+static PyObject *public_new(PyObject *run, PyObject *parent)
 {
     return greenlet_new(run, parent);
 }
 
-static PyObject *
-public_current(void)
-{
-    struct thread *here = thread_here();
-    return here != NULL ? Py_NewRef(here->current) : NULL;
-}
-
-static PyObject *
-public_throw(PyObject *self, PyObject *type, PyObject *value, PyObject *traceback)
+static PyObject *public_throw(PyObject *self, PyObject *type, PyObject *value, PyObject *traceback)
 {
     return is_greenlet(self) ? greenlet_throw(self, type, value, traceback) : NULL;
 }
 
-static PyObject *
-public_switch(PyObject *self, PyObject *args, PyObject *kwargs)
+static PyObject *public_switch(PyObject *self, PyObject *args, PyObject *kwargs)
 {
-    if (!is_greenlet(self))
-        return NULL;
+    if (!is_greenlet(self)) return NULL;
     if (args != NULL && !PyTuple_Check(args)) {
-        PyErr_Format(PyExc_TypeError, "arguments must be a tuple or NULL, not %.200s", Py_TYPE(args)->tp_name);
+        PyErr_Format(PyExc_TypeError, "arguments must be a tuple or NULL, not %.200s",
+                     Py_TYPE(args)->tp_name);
         return NULL;
     }
     if (kwargs != NULL && !PyDict_Check(kwargs)) {
@@ -52,55 +41,48 @@ public_switch(PyObject *self, PyObject *args, PyObject *kwargs)
                      Py_TYPE(kwargs)->tp_name);
         return NULL;
     }
-    return switch_call((struct greenlet *)self, Py_NewRef(args != NULL ? args : switch_empty), Py_XNewRef(kwargs));
+    return switch_call((struct greenlet *)self, Py_NewRef(args != NULL ? args : switch_empty),
+                       Py_XNewRef(kwargs));
 }
 
-static int
-public_set_parent(PyObject *self, PyObject *parent)
+static int public_set_parent(PyObject *self, PyObject *parent)
 {
     return is_greenlet(self) ? greenlet_set_parent(self, parent) : -1;
 }
 
-static PyObject *
-public_get_parent(PyObject *self)
+static PyObject *public_get_parent(PyObject *self)
 {
     return is_greenlet(self) ? Py_XNewRef((PyObject *)((struct greenlet *)self)->parent) : NULL;
 }
 
-static int
-public_main(PyObject *self)
+static int public_main(PyObject *self)
 {
-    if (!is_greenlet(self))
-        return -1;
+    if (!is_greenlet(self)) return -1;
     struct greenlet *greenlet = (struct greenlet *)self;
     return greenlet->thread != NULL && greenlet->thread->main == greenlet;
 }
 
-static int
-public_started(PyObject *self)
+static int public_started(PyObject *self)
 {
     return is_greenlet(self) ? ((struct greenlet *)self)->face.state != SWITCH_FRESH : -1;
 }
 
-static int
-public_active(PyObject *self)
+static int public_active(PyObject *self)
 {
-    if (!is_greenlet(self))
-        return -1;
+    if (!is_greenlet(self)) return -1;
     unsigned char state = ((struct greenlet *)self)->face.state;
     return state == SWITCH_SUSPENDED || state == SWITCH_CURRENT;
 }
 
 static void *public_table[PyGreenlet_API_pointers];
 
-PyObject *
-engine_public_capsule(void)
+PyObject *engine_public_capsule(void)
 {
     public_table[PyGreenlet_Type_NUM] = &greenlet_type;
     public_table[PyExc_GreenletError_NUM] = switch_error;
     public_table[PyExc_GreenletExit_NUM] = switch_exit;
     public_table[PyGreenlet_New_NUM] = (void *)public_new;
-    public_table[PyGreenlet_GetCurrent_NUM] = (void *)public_current;
+    public_table[PyGreenlet_GetCurrent_NUM] = (void *)greenlet_current;
     public_table[PyGreenlet_Throw_NUM] = (void *)public_throw;
     public_table[PyGreenlet_Switch_NUM] = (void *)public_switch;
     public_table[PyGreenlet_SetParent_NUM] = (void *)public_set_parent;
@@ -111,52 +93,53 @@ engine_public_capsule(void)
     return PyCapsule_New(public_table, PyGreenlet_CAPSULE, NULL);
 }
 
-/* --- _hub's ------------------------------------------------------------------------------------------------------ */
+/* --- _hub's
+ * ------------------------------------------------------------------------------------------------------ */
 
-static PyObject *
-hub_current(void)
+static PyObject *hub_current(void)
 {
     struct thread *here = thread_here();
     return here != NULL ? (PyObject *)here->current : NULL;
 }
 
-static PyObject *
-hub_main(void)
+static PyObject *hub_main(void)
 {
     struct thread *here = thread_here();
     return here != NULL ? (PyObject *)here->main : NULL;
 }
 
-static PyObject **
-hub_slot(void)
+static PyObject **hub_slot(void)
 {
     struct thread *here = thread_here();
     return here != NULL ? &here->hub : NULL;
 }
 
-static void
-hub_set_parent(PyObject *self, PyObject *parent)
+static void hub_set_parent(PyObject *self, PyObject *parent)
 {
     Py_XSETREF(((struct greenlet *)self)->parent, (struct greenlet *)Py_NewRef(parent));
 }
 
-static void
-hub_set_context(PyObject *self, PyObject *context)
+static void hub_set_context(PyObject *self, PyObject *context)
 {
     Py_XSETREF(((struct greenlet *)self)->tstate.context, context);
 }
 
-static int
-hub_is_mine(PyObject *self)
+static int hub_is_mine(PyObject *self)
 {
     PyThreadState *ts = PyThreadState_Get();
     struct greenlet *greenlet = (struct greenlet *)self;
-    if (greenlet->thread != NULL)
-        return greenlet->thread->tstate == ts;
-    if (greenlet->face.state != SWITCH_FRESH)
-        return 0;
+    if (greenlet->thread != NULL) return greenlet->thread->tstate == ts;
+    if (greenlet->face.state != SWITCH_FRESH) return 0;
     struct thread *theirs = switch_thread_of(greenlet);
     return theirs != NULL && theirs->tstate == ts;
+}
+
+/* The last step of a subtype's tp_dealloc. An object of a heap type holds a reference to its type. */
+static void hub_dealloc(PyObject *self)
+{
+    PyTypeObject *type = Py_TYPE(self);
+    greenlet_free(self);
+    if (PyType_HasFeature(type, Py_TPFLAGS_HEAPTYPE)) Py_DECREF(type);
 }
 
 static struct switch_hubapi hub_table = {
@@ -172,11 +155,10 @@ static struct switch_hubapi hub_table = {
     .set_context = hub_set_context,
     .is_mine = hub_is_mine,
     .park_free = &greenlet_park_free,
-    .dealloc = greenlet_free,
+    .dealloc = hub_dealloc,
 };
 
-PyObject *
-engine_hub_capsule(void)
+PyObject *engine_hub_capsule(void)
 {
     hub_table.GreenletExit = switch_exit;
     hub_table.error = switch_error;

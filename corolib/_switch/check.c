@@ -4,8 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-void
-check_failed(const char *what, const char *file, int line)
+void check_failed(const char *what, const char *file, int line)
 {
     fprintf(stderr, "corolib._switch: impossible state at %s:%d: %s\n", file, line, what);
     abort();
@@ -14,8 +13,7 @@ check_failed(const char *what, const char *file, int line)
 #ifdef COROLIB_CHECK
 struct check_force check_force;
 
-int
-check_alloc_fails(void)
+int check_alloc_fails(void)
 {
     return check_force.fail_alloc > 0 && --check_force.fail_alloc == 0;
 }

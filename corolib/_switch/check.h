@@ -10,9 +10,9 @@
 
 /* Prints the condition, file and line and aborts. */
 __attribute__((noreturn, cold, visibility("hidden"))) void check_failed(const char *what, const char *file,
-                                                                         int line);
+                                                                        int line);
 
-#define CHECK(condition) \
+#define CHECK(condition)                                                                                     \
     (__builtin_expect(!!(condition), 1) ? (void)0 : check_failed(#condition, __FILE__, __LINE__))
 
 #ifdef COROLIB_CHECK

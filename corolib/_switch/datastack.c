@@ -1,4 +1,5 @@
-/* Floor 2: where Python frames live: the pool of first chunks, the cache of 16 KiB blocks. See datastack.h. */
+/* Floor 2: where Python frames live: the pool of first chunks, the cache of 16 KiB blocks. See datastack.h.
+ */
 #include <Python.h>
 
 #include <stdatomic.h>
@@ -9,55 +10,142 @@
 
 #include "check.h"
 
-/* 32 chunks; what is not cut yet is not touched, so a thread with few greenlets pays for those alone. */
-#define SLAB ((size_t)32 * DATASTACK_ROOT)
 /* The interpreter's chunk size (DATA_STACK_CHUNK_SIZE). Other sizes are its object arenas. */
 #define BLOCK ((size_t)16384)
 /* 2 MiB at most, for the whole process. */
 #define KEPT_MAX 128u
+/* Slabs without a chunk in use that a thread keeps: a wave of greenlets is often followed by another. */
+#define EMPTY_MAX 8u
 
-struct datastack_slab {
-    struct datastack_slab *next;
-    void *pad; /* keeps the chunks 16-byte aligned */
-};
-
-_PyStackChunk *
-datastack_take_slow(struct datastack_pool *pool)
+/* The first chunk of a slab is shorter, by the slab's head. */
+static char *first(struct datastack_slab *slab)
 {
-    if (pool->next == pool->end) {
-        struct datastack_slab *slab = check_alloc_fails() ? NULL : malloc(sizeof *slab + SLAB);
-        if (slab == NULL)
-            return NULL;
-        slab->next = pool->slabs;
-        pool->slabs = slab;
-        pool->next = (char *)(slab + 1);
-        pool->end = pool->next + SLAB;
+    return (char *)slab + sizeof *slab;
+}
+
+static char *end(struct datastack_slab *slab)
+{
+    return (char *)slab + DATASTACK_SLAB;
+}
+
+static void link_in(struct datastack_slab *head, struct datastack_slab *slab)
+{
+    slab->newer = head->newer;
+    slab->older = head;
+    head->newer->older = slab;
+    head->newer = slab;
+}
+
+static void link_out(struct datastack_slab *slab)
+{
+    slab->newer->older = slab->older;
+    slab->older->newer = slab->newer;
+}
+
+static struct datastack_slab *new_slab(struct datastack_pool *pool)
+{
+    struct datastack_slab *slab = check_alloc_fails() ? NULL : aligned_alloc(DATASTACK_SLAB, DATASTACK_SLAB);
+    if (slab != NULL) {
+        *slab = (struct datastack_slab){.pool = pool, .next = first(slab)};
+        link_in(&pool->partial, slab);
+        pool->empty++;
     }
-    _PyStackChunk *chunk = (_PyStackChunk *)pool->next;
-    pool->next += DATASTACK_ROOT;
-    pool->out++;
-    chunk->previous = NULL;
-    chunk->size = DATASTACK_ROOT;
+    return slab;
+}
+
+static _PyStackChunk *cut(struct datastack_slab *slab)
+{
+    _PyStackChunk *chunk = (_PyStackChunk *)slab->next;
+    char *next = slab->next == first(slab) ? (char *)slab + DATASTACK_ROOT : slab->next + DATASTACK_ROOT;
+    chunk->size = (size_t)(next - slab->next);
     chunk->top = 0;
+    slab->next = next;
     return chunk;
 }
 
-void
-datastack_fini(struct datastack_pool *pool)
+_PyStackChunk *datastack_take(struct datastack_pool *pool)
 {
-    if (pool->out == 0) {
-        struct datastack_slab *slab = pool->slabs;
-        while (slab != NULL) {
-            struct datastack_slab *next = slab->next;
-            free(slab);
-            slab = next;
-        }
+    struct datastack_slab *slab = pool->partial.newer;
+    if (slab == &pool->partial && (slab = new_slab(pool)) == NULL) return NULL;
+    _PyStackChunk *chunk = slab->free;
+    if (chunk != NULL)
+        slab->free = chunk->previous;
+    else
+        chunk = cut(slab);
+    chunk->previous = NULL;
+    if (slab->out++ == 0) pool->empty--;
+    pool->out++;
+    if (slab->free == NULL && slab->next == end(slab)) {
+        link_out(slab);
+        link_in(&pool->full, slab);
     }
-    *pool = (struct datastack_pool){0};
+    return chunk;
 }
 
-/* Process-wide, like the allocator it stands before. The GIL is held at each call, but interpreters with a GIL of
- * their own (3.12) come here too, hence the lock; who does not get it goes straight to the system. */
+void datastack_give(_PyStackChunk *chunk)
+{
+    struct datastack_slab *slab = datastack_slab_of(chunk);
+    struct datastack_pool *pool = slab->pool;
+    bool full = slab->free == NULL && slab->next == end(slab);
+    chunk->previous = slab->free;
+    slab->free = chunk;
+    slab->out--;
+    if (pool == NULL) {
+        if (slab->out == 0) free(slab);
+        return;
+    }
+    pool->out--;
+    if (full) {
+        link_out(slab);
+        link_in(&pool->partial, slab);
+    }
+    if (slab->out == 0 && pool->empty++ >= EMPTY_MAX) {
+        pool->empty--;
+        link_out(slab);
+        free(slab);
+    }
+}
+
+void datastack_give_chain(_PyStackChunk *chunk)
+{
+    PyObjectArenaAllocator arenas;
+    PyObject_GetArenaAllocator(&arenas);
+    while (chunk->previous != NULL) {
+        _PyStackChunk *previous = chunk->previous;
+        arenas.free(arenas.ctx, chunk, chunk->size);
+        chunk = previous;
+    }
+    datastack_give(chunk);
+}
+
+void datastack_init(struct datastack_pool *pool)
+{
+    pool->partial.newer = pool->partial.older = &pool->partial;
+    pool->full.newer = pool->full.older = &pool->full;
+    pool->empty = 0;
+    pool->out = 0;
+}
+
+static void let_go(struct datastack_slab *head)
+{
+    struct datastack_slab *slab = head->newer;
+    while (slab != head) {
+        struct datastack_slab *next = slab->newer;
+        slab->pool = NULL;
+        if (slab->out == 0) free(slab);
+        slab = next;
+    }
+}
+
+void datastack_fini(struct datastack_pool *pool)
+{
+    let_go(&pool->partial);
+    let_go(&pool->full);
+    datastack_init(pool);
+}
+
+/* Process-wide, like the allocator it stands before. The GIL is held at each call, but interpreters with a
+ * GIL of their own (3.12) come here too, hence the lock; who does not get it goes straight to the system. */
 static struct {
     atomic_flag busy;
     PyObjectArenaAllocator next;
@@ -65,64 +153,53 @@ static struct {
     struct datastack_cache_stats stats;
 } cache = {.busy = ATOMIC_FLAG_INIT};
 
-static bool
-try_lock(void)
+static bool try_lock(void)
 {
     return !atomic_flag_test_and_set_explicit(&cache.busy, memory_order_acquire);
 }
 
-static void
-unlock(void)
+static void unlock(void)
 {
     atomic_flag_clear_explicit(&cache.busy, memory_order_release);
 }
 
-static void *
-cached_alloc(void *Py_UNUSED(ctx), size_t size)
+static void *cached_alloc(void *Py_UNUSED(ctx), size_t size)
 {
     if (size == BLOCK && try_lock()) {
         void *block = NULL;
         if (cache.stats.kept > 0) {
             block = cache.kept[--cache.stats.kept];
             cache.stats.hits++;
-        }
-        else
+        } else
             cache.stats.misses++;
         unlock();
-        if (block != NULL)
-            return block;
+        if (block != NULL) return block;
     }
     return cache.next.alloc(cache.next.ctx, size);
 }
 
-static void
-cached_free(void *Py_UNUSED(ctx), void *block, size_t size)
+static void cached_free(void *Py_UNUSED(ctx), void *block, size_t size)
 {
     if (size == BLOCK && try_lock()) {
         bool kept = cache.stats.kept < KEPT_MAX;
-        if (kept)
-            cache.kept[cache.stats.kept++] = block;
+        if (kept) cache.kept[cache.stats.kept++] = block;
         unlock();
-        if (kept)
-            return;
+        if (kept) return;
     }
     cache.next.free(cache.next.ctx, block, size);
 }
 
-void
-datastack_cache_install(void)
+void datastack_cache_install(void)
 {
     PyObjectArenaAllocator now;
     PyObject_GetArenaAllocator(&now);
-    if (now.alloc == cached_alloc)
-        return;
+    if (now.alloc == cached_alloc) return;
     cache.next = now;
     PyObjectArenaAllocator ours = {NULL, cached_alloc, cached_free};
     PyObject_SetArenaAllocator(&ours);
 }
 
-struct datastack_cache_stats
-datastack_cache_stats(void)
+struct datastack_cache_stats datastack_cache_stats(void)
 {
     return cache.stats;
 }

@@ -8,114 +8,90 @@
 #include "check.h"
 #include "greenlet.h"
 
-static PyObject *
-getcurrent(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(ignored))
+static PyObject *getcurrent(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(ignored))
 {
-    struct thread *here = thread_here();
-    if (here == NULL)
-        return NULL;
-    if (here->attention & THREAD_DOOMED)
-        thread_reap(here);
-    return Py_NewRef(here->current);
+    return greenlet_current();
 }
 
-static PyObject *
-settrace(PyObject *Py_UNUSED(module), PyObject *tracer)
+static PyObject *settrace(PyObject *Py_UNUSED(module), PyObject *tracer)
 {
     struct thread *here = thread_here();
-    if (here == NULL)
-        return NULL;
+    if (here == NULL) return NULL;
     PyObject *old = Py_NewRef(here->tracer != NULL ? here->tracer : Py_None);
     thread_set_tracer(here, tracer != Py_None ? tracer : NULL);
     return old;
 }
 
-static PyObject *
-gettrace(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(ignored))
+static PyObject *gettrace(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(ignored))
 {
     struct thread *here = thread_here();
     return here == NULL ? NULL : Py_NewRef(here->tracer != NULL ? here->tracer : Py_None);
 }
 
-static PyObject *
-add_switch_hook(PyObject *Py_UNUSED(module), PyObject *hook)
+static PyObject *add_switch_hook(PyObject *Py_UNUSED(module), PyObject *hook)
 {
     struct thread *here = thread_here();
-    if (here == NULL)
-        return NULL;
+    if (here == NULL) return NULL;
     if (!PyCallable_Check(hook)) {
         PyErr_Format(PyExc_TypeError, "a switch hook must be callable, not %.200s", Py_TYPE(hook)->tp_name);
         return NULL;
     }
-    if (thread_add_hook(here, hook) < 0)
-        return NULL;
+    if (thread_add_hook(here, hook) < 0) return NULL;
     Py_RETURN_NONE;
 }
 
-static PyObject *
-remove_switch_hook(PyObject *Py_UNUSED(module), PyObject *hook)
+static PyObject *remove_switch_hook(PyObject *Py_UNUSED(module), PyObject *hook)
 {
     struct thread *here = thread_here();
-    if (here == NULL || thread_remove_hook(here, hook) < 0)
-        return NULL;
+    if (here == NULL || thread_remove_hook(here, hook) < 0) return NULL;
     Py_RETURN_NONE;
 }
 
-static int
-check_lanes(long count, const char *what)
+static int check_lanes(long count, const char *what)
 {
-    if (count >= 1 && count <= LANE_MAX)
-        return 0;
+    if (count >= 1 && count <= LANE_MAX) return 0;
     PyErr_Format(PyExc_ValueError, "%s must be from 1 to %d, not %ld", what, LANE_MAX, count);
     return -1;
 }
 
-static PyObject *
-set_lanes(PyObject *Py_UNUSED(module), PyObject *number)
+static PyObject *set_lanes(PyObject *Py_UNUSED(module), PyObject *number)
 {
     long count = PyLong_AsLong(number);
-    if ((count == -1 && PyErr_Occurred()) || check_lanes(count, "the number of lanes") < 0)
-        return NULL;
+    if ((count == -1 && PyErr_Occurred()) || check_lanes(count, "the number of lanes") < 0) return NULL;
     thread_lane_limit = (unsigned)count;
     Py_RETURN_NONE;
 }
 
-static PyObject *
-get_lanes(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(ignored))
+static PyObject *get_lanes(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(ignored))
 {
     struct thread *here = thread_here();
-    if (here == NULL)
-        return NULL;
+    if (here == NULL) return NULL;
     return PyLong_FromUnsignedLong(here->lanes.count > 0 ? here->lanes.limit : thread_lane_limit);
 }
 
-static PyObject *
-stats(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(ignored))
+static PyObject *stats(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(ignored))
 {
     struct thread *here = thread_here();
-    if (here == NULL)
-        return NULL;
+    if (here == NULL) return NULL;
     const struct lanes *lanes = &here->lanes;
     struct datastack_cache_stats cache = datastack_cache_stats();
     Py_ssize_t started = 0, doomed = 0;
-    for (struct thread_link *link = here->started.next; link != &here->started; link = link->next)
-        started++;
-    for (struct thread_link *link = here->doomed.next; link != &here->doomed; link = link->next)
-        doomed++;
-    return Py_BuildValue("{s:I,s:I,s:I,s:K,s:K,s:n,s:n,s:n,s:I,s:I,s:K,s:K}", "lanes", lanes->count, "lanes_limit",
-                         lanes->count > 0 ? lanes->limit : thread_lane_limit, "lanes_pinned", lanes->pinned,
-                         "evictions", (unsigned long long)lanes->evictions, "evicted_bytes",
-                         (unsigned long long)lanes->evicted_bytes, "greenlets", started, "greenlets_doomed", doomed,
-                         "chunks", (Py_ssize_t)here->pool.out, "objects_idle", here->idles, "blocks_kept", cache.kept,
-                         "blocks_hits", cache.hits, "blocks_misses", cache.misses);
+    for (struct thread_link *link = here->started.next; link != &here->started; link = link->next) started++;
+    for (struct thread_link *link = here->doomed.next; link != &here->doomed; link = link->next) doomed++;
+    return Py_BuildValue("{s:I,s:I,s:I,s:K,s:K,s:n,s:n,s:n,s:I,s:I,s:K,s:K}", "lanes", lanes->count,
+                         "lanes_limit", lanes->count > 0 ? lanes->limit : thread_lane_limit, "lanes_pinned",
+                         lanes->pinned, "evictions", (unsigned long long)lanes->evictions, "evicted_bytes",
+                         (unsigned long long)lanes->evicted_bytes, "greenlets", started, "greenlets_doomed",
+                         doomed, "chunks", (Py_ssize_t)here->pool.out, "objects_idle", here->idles,
+                         "blocks_kept", cache.kept, "blocks_hits", cache.hits, "blocks_misses", cache.misses);
 }
 
 #ifdef COROLIB_CHECK
-static PyObject *
-force(PyObject *Py_UNUSED(module), PyObject *args, PyObject *kwargs)
+static PyObject *force(PyObject *Py_UNUSED(module), PyObject *args, PyObject *kwargs)
 {
     static char *names[] = {"evict", "fail_alloc", NULL};
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "|$ii:_force", names, &check_force.evict, &check_force.fail_alloc))
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "|$ii:_force", names, &check_force.evict,
+                                     &check_force.fail_alloc))
         return NULL;
     return PyLong_FromLong(check_force.fail_alloc);
 }
@@ -123,22 +99,31 @@ force(PyObject *Py_UNUSED(module), PyObject *args, PyObject *kwargs)
 
 static PyMethodDef functions[] = {
     {"getcurrent", getcurrent, METH_NOARGS,
-     PyDoc_STR("getcurrent()\n--\n\nThe greenlet that runs in this thread; in its first life that is a main greenlet.")},
+     PyDoc_STR("getcurrent($module, /)\n--\n\nThe greenlet that runs in this thread; in its first life that "
+               "is a main greenlet.")},
     {"settrace", settrace, METH_O,
-     PyDoc_STR("settrace(callback)\n--\n\nCall callback(event, (origin, target)) after each switch of this thread, in the target;\n"
-               "event is 'switch' or 'throw'. None ends it. Returns the previous one. A callback that raises is\n"
-               "removed, and the exception is raised in the target.")},
-    {"gettrace", gettrace, METH_NOARGS, PyDoc_STR("gettrace()\n--\n\nThe callback of settrace(), or None.")},
+     PyDoc_STR(
+         "settrace($module, callback, /)\n--\n\nCall callback(event, (origin, target)) after each switch of "
+         "this thread, in the target;\n"
+         "event is 'switch' or 'throw'. None ends it. Returns the previous one. A callback that raises is\n"
+         "removed, and the exception is raised in the target.")},
+    {"gettrace", gettrace, METH_NOARGS,
+     PyDoc_STR("gettrace($module, /)\n--\n\nThe callback of settrace(), or None.")},
     {"add_switch_hook", add_switch_hook, METH_O,
-     PyDoc_STR("add_switch_hook(hook)\n--\n\nLike settrace(), but any number of hooks can coexist. They are called in the order "
+     PyDoc_STR("add_switch_hook($module, hook, /)\n--\n\nLike settrace(), but any number of hooks can "
+               "coexist. They are called in the order "
                "in which\nthey were added, after the tracer.")},
     {"remove_switch_hook", remove_switch_hook, METH_O,
-     PyDoc_STR("remove_switch_hook(hook)\n--\n\nRaises ValueError if it is not a hook of this thread.")},
+     PyDoc_STR("remove_switch_hook($module, hook, /)\n--\n\nRaises ValueError if it is not a hook of this "
+               "thread.")},
     {"set_lanes", set_lanes, METH_O,
-     PyDoc_STR("set_lanes(count)\n--\n\nHow many lanes (shared C stacks) a thread may have that has not started a greenlet yet.\n"
+     PyDoc_STR("set_lanes($module, count, /)\n--\n\nHow many lanes (shared C stacks) a thread may have that "
+               "has not started a greenlet yet.\n"
                "The default is 64, or the environment variable COROLIB_LANES.")},
-    {"get_lanes", get_lanes, METH_NOARGS, PyDoc_STR("get_lanes()\n--\n\nHow many lanes this thread may have.")},
-    {"stats", stats, METH_NOARGS, PyDoc_STR("stats()\n--\n\nCounters of this thread's engine, as a dict.")},
+    {"get_lanes", get_lanes, METH_NOARGS,
+     PyDoc_STR("get_lanes($module, /)\n--\n\nHow many lanes this thread may have.")},
+    {"stats", stats, METH_NOARGS,
+     PyDoc_STR("stats($module, /)\n--\n\nCounters of this thread's engine, as a dict.")},
 #ifdef COROLIB_CHECK
     {"_force", (PyCFunction)(void (*)(void))force, METH_VARARGS | METH_KEYWORDS,
      PyDoc_STR("_force(*, evict, fail_alloc)\n--\n\nForce rare paths, see check.h.")},
@@ -146,77 +131,73 @@ static PyMethodDef functions[] = {
     {NULL, NULL, 0, NULL},
 };
 
-static int
-read_environment(void)
+static int read_environment(void)
 {
     const char *text = getenv("COROLIB_LANES");
     char *end;
-    if (text == NULL || *text == '\0')
-        return 0;
+    if (text == NULL || *text == '\0') return 0;
     long count = strtol(text, &end, 10);
     if (*end != '\0') {
         PyErr_Format(PyExc_ValueError, "COROLIB_LANES must be a whole number, not '%.80s'", text);
         return -1;
     }
-    if (check_lanes(count, "COROLIB_LANES") < 0)
-        return -1;
+    if (check_lanes(count, "COROLIB_LANES") < 0) return -1;
     thread_lane_limit = (unsigned)count;
     return 0;
 }
 
 /* Exceptions outlive every import: C code keeps borrowed references to them. */
-static int
-make_exceptions(void)
+static int make_exceptions(void)
 {
     if (switch_exit == NULL)
-        switch_exit = PyErr_NewExceptionWithDoc(
-            "corolib._switch.GreenletExit",
-            "Raised in a greenlet to end it. Not an Exception, so that handlers do not stop it. Reaching the end\n"
-            "with it is a normal end: the parent gets the instance as a value.",
-            PyExc_BaseException, NULL);
+        switch_exit =
+            PyErr_NewExceptionWithDoc("corolib._switch.GreenletExit",
+                                      "Raised in a greenlet to end it. Not an Exception, so that handlers do "
+                                      "not stop it. Reaching the end\n"
+                                      "with it is a normal end: the parent gets the instance as a value.",
+                                      PyExc_BaseException, NULL);
     if (switch_error == NULL)
         switch_error = PyErr_NewExceptionWithDoc(
-            "corolib._switch.error", "A switch that cannot be, for instance to a greenlet of another thread.", NULL, NULL);
+            "corolib._switch.error", "A switch that cannot be, for instance to a greenlet of another thread.",
+            NULL, NULL);
     return switch_exit == NULL || switch_error == NULL ? -1 : 0;
 }
 
 /* The type carries the module's names too, as greenlet's does. */
-static int
-share_with_type(PyObject *module)
+static int share_with_type(PyObject *module)
 {
     static const char *const names[] = {"getcurrent", "settrace", "gettrace", "error", "GreenletExit"};
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
         PyObject *shared = PyObject_GetAttrString(module, names[i]);
-        if (shared == NULL)
-            return -1;
+        if (shared == NULL) return -1;
         PyObject *wrapped = PyCFunction_Check(shared) ? PyStaticMethod_New(shared) : Py_NewRef(shared);
         int status = wrapped == NULL ? -1 : PyDict_SetItemString(greenlet_type.tp_dict, names[i], wrapped);
         Py_DECREF(shared);
         Py_XDECREF(wrapped);
-        if (status < 0)
-            return -1;
+        if (status < 0) return -1;
     }
     PyType_Modified(&greenlet_type);
     return 0;
 }
 
-static int
-add_steal(PyObject *module, const char *name, PyObject *object)
+static int add_steal(PyObject *module, const char *name, PyObject *object)
 {
     int status = object == NULL ? -1 : PyModule_AddObjectRef(module, name, object);
     Py_XDECREF(object);
     return status;
 }
 
-static int
-execute(PyObject *module)
+static int execute(PyObject *module)
 {
 #ifdef Py_GIL_DISABLED
-    PyErr_SetString(PyExc_ImportError, "corolib does not support free-threaded builds of CPython: its switches rely on the GIL");
+    PyErr_SetString(PyExc_ImportError,
+                    "corolib does not support free-threaded builds of CPython: its switches rely on the GIL");
     return -1;
 #endif
     if (PyInterpreterState_Get() != PyInterpreterState_Main()) {
-        PyErr_SetString(PyExc_ImportError, "corolib cannot be imported in a subinterpreter: its C stacks belong to the main one");
+        PyErr_SetString(
+            PyExc_ImportError,
+            "corolib cannot be imported in a subinterpreter: its C stacks belong to the main one");
         return -1;
     }
     switch_init();
@@ -248,8 +229,7 @@ static struct PyModuleDef definition = {
     .m_slots = slots,
 };
 
-PyMODINIT_FUNC
-PyInit__engine(void)
+PyMODINIT_FUNC PyInit__engine(void)
 {
     return PyModuleDef_Init(&definition);
 }

@@ -6,21 +6,18 @@
 #include <stdbool.h>
 #include <stdlib.h>
 
-static int
-grow(struct frames_links *links)
+static int grow(struct frames_links *links)
 {
     /* One link per C function on the way that called back into Python, and one at the bottom: few. */
     unsigned room = links->room ? links->room * 2 : 2;
     struct frames_link *items = check_alloc_fails() ? NULL : realloc(links->items, room * sizeof *items);
-    if (items == NULL)
-        return -1;
+    if (items == NULL) return -1;
     links->items = items;
     links->room = room;
     return 0;
 }
 
-int
-frames_unlink(struct frames_links *links, void *first, const char *low, const char *top)
+int frames_unlink(struct frames_links *links, void *first, const char *low, const char *top)
 {
     struct frames_head *frame = first;
     links->count = 0;
@@ -32,8 +29,7 @@ frames_unlink(struct frames_links *links, void *first, const char *low, const ch
                 return -1;
             }
             links->items[links->count++] = (struct frames_link){frame, previous};
-            do
-                previous = previous->previous;
+            do previous = previous->previous;
             while ((const char *)previous >= low && (const char *)previous < top);
             frame->previous = previous;
         }
@@ -42,16 +38,13 @@ frames_unlink(struct frames_links *links, void *first, const char *low, const ch
     return 0;
 }
 
-void
-frames_relink(struct frames_links *links)
+void frames_relink(struct frames_links *links)
 {
-    for (unsigned i = 0; i < links->count; i++)
-        links->items[i].frame->previous = links->items[i].previous;
+    for (unsigned i = 0; i < links->count; i++) links->items[i].frame->previous = links->items[i].previous;
     links->count = 0;
 }
 
-void
-frames_forget(struct frames_links *links)
+void frames_forget(struct frames_links *links)
 {
     free(links->items);
     *links = (struct frames_links){0};

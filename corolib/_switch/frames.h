@@ -1,13 +1,13 @@
 /* Floor 2, CPython 3.12 and later: interpreter frames that lie on the C stack.
  *
- * Since 3.12 each run of the evaluation loop keeps an entry frame on the C stack and links it between the Python
- * frame it runs and that frame's caller. While a greenlet is evicted, its C stack memory belongs to somebody
- * else, but its Python frames may still be walked (f_back, tracebacks, a sampling tool). So at eviction the links that
- * lead into the slice are made to skip it, and at loading they are put back, because the evaluation loop returns
- * through them.
+ * Since 3.12 each run of the evaluation loop keeps an entry frame on the C stack and links it between the
+ * Python frame it runs and that frame's caller. While a greenlet is evicted, its C stack memory belongs to
+ * somebody else, but its Python frames may still be walked (f_back, tracebacks, a sampling tool). So at
+ * eviction the links that lead into the slice are made to skip it, and at loading they are put back, because
+ * the evaluation loop returns through them.
  *
- * Which frames to skip is decided by address, not by the owner field: owners were renumbered in 3.14, and 3.15 has
- * a frame with the same owner that must stay. */
+ * Which frames to skip is decided by address, not by the owner field: owners were renumbered in 3.14,
+ * and 3.15 has a frame with the same owner that must stay. */
 #ifndef COROLIB_SWITCH_FRAMES_H
 #define COROLIB_SWITCH_FRAMES_H
 

@@ -15,16 +15,15 @@
 
 void (*greenlet_park_free)(void *park);
 
-static struct greenlet *
-as_greenlet(PyObject *object)
+static struct greenlet *as_greenlet(PyObject *object)
 {
     return (struct greenlet *)object;
 }
 
-/* --- birth and death ------------------------------------------------------------------------------------------ */
+/* --- birth and death
+ * ------------------------------------------------------------------------------------------ */
 
-static void
-blank(struct greenlet *self)
+static void blank(struct greenlet *self)
 {
     memset((char *)self + sizeof(PyObject), 0, sizeof *self - sizeof(PyObject));
     self->face.engine = self;
@@ -32,8 +31,7 @@ blank(struct greenlet *self)
 }
 
 /* An object of exactly the raw type, tracked, without a parent. */
-static struct greenlet *
-new_raw(struct thread *here)
+static struct greenlet *new_raw(struct thread *here)
 {
     struct greenlet *self = here != NULL ? here->idle : NULL;
     if (self != NULL) {
@@ -42,11 +40,9 @@ new_raw(struct thread *here)
         self->link.next = &self->link;
         PyObject_Init((PyObject *)self, &greenlet_type);
         tstate_unfinalize((PyObject *)self);
-    }
-    else {
+    } else {
         self = PyObject_GC_New(struct greenlet, &greenlet_type);
-        if (self == NULL)
-            return NULL;
+        if (self == NULL) return NULL;
         blank(self);
     }
     PyObject_GC_Track(self);
@@ -54,39 +50,32 @@ new_raw(struct thread *here)
 }
 
 /* thread_new_main */
-static struct greenlet *
-new_main(void)
+static struct greenlet *new_main(void)
 {
     struct greenlet *self = new_raw(NULL);
-    if (self != NULL)
-        self->face.state = SWITCH_CURRENT;
+    if (self != NULL) self->face.state = SWITCH_CURRENT;
     return self;
 }
 
-static void
-reap_if_doomed(struct thread *here)
+static void reap_if_doomed(struct thread *here)
 {
-    if (here->attention & THREAD_DOOMED)
-        thread_reap(here);
+    if (here->attention & THREAD_DOOMED) thread_reap(here);
 }
 
-static PyObject *
-slot_new(PyTypeObject *type, PyObject *Py_UNUSED(args), PyObject *Py_UNUSED(kwargs))
+static PyObject *slot_new(PyTypeObject *type, PyObject *Py_UNUSED(args), PyObject *Py_UNUSED(kwargs))
 {
     struct thread *here = thread_here();
-    if (here == NULL)
-        return NULL;
+    if (here == NULL) return NULL;
     reap_if_doomed(here);
-    struct greenlet *self = (struct greenlet *)type->tp_alloc(type, 0);
-    if (self == NULL)
-        return NULL;
+    /* object's constructor is the one that refuses abstract classes. */
+    struct greenlet *self = (struct greenlet *)PyBaseObject_Type.tp_new(type, switch_empty, NULL);
+    if (self == NULL) return NULL;
     blank(self);
     self->parent = (struct greenlet *)Py_NewRef(here->current);
     return (PyObject *)self;
 }
 
-static int
-set_run(struct greenlet *self, PyObject *run)
+static int set_run(struct greenlet *self, PyObject *run)
 {
     if (self->face.state != SWITCH_FRESH) {
         PyErr_SetString(PyExc_AttributeError, "run cannot be set after the start of the greenlet");
@@ -96,50 +85,39 @@ set_run(struct greenlet *self, PyObject *run)
     return 0;
 }
 
-static int
-fill(struct greenlet *self, PyObject *run, PyObject *parent, PyObject *pin)
+static int fill(struct greenlet *self, PyObject *run, PyObject *parent, PyObject *pin)
 {
-    if (run != NULL && run != Py_None && set_run(self, run) < 0)
-        return -1;
-    if (parent != NULL && parent != Py_None && greenlet_set_parent((PyObject *)self, parent) < 0)
-        return -1;
+    if (run != NULL && set_run(self, run) < 0) return -1;
+    if (parent != NULL && parent != Py_None && greenlet_set_parent((PyObject *)self, parent) < 0) return -1;
     if (pin != NULL) {
         int wanted = PyObject_IsTrue(pin);
-        if (wanted < 0 || (wanted && greenlet_pin((PyObject *)self) < 0))
-            return -1;
+        if (wanted < 0 || (wanted && greenlet_pin((PyObject *)self) < 0)) return -1;
     }
     return 0;
 }
 
-static int
-slot_init(PyObject *self, PyObject *args, PyObject *kwargs)
+static int slot_init(PyObject *self, PyObject *args, PyObject *kwargs)
 {
     static char *names[] = {"run", "parent", "pin", NULL};
     PyObject *run = NULL, *parent = NULL, *pin = NULL;
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "|OO$O:greenlet", names, &run, &parent, &pin))
-        return -1;
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "|OO$O:greenlet", names, &run, &parent, &pin)) return -1;
     return fill(as_greenlet(self), run, parent, pin);
 }
 
-PyObject *
-greenlet_new(PyObject *run, PyObject *parent)
+PyObject *greenlet_new(PyObject *run, PyObject *parent)
 {
     struct thread *here = thread_here();
-    if (here == NULL)
-        return NULL;
+    if (here == NULL) return NULL;
     reap_if_doomed(here);
     struct greenlet *self = new_raw(here);
-    if (self == NULL)
-        return NULL;
+    if (self == NULL) return NULL;
     self->parent = (struct greenlet *)Py_NewRef(here->current);
-    if (fill(self, run, parent, NULL) < 0)
-        Py_CLEAR(self);
+    if (fill(self, run, parent, NULL) < 0) Py_CLEAR(self);
     return (PyObject *)self;
 }
 
 /* greenlet(...) for exactly the raw type, without a tuple. Subclasses do not inherit it. */
-static PyObject *
-slot_vectorcall(PyObject *type, PyObject *const *args, size_t flags, PyObject *names)
+static PyObject *slot_vectorcall(PyObject *type, PyObject *const *args, size_t flags, PyObject *names)
 {
     Py_ssize_t count = PyVectorcall_NARGS(flags);
     if (names == NULL && count <= 2)
@@ -147,38 +125,31 @@ slot_vectorcall(PyObject *type, PyObject *const *args, size_t flags, PyObject *n
     PyObject *self = slot_new((PyTypeObject *)type, NULL, NULL);
     PyObject *tuple = PyTuple_New(count), *kwargs = PyDict_New();
     int status = self == NULL || tuple == NULL || kwargs == NULL ? -1 : 0;
-    for (Py_ssize_t i = 0; status == 0 && i < count; i++)
-        PyTuple_SET_ITEM(tuple, i, Py_NewRef(args[i]));
+    for (Py_ssize_t i = 0; status == 0 && i < count; i++) PyTuple_SET_ITEM(tuple, i, Py_NewRef(args[i]));
     for (Py_ssize_t i = 0; status == 0 && names != NULL && i < PyTuple_GET_SIZE(names); i++)
         status = PyDict_SetItem(kwargs, PyTuple_GET_ITEM(names, i), args[count + i]);
-    if (status == 0)
-        status = slot_init(self, tuple, kwargs);
+    if (status == 0) status = slot_init(self, tuple, kwargs);
     Py_XDECREF(tuple);
     Py_XDECREF(kwargs);
-    if (status < 0)
-        Py_CLEAR(self);
+    if (status < 0) Py_CLEAR(self);
     return self;
 }
 
-static int
-slot_traverse(PyObject *object, visitproc visit, void *arg)
+static int slot_traverse(PyObject *object, visitproc visit, void *arg)
 {
     struct greenlet *self = as_greenlet(object);
     Py_VISIT(self->face.dict);
     Py_VISIT(self->parent);
     Py_VISIT(self->run);
-    /* While it runs, the thread state owns these and the saved ones are stale. The frames of a parked greenlet own what
-     * is in them without being visited: to the collector that looks like references from outside, so a
-     * cycle through a parked frame is never collected. */
-    if (self->face.state != SWITCH_CURRENT)
-        Py_VISIT(self->tstate.context);
-    if (self->face.state == SWITCH_SUSPENDED)
-        Py_VISIT(self->tstate.exc_root.exc_value);
+    /* While it runs, the thread state owns these and the saved ones are stale. The frames of a parked
+     * greenlet own what is in them without being visited: to the collector that looks like references from
+     * outside, so a cycle through a parked frame is never collected. */
+    if (self->face.state != SWITCH_CURRENT) Py_VISIT(self->tstate.context);
+    if (self->face.state == SWITCH_SUSPENDED) Py_VISIT(self->tstate.exc_root.exc_value);
     return 0;
 }
 
-static int
-slot_clear(PyObject *object)
+static int slot_clear(PyObject *object)
 {
     struct greenlet *self = as_greenlet(object);
     if (self->face.state == SWITCH_SUSPENDED || self->face.state == SWITCH_CURRENT)
@@ -190,58 +161,50 @@ slot_clear(PyObject *object)
     return 0;
 }
 
-static void
-slot_finalize(PyObject *object)
+static void slot_finalize(PyObject *object)
 {
     struct greenlet *self = as_greenlet(object);
-    if (self->face.state == SWITCH_SUSPENDED && self->thread->main != self)
-        switch_kill(self);
+    if (self->face.state == SWITCH_SUSPENDED && self->thread->main != self) switch_kill(self);
 }
 
-/* It was thrown GreenletExit, caught it, and parked again; and nobody can ever switch to it. Its frames cannot be
- * freed, so it stays, with the object, until its thread ends. True if so. */
-static bool
-refuses_to_die(PyObject *self)
+/* It was thrown GreenletExit, caught it, and parked again; and nobody can ever switch to it. Its frames
+ * cannot be freed, so it stays, with the object, until its thread ends. True if so. */
+static bool refuses_to_die(PyObject *self)
 {
-    if (as_greenlet(self)->face.state != SWITCH_SUSPENDED)
-        return false;
+    if (as_greenlet(self)->face.state != SWITCH_SUSPENDED) return false;
     Py_SET_REFCNT(self, 1);
     if (PyType_HasFeature(Py_TYPE(self), Py_TPFLAGS_HEAPTYPE))
         Py_INCREF(Py_TYPE(self)); /* the subtype's dealloc is about to drop its one */
     PyObject *pending = PyErr_GetRaisedException();
-    PyErr_Format(PyExc_RuntimeError, "%R was dropped, caught GreenletExit and parked again: it is leaked", self);
+    PyErr_Format(PyExc_RuntimeError, "%R was dropped, caught GreenletExit and parked again: it is leaked",
+                 self);
     PyErr_WriteUnraisable(self);
-    if (pending != NULL)
-        PyErr_SetRaisedException(pending);
+    if (pending != NULL) PyErr_SetRaisedException(pending);
     return true;
 }
 
-void
-greenlet_free(PyObject *object)
+void greenlet_free(PyObject *object)
 {
     struct greenlet *self = as_greenlet(object);
     if (self->face.state == SWITCH_SUSPENDED) {
         tstate_unfinalize(object); /* each drop is a chance to end, even after a resurrection */
-        if (PyObject_CallFinalizerFromDealloc(object) < 0 || refuses_to_die(object))
-            return;
+        if (PyObject_CallFinalizerFromDealloc(object) < 0 || refuses_to_die(object)) return;
     }
     PyObject_GC_UnTrack(object);
-    if (self->face.weakrefs != NULL)
-        PyObject_ClearWeakRefs(object);
-    if (self->face.park != NULL && greenlet_park_free != NULL)
-        greenlet_park_free(self->face.park);
+    if (self->face.weakrefs != NULL) PyObject_ClearWeakRefs(object);
+    if (self->face.park != NULL && greenlet_park_free != NULL) greenlet_park_free(self->face.park);
     self->face.park = NULL;
     Py_CLEAR(self->run);
     Py_CLEAR(self->tstate.context);
     Py_CLEAR(self->face.dict);
     Py_CLEAR(self->parent);
     lane_forget(&self->guest);
-    tstate_forget(&self->tstate);
+    tstate_abandon(&self->tstate);
 
     struct thread *here = thread_last;
-    if (Py_IS_TYPE(object, &greenlet_type) && here != NULL && here->tstate != NULL && here->idles < IDLE_MAX) {
+    if (Py_IS_TYPE(object, &greenlet_type) && here != NULL && here->tstate != NULL &&
+        here->idles < IDLE_MAX) {
         self->guest = (struct lane_guest){0};
-        self->thread = NULL;
         self->face.boot = NULL;
         self->face.state = SWITCH_FRESH;
         self->link.next = (struct thread_link *)here->idle;
@@ -252,38 +215,44 @@ greenlet_free(PyObject *object)
     Py_TYPE(object)->tp_free(object);
 }
 
-static void
-slot_dealloc(PyObject *self)
+static void slot_dealloc(PyObject *self)
 {
     /* Dropping the last of a long chain of parents must not recurse through all of it. */
     if (as_greenlet(self)->parent != NULL && Py_REFCNT(as_greenlet(self)->parent) == 1) {
         PyObject_GC_UnTrack(self);
-        Py_TRASHCAN_BEGIN(self, slot_dealloc)
-        PyObject_GC_Track(self);
+        Py_TRASHCAN_BEGIN(self, slot_dealloc) PyObject_GC_Track(self);
         greenlet_free(self);
-        Py_TRASHCAN_END
-        return;
+        Py_TRASHCAN_END return;
     }
     greenlet_free(self);
 }
 
-/* --- switch and throw ------------------------------------------------------------------------------------------- */
+PyObject *greenlet_current(void)
+{
+    struct thread *here = thread_here();
+    if (here == NULL) return NULL;
+    if (Py_IsFinalizing()) {
+        PyErr_SetString(PyExc_RuntimeError, "greenlet is being finalized");
+        return NULL;
+    }
+    reap_if_doomed(here);
+    return Py_NewRef(here->current);
+}
 
-static __attribute__((noinline)) PyObject *
-switch_generally(PyObject *self, PyObject *const *args, Py_ssize_t count, PyObject *names)
+/* --- switch and throw
+ * ------------------------------------------------------------------------------------------- */
+
+static __attribute__((noinline)) PyObject *switch_generally(PyObject *self, PyObject *const *args,
+                                                            Py_ssize_t count, PyObject *names)
 {
     PyObject *tuple = count == 0 ? Py_NewRef(switch_empty) : PyTuple_New(count), *kwargs = NULL;
-    if (tuple == NULL)
-        return NULL;
-    for (Py_ssize_t i = 0; i < count; i++)
-        PyTuple_SET_ITEM(tuple, i, Py_NewRef(args[i]));
+    if (tuple == NULL) return NULL;
+    for (Py_ssize_t i = 0; i < count; i++) PyTuple_SET_ITEM(tuple, i, Py_NewRef(args[i]));
     if (names != NULL && PyTuple_GET_SIZE(names) > 0) {
         kwargs = PyDict_New();
-        if (kwargs == NULL)
-            goto failed;
+        if (kwargs == NULL) goto failed;
         for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(names); i++)
-            if (PyDict_SetItem(kwargs, PyTuple_GET_ITEM(names, i), args[count + i]) < 0)
-                goto failed;
+            if (PyDict_SetItem(kwargs, PyTuple_GET_ITEM(names, i), args[count + i]) < 0) goto failed;
     }
     return switch_call(as_greenlet(self), tuple, kwargs);
 
@@ -294,18 +263,17 @@ failed:
 }
 
 /* The last calls here are jumps: no frame of this function remains on the stack across the switch. */
-static PyObject *
-method_switch(PyObject *self, PyObject *const *args, Py_ssize_t count, PyObject *names)
+static PyObject *method_switch(PyObject *self, PyObject *const *args, Py_ssize_t count, PyObject *names)
 {
     if (names == NULL && count <= 1 && as_greenlet(self)->face.state == SWITCH_SUSPENDED)
         return switch_transfer(self, Py_NewRef(count == 1 ? args[0] : switch_empty));
     return switch_generally(self, args, count, names);
 }
 
-/* The exception that throw(type, value, traceback) means: new reference. If its class cannot be called that way, the error
- * of the attempt takes its place, as in a raise statement; only wrong types are the caller's error (NULL). */
-static PyObject *
-make_exception(PyObject *type, PyObject *value, PyObject *traceback)
+/* The exception that throw(type, value, traceback) means: new reference. If its class cannot be called that
+ * way, the error of the attempt takes its place, as in a raise statement; only wrong types are the caller's
+ * error (NULL). */
+static PyObject *make_exception(PyObject *type, PyObject *value, PyObject *traceback)
 {
     PyObject *made;
     if (traceback != NULL && !PyTraceBack_Check(traceback)) {
@@ -318,8 +286,7 @@ make_exception(PyObject *type, PyObject *value, PyObject *traceback)
             return NULL;
         }
         made = Py_NewRef(type);
-    }
-    else if (PyExceptionClass_Check(type)) {
+    } else if (PyExceptionClass_Check(type)) {
         if (value == NULL)
             made = PyObject_CallNoArgs(type);
         else if (PyObject_TypeCheck(value, (PyTypeObject *)type))
@@ -333,50 +300,45 @@ make_exception(PyObject *type, PyObject *value, PyObject *traceback)
                          Py_TYPE(made)->tp_name);
             Py_CLEAR(made);
         }
-        if (made == NULL)
-            return PyErr_GetRaisedException();
-    }
-    else {
-        PyErr_Format(PyExc_TypeError, "exceptions must be classes, or instances, not %s", Py_TYPE(type)->tp_name);
+        if (made == NULL) return PyErr_GetRaisedException();
+    } else {
+        PyErr_Format(PyExc_TypeError, "exceptions must be classes, or instances, not %s",
+                     Py_TYPE(type)->tp_name);
         return NULL;
     }
-    if (traceback != NULL)
-        PyException_SetTraceback(made, traceback);
+    if (traceback != NULL) PyException_SetTraceback(made, traceback);
     return made;
 }
 
-PyObject *
-greenlet_throw(PyObject *self, PyObject *type, PyObject *value, PyObject *traceback)
+PyObject *greenlet_throw(PyObject *self, PyObject *type, PyObject *value, PyObject *traceback)
 {
     PyObject *thrown = make_exception(type != NULL ? type : switch_exit, value == Py_None ? NULL : value,
                                       traceback == Py_None ? NULL : traceback);
-    if (thrown == NULL)
-        return NULL;
+    if (thrown == NULL) return NULL;
     PyErr_SetRaisedException(thrown);
     return switch_transfer(self, NULL);
 }
 
-static PyObject *
-method_throw(PyObject *self, PyObject *const *args, Py_ssize_t count)
+static PyObject *method_throw(PyObject *self, PyObject *const *args, Py_ssize_t count)
 {
     if (count > 3) {
         PyErr_Format(PyExc_TypeError, "throw expected at most 3 arguments, got %zd", count);
         return NULL;
     }
-    return greenlet_throw(self, count > 0 ? args[0] : NULL, count > 1 ? args[1] : NULL, count > 2 ? args[2] : NULL);
+    return greenlet_throw(self, count > 0 ? args[0] : NULL, count > 1 ? args[1] : NULL,
+                          count > 2 ? args[2] : NULL);
 }
 
-static PyObject *
-method_getstate(PyObject *self, PyObject *Py_UNUSED(ignored))
+static PyObject *method_getstate(PyObject *self, PyObject *Py_UNUSED(ignored))
 {
     PyErr_Format(PyExc_TypeError, "cannot serialize '%s' object", Py_TYPE(self)->tp_name);
     return NULL;
 }
 
-/* --- attributes -------------------------------------------------------------------------------------------------- */
+/* --- attributes
+ * -------------------------------------------------------------------------------------------------- */
 
-static PyObject *
-get_run(PyObject *self, void *Py_UNUSED(closure))
+static PyObject *get_run(PyObject *self, void *Py_UNUSED(closure))
 {
     if (as_greenlet(self)->face.state != SWITCH_FRESH || as_greenlet(self)->run == NULL) {
         PyErr_SetString(PyExc_AttributeError, "run");
@@ -385,35 +347,32 @@ get_run(PyObject *self, void *Py_UNUSED(closure))
     return Py_NewRef(as_greenlet(self)->run);
 }
 
-static int
-put_run(PyObject *self, PyObject *run, void *Py_UNUSED(closure))
+static int put_run(PyObject *self, PyObject *run, void *Py_UNUSED(closure))
 {
     return set_run(as_greenlet(self), run);
 }
 
-static PyObject *
-get_parent(PyObject *self, void *Py_UNUSED(closure))
+static PyObject *get_parent(PyObject *self, void *Py_UNUSED(closure))
 {
     struct greenlet *parent = as_greenlet(self)->parent;
     return Py_NewRef(parent != NULL ? (PyObject *)parent : Py_None);
 }
 
-static bool
-is_main(const struct greenlet *self)
+static bool is_main(const struct greenlet *self)
 {
     return self->thread != NULL && self->thread->main == self;
 }
 
-int
-greenlet_set_parent(PyObject *object, PyObject *parent)
+int greenlet_set_parent(PyObject *object, PyObject *parent)
 {
     struct greenlet *self = as_greenlet(object);
     if (parent == NULL) {
-        PyErr_SetString(PyExc_AttributeError, "parent cannot be deleted");
+        PyErr_SetString(PyExc_AttributeError, "can't delete attribute");
         return -1;
     }
     if (!greenlet_check(parent)) {
-        PyErr_Format(PyExc_TypeError, "parent must be a greenlet, not %.200s", Py_TYPE(parent)->tp_name);
+        PyErr_Format(PyExc_TypeError, "GreenletChecker: Expected any type of greenlet, not %.200s",
+                     Py_TYPE(parent)->tp_name);
         return -1;
     }
     if (is_main(self)) {
@@ -434,14 +393,12 @@ greenlet_set_parent(PyObject *object, PyObject *parent)
     return 0;
 }
 
-static int
-put_parent(PyObject *self, PyObject *parent, void *Py_UNUSED(closure))
+static int put_parent(PyObject *self, PyObject *parent, void *Py_UNUSED(closure))
 {
     return greenlet_set_parent(self, parent);
 }
 
-int
-greenlet_pin(PyObject *self)
+int greenlet_pin(PyObject *self)
 {
     if (as_greenlet(self)->face.state != SWITCH_FRESH) {
         PyErr_SetString(switch_error, "a greenlet can be pinned before its start only");
@@ -451,48 +408,42 @@ greenlet_pin(PyObject *self)
     return 0;
 }
 
-static PyObject *
-get_dead(PyObject *self, void *Py_UNUSED(closure))
+static PyObject *get_dead(PyObject *self, void *Py_UNUSED(closure))
 {
     return PyBool_FromLong(as_greenlet(self)->face.state == SWITCH_DEAD);
 }
 
-static PyObject *
-get_frame(PyObject *self, void *Py_UNUSED(closure))
+static PyObject *get_frame(PyObject *self, void *Py_UNUSED(closure))
 {
-    if (as_greenlet(self)->face.state == SWITCH_SUSPENDED) {
+    /* One that died with its thread keeps its frames to be looked at. */
+    if (as_greenlet(self)->face.state == SWITCH_SUSPENDED || tstate_has_frames(&as_greenlet(self)->tstate)) {
         PyObject *frame = tstate_frame(&as_greenlet(self)->tstate, PyThreadState_Get());
-        if (frame != NULL || PyErr_Occurred())
-            return frame;
+        if (frame != NULL || PyErr_Occurred()) return frame;
     }
     Py_RETURN_NONE;
 }
 
 /* Where the context is kept now; NULL with ValueError if that is another thread's business. */
-static PyObject **
-context_of(struct greenlet *self, const char *what)
+static PyObject **context_of(struct greenlet *self, const char *what)
 {
-    if (self->face.state != SWITCH_CURRENT)
-        return &self->tstate.context;
+    if (self->face.state != SWITCH_CURRENT) return &self->tstate.context;
     PyThreadState *ts = PyThreadState_Get();
-    if (self->thread->tstate == ts)
-        return &ts->context;
-    PyErr_Format(PyExc_ValueError, "cannot %s context of a greenlet that is running in a different thread", what);
+    if (self->thread->tstate == ts) return &ts->context;
+    PyErr_Format(PyExc_ValueError, "cannot %s context of a greenlet that is running in a different thread",
+                 what);
     return NULL;
 }
 
-static PyObject *
-get_context(PyObject *self, void *Py_UNUSED(closure))
+static PyObject *get_context(PyObject *self, void *Py_UNUSED(closure))
 {
     PyObject **context = context_of(as_greenlet(self), "get");
     return context == NULL ? NULL : Py_NewRef(*context != NULL ? *context : Py_None);
 }
 
-static int
-put_context(PyObject *self, PyObject *value, void *Py_UNUSED(closure))
+static int put_context(PyObject *self, PyObject *value, void *Py_UNUSED(closure))
 {
     if (value == NULL) {
-        PyErr_SetString(PyExc_AttributeError, "context attribute cannot be deleted");
+        PyErr_SetString(PyExc_AttributeError, "can't delete context attribute");
         return -1;
     }
     if (value != Py_None && !PyContext_CheckExact(value)) {
@@ -501,18 +452,15 @@ put_context(PyObject *self, PyObject *value, void *Py_UNUSED(closure))
         return -1;
     }
     PyObject **context = context_of(as_greenlet(self), "set");
-    if (context == NULL)
-        return -1;
+    if (context == NULL) return -1;
     PyObject *old = *context;
     *context = value == Py_None ? NULL : Py_NewRef(value);
-    if (as_greenlet(self)->face.state == SWITCH_CURRENT)
-        PyThreadState_Get()->context_ver++;
+    if (as_greenlet(self)->face.state == SWITCH_CURRENT) PyThreadState_Get()->context_ver++;
     Py_XDECREF(old);
     return 0;
 }
 
-static PyObject *
-get_stack_saved(PyObject *object, void *Py_UNUSED(closure))
+static PyObject *get_stack_saved(PyObject *object, void *Py_UNUSED(closure))
 {
     struct greenlet *self = as_greenlet(object);
     size_t bytes = 0;
@@ -521,27 +469,22 @@ get_stack_saved(PyObject *object, void *Py_UNUSED(closure))
     return PyLong_FromSize_t(bytes);
 }
 
-static int
-slot_bool(PyObject *self)
+static int slot_bool(PyObject *self)
 {
     unsigned char state = as_greenlet(self)->face.state;
     return state == SWITCH_SUSPENDED || state == SWITCH_CURRENT;
 }
 
-static PyObject *
-slot_repr(PyObject *object)
+static PyObject *slot_repr(PyObject *object)
 {
     struct greenlet *self = as_greenlet(object);
     const char *state = "", *name = Py_TYPE(object)->tp_name;
     switch ((enum switch_state)self->face.state) {
-    case SWITCH_FRESH:
-        state = " pending";
-        break;
-    case SWITCH_SUSPENDED:
-        state = " suspended active started";
-        break;
+    case SWITCH_FRESH: state = " pending"; break;
+    case SWITCH_SUSPENDED: state = " suspended active started"; break;
     case SWITCH_CURRENT:
-        state = self->thread == thread_last ? " current active started" : " active started";
+        state = self->thread->tstate == PyThreadState_Get() ? " current active started"
+                                                            : " suspended active started";
         break;
     case SWITCH_DEAD:
         if (self->parent == NULL)
@@ -554,13 +497,18 @@ slot_repr(PyObject *object)
 
 static PyMethodDef methods[] = {
     {"switch", (PyCFunction)(void (*)(void))method_switch, METH_FASTCALL | METH_KEYWORDS,
-     PyDoc_STR("switch(*args, **kwargs)\n--\n\nSwitch execution to this greenlet, starting it if need be. Returns what this\n"
-               "greenlet is switched back to with. A dead greenlet stands for its nearest live ancestor. Raises what is\n"
+     PyDoc_STR("switch($self, *args, **kwargs)\n--\n\nSwitch execution to this greenlet, starting it if need "
+               "be. Returns what this\n"
+               "greenlet is switched back to with. A dead greenlet stands for its nearest live ancestor. "
+               "Raises what is\n"
                "thrown into the caller meanwhile, and error if the greenlet belongs to another thread.")},
     {"throw", (PyCFunction)(void (*)(void))method_throw, METH_FASTCALL,
-     PyDoc_STR("throw(type=GreenletExit, value=None, traceback=None)\n--\n\nSwitch to this greenlet and raise the exception there. "
-               "One that has not started\nends at once, and its parent gets the exception. Returns as switch() does.")},
-    {"__getstate__", method_getstate, METH_NOARGS, PyDoc_STR("Raises TypeError: C stacks cannot be pickled or copied.")},
+     PyDoc_STR("throw($self, type=..., value=None, traceback=None, /)\n--\n\nSwitch to this greenlet and "
+               "raise the exception there. "
+               "One that has not started\nends at once, and its parent gets the exception. Returns as "
+               "switch() does.")},
+    {"__getstate__", method_getstate, METH_NOARGS,
+     PyDoc_STR("Raises TypeError: C stacks cannot be pickled or copied.")},
     {NULL, NULL, 0, NULL},
 };
 
@@ -570,19 +518,23 @@ static PyGetSetDef attributes[] = {
     {"parent", get_parent, put_parent, PyDoc_STR("Who gets the result or the exception at the end."), NULL},
     {"dead", get_dead, NULL, PyDoc_STR("True if it has finished, or its thread has ended."), NULL},
     {"gr_frame", get_frame, NULL, PyDoc_STR("The innermost Python frame while suspended, else None."), NULL},
-    {"gr_context", get_context, put_context, PyDoc_STR("The contextvars.Context, or None for an empty one."), NULL},
-    {"_stack_saved", get_stack_saved, NULL, PyDoc_STR("Bytes of C stack that are copied away at the moment."), NULL},
+    {"gr_context", get_context, put_context, PyDoc_STR("The contextvars.Context, or None for an empty one."),
+     NULL},
+    {"_stack_saved", get_stack_saved, NULL, PyDoc_STR("Bytes of C stack that are copied away at the moment."),
+     NULL},
     {NULL, NULL, NULL, NULL, NULL},
 };
 
 static PyNumberMethods as_number = {.nb_bool = slot_bool};
 
 PyTypeObject greenlet_type = {
-    PyVarObject_HEAD_INIT(NULL, 0)
-    .tp_name = "corolib._switch.greenlet",
-    .tp_doc = PyDoc_STR("greenlet(run=None, parent=None, *, pin=False)\n--\n\nA lightweight thread of execution with a C stack of its own, switched to "
-                        "by hand.\n\nrun: what to call at the first switch, with its arguments. parent: who gets the result, by\n"
-                        "default the creator. pin: keep the stack at its place for life, for C code that lends out pointers\ninto it."),
+    PyVarObject_HEAD_INIT(NULL, 0).tp_name = "corolib._switch.greenlet",
+    .tp_doc = PyDoc_STR("greenlet(run=None, parent=None, *, pin=False)\n--\n\nA lightweight thread of "
+                        "execution with a C stack of its own, switched to "
+                        "by hand.\n\nrun: what to call at the first switch, with its arguments. parent: who "
+                        "gets the result, by\n"
+                        "default the creator. pin: keep the stack at its place for life, for C code that "
+                        "lends out pointers\ninto it."),
     .tp_basicsize = sizeof(struct greenlet),
     .tp_flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE | Py_TPFLAGS_HAVE_GC,
     .tp_new = slot_new,
@@ -601,11 +553,9 @@ PyTypeObject greenlet_type = {
     .tp_weaklistoffset = offsetof(struct greenlet, face.weakrefs),
 };
 
-int
-greenlet_init(void)
+int greenlet_init(void)
 {
-    if (switch_empty == NULL && (switch_empty = PyTuple_New(0)) == NULL)
-        return -1;
+    if (switch_empty == NULL && (switch_empty = PyTuple_New(0)) == NULL) return -1;
     switch_type = &greenlet_type;
     thread_new_main = new_main;
     return PyType_Ready(&greenlet_type);

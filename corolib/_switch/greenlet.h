@@ -6,12 +6,11 @@
 
 #define GREENLET_HIDDEN __attribute__((visibility("hidden")))
 
-/* A static type: one address for the life of the process, which the C API hands out, and no look-up on the way to it.
- * Subinterpreters, which would need a heap type, are refused. */
+/* A static type: one address for the life of the process, which the C API hands out, and no look-up on the
+ * way to it. Subinterpreters, which would need a heap type, are refused. */
 extern PyTypeObject greenlet_type GREENLET_HIDDEN;
 
-static inline bool
-greenlet_check(PyObject *object)
+static inline bool greenlet_check(PyObject *object)
 {
     return PyObject_TypeCheck(object, &greenlet_type);
 }
@@ -19,8 +18,13 @@ greenlet_check(PyObject *object)
 /* greenlet(run, parent): both borrowed, NULL for the defaults. */
 GREENLET_HIDDEN PyObject *greenlet_new(PyObject *run, PyObject *parent);
 
+/* getcurrent(): new reference. RuntimeError once the interpreter is being finalized: destructors that run
+ * then get a clear answer instead of a greenlet whose thread is being taken apart. */
+GREENLET_HIDDEN PyObject *greenlet_current(void);
+
 /* g.throw(type, value, traceback): borrowed, NULL for the defaults. */
-GREENLET_HIDDEN PyObject *greenlet_throw(PyObject *self, PyObject *type, PyObject *value, PyObject *traceback);
+GREENLET_HIDDEN PyObject *greenlet_throw(PyObject *self, PyObject *type, PyObject *value,
+                                         PyObject *traceback);
 
 /* g.parent = parent, with all checks. */
 GREENLET_HIDDEN int greenlet_set_parent(PyObject *self, PyObject *parent);
@@ -28,7 +32,7 @@ GREENLET_HIDDEN int greenlet_set_parent(PyObject *self, PyObject *parent);
 /* Give the greenlet a lane of its own. -1 with an exception if it has started. */
 GREENLET_HIDDEN int greenlet_pin(PyObject *self);
 
-/* For subtypes with a tp_dealloc of their own, see hubapi.h. The reference to a heap type is the caller's to drop. */
+/* The last step of deallocation. The reference to a heap type is the caller's to drop. */
 GREENLET_HIDDEN void greenlet_free(PyObject *self);
 
 /* What switch_face.park of a dying greenlet is handed to. */

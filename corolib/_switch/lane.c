@@ -15,8 +15,7 @@
 /* Pinned lanes kept for reuse. A hub or two per thread is usual. */
 #define SPARES 4u
 
-void
-lanes_init(struct lanes *set, struct lane_guest *native, void (*entry)(void))
+void lanes_init(struct lanes *set, struct lane_guest *native, void (*entry)(void))
 {
     memset(set, 0, sizeof *set);
     set->entry = entry;
@@ -24,8 +23,7 @@ lanes_init(struct lanes *set, struct lane_guest *native, void (*entry)(void))
     native->lane = &set->native;
 }
 
-static void
-unmap_list(struct lane *lane)
+static void unmap_list(struct lane *lane)
 {
     while (lane != NULL) {
         struct lane *next = lane->next;
@@ -35,8 +33,7 @@ unmap_list(struct lane *lane)
     }
 }
 
-void
-lanes_fini(struct lanes *set)
+void lanes_fini(struct lanes *set)
 {
     for (unsigned i = 0; i < set->count; i++) {
         stack_unmap(&set->all[i]->stack);
@@ -44,13 +41,11 @@ lanes_fini(struct lanes *set)
     }
     free(set->all);
     unmap_list(set->spare);
-    if (set->scratch.low != NULL)
-        stack_unmap(&set->scratch);
+    if (set->scratch.low != NULL) stack_unmap(&set->scratch);
     memset(set, 0, sizeof *set);
 }
 
-static struct lane *
-new_lane(void)
+static struct lane *new_lane(void)
 {
     struct lane *lane = check_alloc_fails() ? NULL : calloc(1, sizeof *lane);
     if (lane != NULL && stack_map(&lane->stack, STACK_SIZE) < 0) {
@@ -60,24 +55,20 @@ new_lane(void)
     return lane;
 }
 
-static struct lane *
-choose_pinned(struct lanes *set)
+static struct lane *choose_pinned(struct lanes *set)
 {
     struct lane *lane = set->spare;
     if (lane != NULL) {
         set->spare = lane->next;
         set->spares--;
         lane->next = NULL;
-    }
-    else if ((lane = new_lane()) != NULL)
+    } else if ((lane = new_lane()) != NULL)
         lane->pinned = true;
-    if (lane != NULL)
-        set->pinned++;
+    if (lane != NULL) set->pinned++;
     return lane;
 }
 
-static struct lane *
-choose(struct lanes *set, const struct lane_guest *from, unsigned limit)
+static struct lane *choose(struct lanes *set, const struct lane_guest *from, unsigned limit)
 {
     struct lane *lane;
 
@@ -87,56 +78,46 @@ choose(struct lanes *set, const struct lane_guest *from, unsigned limit)
         set->free = lane->next;
         lane->next = NULL;
         lane->listed = false;
-        if (lane->occupant == NULL)
-            return lane;
+        if (lane->occupant == NULL) return lane;
     }
     if (set->count == 0) {
         set->limit = limit != 0 ? limit : LANE_DEFAULT;
         set->all = check_alloc_fails() ? NULL : malloc(set->limit * sizeof *set->all);
-        if (set->all == NULL)
-            return NULL;
+        if (set->all == NULL) return NULL;
     }
-    if (set->count < set->limit && (lane = new_lane()) != NULL)
-        return set->all[set->count++] = lane;
+    if (set->count < set->limit && (lane = new_lane()) != NULL) return set->all[set->count++] = lane;
     if (set->count == 0) {
         free(set->all);
         set->all = NULL;
         return NULL;
     }
-    /* Share a lane with a guest that is parked there. Not with the one that runs, if there is a choice: leaving
-     * it would go through the scratch stack each time. */
+    /* Share a lane with a guest that is parked there. Not with the one that runs, if there is a choice:
+     * leaving it would go through the scratch stack each time. */
     lane = set->all[set->cursor++ % set->count];
-    if (lane->occupant == from)
-        lane = set->all[set->cursor++ % set->count];
+    if (lane->occupant == from) lane = set->all[set->cursor++ % set->count];
     return lane;
 }
 
-static int
-make_room(struct lane_guest *guest, size_t size)
+static int make_room(struct lane_guest *guest, size_t size)
 {
     CHECK(size <= UINT32_MAX);
     /* Kept from one eviction to the next, since slices hardly change in size; but one deep call must not hold
      * its megabyte for ever. */
-    if (guest->room >= size && (guest->room <= 16384 || guest->room / 4 <= size))
-        return 0;
+    if (guest->room >= size && (guest->room <= 16384 || guest->room / 4 <= size)) return 0;
     char *buffer = check_alloc_fails() ? NULL : malloc(size);
-    if (buffer == NULL)
-        return guest->room >= size ? 0 : -1;
+    if (buffer == NULL) return guest->room >= size ? 0 : -1;
     free(guest->saved);
     guest->saved = buffer;
     guest->room = (uint32_t)size;
     return 0;
 }
 
-static int
-save(struct lanes *set, struct lane_guest *guest)
+static int save(struct lanes *set, struct lane_guest *guest)
 {
     size_t size = (size_t)(lane_top(guest) - (char *)guest->sp);
     CHECK(guest != set->native.occupant && !guest->lane->pinned);
-    if (make_room(guest, size) < 0)
-        return -1;
-    if (set->evicting != NULL && set->evicting(guest) < 0)
-        return -1;
+    if (make_room(guest, size) < 0) return -1;
+    if (set->evicting != NULL && set->evicting(guest) < 0) return -1;
     SANITIZE_COPY(guest->saved, guest->sp, size);
     guest->lane->occupant = NULL;
     set->evictions++;
@@ -145,8 +126,7 @@ save(struct lanes *set, struct lane_guest *guest)
 }
 
 /* Put the guest's bytes on its lane, which must be vacant. */
-static void
-load(struct lanes *set, struct lane_guest *guest)
+static void load(struct lanes *set, struct lane_guest *guest)
 {
     struct lane *lane = guest->lane;
     CHECK_DEEP(lane->occupant == NULL);
@@ -154,41 +134,33 @@ load(struct lanes *set, struct lane_guest *guest)
         SANITIZE_OPEN(lane->stack.top - ARCH_IMAGE, ARCH_IMAGE);
         SANITIZE_CLEAN(lane->stack.low, (size_t)(lane->stack.top - lane->stack.low));
         guest->sp = arch_prepare(lane->stack.top, set->entry);
-    }
-    else {
+    } else {
         size_t size = (size_t)(lane->stack.top - (char *)guest->sp);
         SANITIZE_OPEN(guest->sp, size);
         SANITIZE_CLEAN(guest->sp, size);
         SANITIZE_COPY(guest->sp, guest->saved, size);
-        if (set->loaded != NULL)
-            set->loaded(guest);
+        if (set->loaded != NULL) set->loaded(guest);
     }
     lane->occupant = guest;
 }
 
-int
-lane_ready(struct lanes *set, struct lane_guest *from, struct lane_guest *to, unsigned limit)
+int lane_ready(struct lanes *set, struct lane_guest *from, struct lane_guest *to, unsigned limit)
 {
     bool fresh = to->lane == NULL;
     if (fresh) {
         to->lane = to->pinned ? choose_pinned(set) : choose(set, from, limit);
-        if (to->lane == NULL)
-            return -1;
+        if (to->lane == NULL) return -1;
     }
     struct lane *lane = to->lane;
-    if (lane->occupant == to)
-        return 0;
+    if (lane->occupant == to) return 0;
     if (lane->occupant == from) {
         /* We stand on it: the copies have to wait for lane_go. */
-        if (set->scratch.low != NULL || stack_map(&set->scratch, SCRATCH_SIZE) == 0)
-            return 0;
-    }
-    else if (lane->occupant == NULL || save(set, lane->occupant) == 0) {
+        if (set->scratch.low != NULL || stack_map(&set->scratch, SCRATCH_SIZE) == 0) return 0;
+    } else if (lane->occupant == NULL || save(set, lane->occupant) == 0) {
         load(set, to);
         return 0;
     }
-    if (fresh)
-        to->lane = NULL;
+    if (fresh) to->lane = NULL;
     return -1;
 }
 
@@ -199,8 +171,7 @@ struct trip {
 };
 
 /* On the scratch stack: the lane that `from` has just left is ours to change. */
-static void *
-exchange(void *argument)
+static void *exchange(void *argument)
 {
     struct trip *trip = argument; /* lies in the slice of `from`: not to be touched once `to` is loaded */
     struct lane_guest *from = trip->from, *to = trip->to;
@@ -213,8 +184,7 @@ exchange(void *argument)
     return to->sp;
 }
 
-int
-lane_go(struct lanes *set, struct lane_guest *from, struct lane_guest *to)
+int lane_go(struct lanes *set, struct lane_guest *from, struct lane_guest *to)
 {
     if (lane_resident(to)) {
         lane_swap(from, to);
@@ -229,8 +199,7 @@ lane_go(struct lanes *set, struct lane_guest *from, struct lane_guest *to)
     return trip.status;
 }
 
-void
-lane_release(struct lanes *set, struct lane_guest *guest)
+void lane_release(struct lanes *set, struct lane_guest *guest)
 {
     struct lane *lane = guest->lane;
     CHECK(lane->occupant == guest);
@@ -256,12 +225,10 @@ lane_release(struct lanes *set, struct lane_guest *guest)
         set->free = lane;
         lane->listed = true;
     }
-    if (++set->releases % TRIM_EVERY == 0)
-        stack_trim(&lane->stack, KEEP);
+    if (++set->releases % TRIM_EVERY == 0) stack_trim(&lane->stack, KEEP);
 }
 
-void
-lane_forget(struct lane_guest *guest)
+void lane_forget(struct lane_guest *guest)
 {
     free(guest->saved);
     guest->saved = NULL;

@@ -1,17 +1,17 @@
 /* Floor 1: lanes: which bytes live on which stack. No Python here.
  *
- * A thread has a few full-size stacks, its lanes, and any number of guests (greenlets) that run on them. A guest is
- * bound to one lane from its start to its end, because its frames hold pointers into that lane. A lane has at
- * most one occupant: the guest whose bytes lie on it now. All other guests bound to the lane are evicted:
- * their used slice [sp, top) lies in a buffer of their own.
+ * A thread has a few full-size stacks, its lanes, and any number of guests (greenlets) that run on them. A
+ * guest is bound to one lane from its start to its end, because its frames hold pointers into that lane. A
+ * lane has at most one occupant: the guest whose bytes lie on it now. All other guests bound to the lane are
+ * evicted: their used slice [sp, top) lies in a buffer of their own.
  *
  *      lane 0   [..........AAAA]     A is the occupant, parked or running
  *      lane 1   [............BB]     B is the occupant;   C->saved = [CCCCC], bound to lane 1 too
  *      native   [ ... MMMMMMMMM]     the thread's own stack; its guest is never evicted
  *
- * Going to an occupant costs a swap of registers, however deep it is. Going to an evicted guest costs two copies of
- * (usually) less than a kilobyte. If the lane to be changed is the one we stand on, the copies are made from a
- * small scratch stack.
+ * Going to an occupant costs a swap of registers, however deep it is. Going to an evicted guest costs two
+ * copies of (usually) less than a kilobyte. If the lane to be changed is the one we stand on, the copies are
+ * made from a small scratch stack.
  *
  * Invariants:
  *   lane->occupant is NULL, or a guest whose guest->lane is that lane;
@@ -55,19 +55,19 @@ struct lane_guest {
 
 /* One per thread. */
 struct lanes {
-    struct lane native;  /* stands for the thread's own stack; `stack` is empty */
-    struct lane **all;   /* the lanes that are shared, `count` of them */
-    struct lane *free;   /* left by finished guests, the warmest first */
-    struct lane *spare;  /* pinned lanes without a guest, kept for the next one */
+    struct lane native; /* stands for the thread's own stack; `stack` is empty */
+    struct lane **all;  /* the lanes that are shared, `count` of them */
+    struct lane *free;  /* left by finished guests, the warmest first */
+    struct lane *spare; /* pinned lanes without a guest, kept for the next one */
     unsigned count;
-    unsigned limit;      /* most lanes `all` may have; fixed with the first lane */
-    unsigned spares;     /* length of `spare` */
-    unsigned cursor;     /* where the search for a lane to share goes on */
-    unsigned releases;   /* every some releases a lane is checked for deep remains */
-    unsigned pinned;     /* pinned lanes in use */
-    struct stack scratch; /* for the copies on the lane we stand on; made when first needed */
+    unsigned limit;                    /* most lanes `all` may have; fixed with the first lane */
+    unsigned spares;                   /* length of `spare` */
+    unsigned cursor;                   /* where the search for a lane to share goes on */
+    unsigned releases;                 /* every some releases a lane is checked for deep remains */
+    unsigned pinned;                   /* pinned lanes in use */
+    struct stack scratch;              /* for the copies on the lane we stand on; made when first needed */
     uint64_t evictions, evicted_bytes; /* for stats() */
-    void (*entry)(void); /* what a fresh guest runs */
+    void (*entry)(void);               /* what a fresh guest runs */
     /* Called before a guest's slice [sp, top) is copied out (may fail with -1: no memory) and after it came
      * back: frames of the interpreter point into it. NULL in plain C tests. */
     int (*evicting)(struct lane_guest *guest);
@@ -80,30 +80,30 @@ LANE_HIDDEN void lanes_init(struct lanes *set, struct lane_guest *native, void (
 /* Unmaps everything. No guest of the set may be used after that, except for lane_forget. */
 LANE_HIDDEN void lanes_fini(struct lanes *set);
 
-/* Make all ready for a swap from `from` (the guest that runs) to `to`: choose a lane for a fresh guest, evict an
- * occupant, load the slice. Nothing has moved yet when it returns. 0, or -1 with no memory and nothing changed. */
+/* Make all ready for a swap from `from` (the guest that runs) to `to`: choose a lane for a fresh guest, evict
+ * an occupant, load the slice. Nothing has moved yet when it returns. 0, or -1 with no memory and nothing
+ * changed. */
 LANE_HIDDEN int lane_ready(struct lanes *set, struct lane_guest *from, struct lane_guest *to, unsigned limit);
 
-/* The swap, after lane_ready. 0 when somebody comes back to `from`; -1 if nothing happened because the slice of
- * `from` could not be saved. Never fails, and never returns, if `from` was released. */
+/* The swap, after lane_ready. 0 when somebody comes back to `from`; -1 if nothing happened because the slice
+ * of `from` could not be saved. Never fails, and never returns, if `from` was released. */
 LANE_HIDDEN int lane_go(struct lanes *set, struct lane_guest *from, struct lane_guest *to);
 
-/* `guest` has ended: its lane is free for others. It may still be standing on it, for the time of one lane_go. */
+/* `guest` has ended: its lane is free for others. It may still be standing on it, for the time of one
+ * lane_go. */
 LANE_HIDDEN void lane_release(struct lanes *set, struct lane_guest *guest);
 
 /* Free the guest's buffer. It must not be parked, or never be switched to again. */
 LANE_HIDDEN void lane_forget(struct lane_guest *guest);
 
 /* True if a plain arch_swap leads to the guest. */
-static inline bool
-lane_resident(const struct lane_guest *guest)
+static inline bool lane_resident(const struct lane_guest *guest)
 {
     return guest->lane->occupant == guest;
 }
 
 /* The swap to a resident guest, as it stands in the fast path of switch.c. */
-static inline void
-lane_swap(struct lane_guest *from, const struct lane_guest *to)
+static inline void lane_swap(struct lane_guest *from, const struct lane_guest *to)
 {
     void *fake = NULL;
     SANITIZE_LEAVE(&fake, from->lane == NULL, to->lane->stack.low,
@@ -113,8 +113,7 @@ lane_swap(struct lane_guest *from, const struct lane_guest *to)
 }
 
 /* One past the highest byte of the guest's slice. */
-static inline char *
-lane_top(const struct lane_guest *guest)
+static inline char *lane_top(const struct lane_guest *guest)
 {
     return guest->lane->stack.top;
 }

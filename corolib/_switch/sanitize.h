@@ -1,10 +1,11 @@
 /* Across all floors: what memory checkers must be told about stacks. Nothing at all in a release build.
  *
  * Valgrind follows the stack pointer: when it moves up, all below becomes forbidden memory. A slice that is
- * copied back in lies there, so it has to be declared writable first; registering the stacks alone is not enough.
+ * copied back in lies there, so it has to be declared writable first; registering the stacks alone is not
+ * enough.
  *
- * AddressSanitizer keeps red zones in the frames on a stack. Copies must not be checked, and a slice copied in
- * over the remains of another must be cleared of that one's red zones. Swaps are announced to it. */
+ * AddressSanitizer keeps red zones in the frames on a stack. Copies must not be checked, and a slice copied
+ * in over the remains of another must be cleared of that one's red zones. Swaps are announced to it. */
 #ifndef COROLIB_SWITCH_SANITIZE_H
 #define COROLIB_SWITCH_SANITIZE_H
 
@@ -17,8 +18,8 @@
 #include <valgrind/memcheck.h>
 #define SANITIZE_REGISTER(low, top) VALGRIND_STACK_REGISTER((low), (top))
 #define SANITIZE_DEREGISTER(id) VALGRIND_STACK_DEREGISTER(id)
-#define SANITIZE_OPEN(low, size) \
-    VALGRIND_MAKE_MEM_UNDEFINED((char *)(low) - ARCH_RED_ZONE, (size) + ARCH_RED_ZONE)
+#define SANITIZE_OPEN(low, size)                                                                             \
+    VALGRIND_MAKE_MEM_UNDEFINED((char *)(low)-ARCH_RED_ZONE, (size) + ARCH_RED_ZONE)
 #else
 #define SANITIZE_REGISTER(low, top) 0u
 #define SANITIZE_DEREGISTER(id) ((void)(id))
@@ -30,15 +31,14 @@
 #include <sanitizer/common_interface_defs.h>
 
 /* The library's memcpy is checked, whoever calls it. */
-__attribute__((no_sanitize_address)) static inline void
-sanitize_copy(void *to, const void *from, size_t size)
+__attribute__((no_sanitize_address)) static inline void sanitize_copy(void *to, const void *from, size_t size)
 {
     __asm__ volatile("rep movsb" : "+D"(to), "+S"(from), "+c"(size) : : "memory");
 }
 #define SANITIZE_COPY(to, from, size) sanitize_copy((to), (from), (size))
 #define SANITIZE_CLEAN(low, size) __asan_unpoison_memory_region((low), (size))
 /* `gone` is true if nobody comes back: its fake frames are then freed. */
-#define SANITIZE_LEAVE(fake, gone, low, size) \
+#define SANITIZE_LEAVE(fake, gone, low, size)                                                                \
     __sanitizer_start_switch_fiber((gone) ? NULL : (fake), (low), (size))
 #define SANITIZE_ARRIVE(fake) __sanitizer_finish_switch_fiber((fake), NULL, NULL)
 #else

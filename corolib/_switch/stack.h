@@ -18,9 +18,9 @@
 #define STACK_SIZE_MIN ((size_t)256 << 10)
 
 struct stack {
-    char *low;         /* lowest usable byte, just above the guard page */
-    char *top;         /* one past the highest; aligned to a page */
-    unsigned checker;  /* Valgrind's name for it */
+    char *low;        /* lowest usable byte, just above the guard page */
+    char *top;        /* one past the highest; aligned to a page */
+    unsigned checker; /* Valgrind's name for it */
 };
 
 /* Reserve a stack of `size` bytes, or, where address space is rationed, of half of that, and so on down to

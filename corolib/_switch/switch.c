@@ -1,12 +1,13 @@
 /* Floor 4: the one path every switch takes: leave, swap, arrive.
  *
- * The fast path (switch_transfer to a greenlet that is parked on its lane) calls nothing between the evaluation loop's
- * call and the swap but PyThreadState_Get: each C frame above the swap costs a mispredicted return.
+ * The fast path (switch_transfer to a greenlet that is parked on its lane) calls nothing between the
+ * evaluation loop's call and the swap but PyThreadState_Get: each C frame above the swap costs a mispredicted
+ * return.
  *
- * The order of things on the slow path is ruled by one danger: nearly every step can run Python code (looking up `run`,
- * packing arguments, dropping a reference), which may switch, start or kill the very greenlets at hand. So all that can
- * fail or run code comes first, the target's state is looked at again after each such step, and from
- * lane_ready to the arrival on the other side nothing is called that could. */
+ * The order of things on the slow path is ruled by one danger: nearly every step can run Python code (looking
+ * up `run`, packing arguments, dropping a reference), which may switch, start or kill the very greenlets at
+ * hand. So all that can fail or run code comes first, the target's state is looked at again after each such
+ * step, and from lane_ready to the arrival on the other side nothing is called that could. */
 #include <Python.h>
 
 #include <stdlib.h>
@@ -31,8 +32,7 @@ struct cargo {
 
 static const struct cargo exception = {EXCEPTION, NULL, NULL};
 
-PyObject *
-switch_pack(PyObject *args, PyObject *kwargs)
+PyObject *switch_pack(PyObject *args, PyObject *kwargs)
 {
     PyObject *value = args;
     if (kwargs != NULL && PyDict_GET_SIZE(kwargs) > 0) {
@@ -42,8 +42,7 @@ switch_pack(PyObject *args, PyObject *kwargs)
         }
         value = PyTuple_Pack(2, args, kwargs);
         Py_DECREF(args);
-    }
-    else if (PyTuple_GET_SIZE(args) == 1) {
+    } else if (PyTuple_GET_SIZE(args) == 1) {
         value = Py_NewRef(PyTuple_GET_ITEM(args, 0));
         Py_DECREF(args);
     }
@@ -51,25 +50,22 @@ switch_pack(PyObject *args, PyObject *kwargs)
     return value;
 }
 
-PyObject *
-switch_catch_exit(void)
+PyObject *switch_catch_exit(void)
 {
-    if (!PyErr_ExceptionMatches(switch_exit))
-        return NULL;
+    if (!PyErr_ExceptionMatches(switch_exit)) return NULL;
     return PyErr_GetRaisedException();
 }
 
-static void
-drop_cargo(struct cargo *cargo)
+static void drop_cargo(struct cargo *cargo)
 {
     Py_CLEAR(cargo->value);
     Py_CLEAR(cargo->kwargs);
 }
 
-/* Call the tracer and the hooks on the side that has arrived. Takes and returns the value in flight; one of them that
- * raises is removed, and its exception takes the value's place. */
-static PyObject *
-announce(struct thread *here, struct greenlet *origin, struct greenlet *target, PyObject *value)
+/* Call the tracer and the hooks on the side that has arrived. Takes and returns the value in flight; one of
+ * them that raises is removed, and its exception takes the value's place. */
+static PyObject *announce(struct thread *here, struct greenlet *origin, struct greenlet *target,
+                          PyObject *value)
 {
     PyObject *pending = value == NULL ? PyErr_GetRaisedException() : NULL;
     PyObject *event = PyUnicode_InternFromString(value != NULL ? "switch" : "throw");
@@ -87,10 +83,8 @@ announce(struct thread *here, struct greenlet *origin, struct greenlet *target, 
             failed = true;
             PyObject *error = PyErr_GetRaisedException();
             if (i < 0) {
-                if (here->tracer == tracer)
-                    thread_set_tracer(here, NULL);
-            }
-            else if (thread_remove_hook(here, called) < 0)
+                if (here->tracer == tracer) thread_set_tracer(here, NULL);
+            } else if (thread_remove_hook(here, called) < 0)
                 PyErr_Clear();
             PyErr_SetRaisedException(error);
         }
@@ -106,23 +100,19 @@ announce(struct thread *here, struct greenlet *origin, struct greenlet *target, 
         Py_XDECREF(pending);
         return NULL;
     }
-    if (pending != NULL)
-        PyErr_SetRaisedException(pending);
+    if (pending != NULL) PyErr_SetRaisedException(pending);
     return value;
 }
 
 /* Drop something whose end may run Python code, with the exception in flight, if any, out of its way. */
-static void
-drop_aside(PyObject *object)
+static void drop_aside(PyObject *object)
 {
     PyObject *pending = PyErr_GetRaisedException();
     Py_DECREF(object);
-    if (pending != NULL)
-        PyErr_SetRaisedException(pending);
+    if (pending != NULL) PyErr_SetRaisedException(pending);
 }
 
-static void
-reap(struct thread *here)
+static void reap(struct thread *here)
 {
     PyObject *pending = PyErr_GetRaisedException();
     while (here->doomed.next != &here->doomed) {
@@ -133,33 +123,28 @@ reap(struct thread *here)
         Py_DECREF(greenlet);
     }
     here->attention &= ~(unsigned)THREAD_DOOMED;
-    if (pending != NULL)
-        PyErr_SetRaisedException(pending);
+    if (pending != NULL) PyErr_SetRaisedException(pending);
 }
 
-static __attribute__((noinline, cold)) PyObject *
-arrive_attended(struct thread *here, struct greenlet *self, struct greenlet *origin, PyObject *value)
+static __attribute__((noinline, cold)) PyObject *arrive_attended(struct thread *here, struct greenlet *self,
+                                                                 struct greenlet *origin, PyObject *value)
 {
-    if (here->attention & THREAD_TRACED)
-        value = announce(here, origin, self, value);
+    if (here->attention & THREAD_TRACED) value = announce(here, origin, self, value);
     drop_aside((PyObject *)origin);
-    if (here->attention & THREAD_DOOMED)
-        reap(here);
+    if (here->attention & THREAD_DOOMED) reap(here);
     return value;
 }
 
 /* What the one who has arrived does, on its own stack: returns the value in flight. */
-static inline __attribute__((always_inline)) PyObject *
-arrive(struct thread *here, struct greenlet *self)
+static inline __attribute__((always_inline)) PyObject *arrive(struct thread *here, struct greenlet *self)
 {
     PyObject *value = here->value;
     struct greenlet *origin = here->origin;
     tstate_enter(&self->tstate, here->tstate, &here->carry);
     tstate_check(here->tstate);
-    if (__builtin_expect(here->attention != 0, 0))
-        return arrive_attended(here, self, origin, value);
-    /* Mostly somebody else still refers to the one we left. If not, this is where it ends: on a stack that is not its own,
-     * with everything in place, since this may run any code. */
+    if (__builtin_expect(here->attention != 0, 0)) return arrive_attended(here, self, origin, value);
+    /* Mostly somebody else still refers to the one we left. If not, this is where it ends: on a stack that is
+     * not its own, with everything in place, since this may run any code. */
     if (__builtin_expect(Py_REFCNT(origin) == 1, 0))
         drop_aside((PyObject *)origin);
     else
@@ -167,60 +152,49 @@ arrive(struct thread *here, struct greenlet *self)
     return value;
 }
 
-struct thread *
-switch_thread_of(const struct greenlet *greenlet)
+struct thread *switch_thread_of(const struct greenlet *greenlet)
 {
-    while (greenlet != NULL && greenlet->thread == NULL)
-        greenlet = greenlet->parent;
+    while (greenlet != NULL && greenlet->thread == NULL) greenlet = greenlet->parent;
     return greenlet != NULL ? greenlet->thread : NULL;
 }
 
-static void
-refuse(struct thread *here, struct greenlet *target)
+static void refuse(struct thread *here, struct greenlet *target)
 {
     struct thread *theirs = switch_thread_of(target);
     PyErr_Clear(); /* what was being thrown */
     if (theirs == NULL)
-        PyErr_Format(switch_error,
-                     "Cannot switch to a different thread (which happens to have exited)\n"
-                     "\tCurrent:  %R\n\tExpected: that of %R",
-                     here->current, target);
+        PyErr_SetString(switch_error, "cannot switch to a different thread (which happens to have exited)");
     else
         PyErr_Format(switch_error, "Cannot switch to a different thread\n\tCurrent:  %R\n\tExpected: %R",
                      here->current, theirs->current);
 }
 
 /* The current greenlet has ended and is about to leave for good: give back what it used. Runs nothing. */
-static void
-retire(struct thread *here, struct greenlet *self)
+static void retire(struct thread *here, struct greenlet *self)
 {
     _PyStackChunk *root = here->tstate->datastack_chunk;
     CHECK(root->previous == NULL && here->tstate->datastack_top == tstate_root_top(root));
-    datastack_give(&here->pool, root);
+    datastack_give(root);
     thread_link_out(&self->link);
     lane_release(&here->lanes, &self->guest);
     lane_forget(&self->guest);
-    tstate_forget(&self->tstate);
-    self->tstate.context = NULL;
-    self->tstate.exc_root.exc_value = NULL;
+    tstate_ended(&self->tstate);
     self->thread = NULL;
 }
 
-/* Leave for `target`, which is fresh or suspended and of this thread. 0 when somebody comes back, with *result what they
- * brought (NULL: an exception is set); the references to target, run and what is in the cargo are then used up. -1 with
- * MemoryError, nothing moved and nothing used up. A `finished` greenlet does not come back. */
-static int
-depart(struct thread *here, struct greenlet *target, const struct cargo *cargo, PyObject *run, bool finished,
-       PyObject **result)
+/* Leave for `target`, which is fresh or suspended and of this thread. 0 when somebody comes back, with
+ * *result what they brought (NULL: an exception is set); the references to target, run and what is in the
+ * cargo are then used up. -1 with MemoryError, nothing moved and nothing used up. A `finished` greenlet does
+ * not come back. */
+static int depart(struct thread *here, struct greenlet *target, const struct cargo *cargo, PyObject *run,
+                  bool finished, PyObject **result)
 {
     struct greenlet *self = here->current;
     bool fresh = target->face.state == SWITCH_FRESH;
     _PyStackChunk *chunk = NULL;
 
-    if (fresh && (chunk = datastack_take(&here->pool)) == NULL)
-        goto no_memory;
-    if (lane_ready(&here->lanes, &self->guest, &target->guest, thread_lane_limit) < 0)
-        goto no_memory;
+    if (fresh && (chunk = datastack_take(&here->pool)) == NULL) goto no_memory;
+    if (lane_ready(&here->lanes, &self->guest, &target->guest, thread_lane_limit) < 0) goto no_memory;
     if (fresh) {
         tstate_fresh(&target->tstate, here->tstate, chunk);
         target->thread = here;
@@ -232,8 +206,7 @@ depart(struct thread *here, struct greenlet *target, const struct cargo *cargo, 
     here->origin = self;
     here->current = target;
     tstate_leave(&self->tstate, here->tstate, &here->carry);
-    if (finished)
-        retire(here, self);
+    if (finished) retire(here, self);
     self->face.state = finished ? SWITCH_DEAD : SWITCH_SUSPENDED;
     target->face.state = SWITCH_CURRENT;
     if (lane_go(&here->lanes, &self->guest, &target->guest) == 0) {
@@ -251,28 +224,35 @@ depart(struct thread *here, struct greenlet *target, const struct cargo *cargo, 
         target->guest.lane = NULL;
     }
 no_memory:
-    if (chunk != NULL)
-        datastack_give(&here->pool, chunk);
+    if (chunk != NULL) datastack_give(chunk);
     PyErr_NoMemory();
     return -1;
 }
 
 /* What to call: new reference, or NULL with an exception. May run anything, if the type is not ours. */
-static PyObject *
-find_run(struct greenlet *target)
+static PyObject *find_run(struct greenlet *target)
 {
-    if (Py_TYPE(target) == switch_type && target->run != NULL)
-        return Py_NewRef(target->run);
+    if (Py_TYPE(target) == switch_type && target->run != NULL) return Py_NewRef(target->run);
     return PyObject_GetAttrString((PyObject *)target, "run");
 }
 
-/* Give the cargo the shape that a fresh or a suspended target takes. 1: was so already; 0: changed, which may have run
- * code; -1: failed, the cargo is gone. */
-static int
-shape(struct cargo *cargo, enum cargo_kind kind)
+/* The same with the exception in flight, if any, out of its way: it is lost only if the look-up fails. */
+static PyObject *find_run_aside(struct greenlet *target)
 {
-    if (cargo->kind == kind)
-        return 1;
+    PyObject *pending = PyErr_GetRaisedException();
+    PyObject *run = find_run(target);
+    if (run == NULL)
+        Py_XDECREF(pending);
+    else if (pending != NULL)
+        PyErr_SetRaisedException(pending);
+    return run;
+}
+
+/* Give the cargo the shape that a fresh or a suspended target takes. 1: was so already; 0: changed, which may
+ * have run code; -1: failed, the cargo is gone. */
+static int shape(struct cargo *cargo, enum cargo_kind kind)
+{
+    if (cargo->kind == kind) return 1;
     if (kind == VALUE)
         cargo->value = switch_pack(cargo->value, cargo->kwargs);
     else {
@@ -286,98 +266,84 @@ shape(struct cargo *cargo, enum cargo_kind kind)
 }
 
 /* Throwing at a fresh greenlet ends it before it has begun. */
-static void
-die_fresh(struct greenlet *target)
+static void die_fresh(struct greenlet *target)
 {
     PyObject *run = target->run;
     target->run = NULL;
     target->face.state = SWITCH_DEAD;
-    if (run != NULL)
-        drop_aside(run);
+    if (run != NULL) drop_aside(run);
 }
 
 /* Dropping the lower one may run code, so this comes last in a step. */
-static void
-climb(struct greenlet **target, struct greenlet *up)
+static void climb(struct greenlet **target, struct greenlet *up)
 {
     PyObject *lower = (PyObject *)*target;
     *target = (struct greenlet *)Py_NewRef(up);
     drop_aside(lower);
 }
 
-/* Bring the cargo (stolen) to the nearest live greenlet at or above `target` (borrowed). Returns what the current greenlet
- * is resumed with, or NULL with an exception; if it is `finished` it does not return at all: whatever fails
- * on the way becomes an exception for the next one up. */
-static PyObject *
-travel(struct thread *here, struct greenlet *target, struct cargo cargo, bool finished)
+/* Bring the cargo (stolen) to the nearest live greenlet at or above `target` (borrowed). Returns what the
+ * current greenlet is resumed with, or NULL with an exception; if it is `finished` it does not return at all:
+ * whatever fails on the way becomes an exception for the next one up. */
+static PyObject *travel(struct thread *here, struct greenlet *target, struct cargo cargo, bool finished)
 {
-    PyObject *run = NULL, *result;
+    PyObject *run, *result;
     int failures = 0;
 
     Py_INCREF(target);
     for (;;) {
+        run = NULL;
         switch ((enum switch_state)target->face.state) {
         case SWITCH_CURRENT:
-            if (target != here->current)
-                goto refuse;
-            if (cargo.kind == ARGUMENTS && shape(&cargo, VALUE) < 0)
-                goto failed;
-            if (here->attention & THREAD_TRACED)
-                cargo.value = announce(here, target, target, cargo.value);
+            if (target != here->current) goto refuse;
+            if (cargo.kind == ARGUMENTS && shape(&cargo, VALUE) < 0) goto failed;
+            if (here->attention & THREAD_TRACED) cargo.value = announce(here, target, target, cargo.value);
             Py_DECREF(target);
             return cargo.value;
 
         case SWITCH_SUSPENDED:
-            if (target->thread != here)
-                goto refuse;
+            if (target->thread != here) goto refuse;
             if (cargo.kind == ARGUMENTS) {
-                if (shape(&cargo, VALUE) < 0)
-                    goto failed;
+                if (shape(&cargo, VALUE) < 0) goto failed;
                 continue;
             }
             break;
 
         case SWITCH_FRESH:
-            if (switch_thread_of(target) != here)
-                goto refuse;
-            if (cargo.kind == EXCEPTION) {
-                die_fresh(target);
-                continue;
-            }
-            switch (shape(&cargo, target->face.boot != NULL ? VALUE : ARGUMENTS)) {
-            case -1:
-                goto failed;
-            case 0:
-                continue;
+            if (switch_thread_of(target) != here) goto refuse;
+            if (cargo.kind != EXCEPTION) {
+                int shaped = shape(&cargo, target->face.boot != NULL ? VALUE : ARGUMENTS);
+                if (shaped < 0) goto failed;
+                if (shaped == 0) continue;
             }
             if (target->face.boot == NULL) {
-                run = find_run(target);
-                if (run == NULL)
-                    goto failed;
+                run = find_run_aside(target);
+                if (run == NULL) goto failed;
                 if (target->face.state != SWITCH_FRESH || target->face.boot != NULL ||
                     switch_thread_of(target) != here) {
                     /* The look-up has started it, or worse. */
-                    Py_CLEAR(run);
+                    drop_aside(run);
                     continue;
                 }
+            }
+            if (cargo.kind == EXCEPTION) {
+                die_fresh(target);
+                if (run != NULL) drop_aside(run);
+                continue;
             }
             break;
 
         case SWITCH_DEAD:
-            if (cargo.kind == EXCEPTION && (cargo.value = switch_catch_exit()) != NULL)
-                cargo.kind = VALUE;
-            if (target->parent == NULL)
-                goto refuse;
+            if (cargo.kind == EXCEPTION && (cargo.value = switch_catch_exit()) != NULL) cargo.kind = VALUE;
+            if (target->parent == NULL) goto refuse;
             climb(&target, target->parent);
             continue;
         }
 
-        if (depart(here, target, &cargo, run, finished, &result) == 0)
-            return result;
-        Py_CLEAR(run);
+        if (depart(here, target, &cargo, run, finished, &result) == 0) return result;
+        Py_XDECREF(run);
         drop_cargo(&cargo);
-        if (!finished)
-            goto failed;
+        if (!finished) goto failed;
         CHECK(++failures < 100);
         cargo = exception; /* once more: MemoryError is what the target gets */
         continue;
@@ -396,8 +362,7 @@ travel(struct thread *here, struct greenlet *target, struct cargo cargo, bool fi
     }
 }
 
-PyObject *
-switch_call(struct greenlet *target, PyObject *args, PyObject *kwargs)
+PyObject *switch_call(struct greenlet *target, PyObject *args, PyObject *kwargs)
 {
     struct thread *here = thread_here();
     struct cargo cargo = {ARGUMENTS, args, kwargs};
@@ -408,8 +373,7 @@ switch_call(struct greenlet *target, PyObject *args, PyObject *kwargs)
     return travel(here, target, cargo, false);
 }
 
-static __attribute__((noinline)) PyObject *
-transfer_slowly(struct greenlet *target, PyObject *value)
+static __attribute__((noinline)) PyObject *transfer_slowly(struct greenlet *target, PyObject *value)
 {
     struct thread *here = thread_here();
     struct cargo cargo = {VALUE, value, NULL};
@@ -421,7 +385,8 @@ transfer_slowly(struct greenlet *target, PyObject *value)
         cargo.kind = EXCEPTION;
     else if (target->face.state == SWITCH_FRESH && target->face.boot == NULL) {
         if (!PyTuple_Check(value)) {
-            PyErr_Format(PyExc_TypeError, "the first transfer to a greenlet takes a tuple of arguments, not %.200s",
+            PyErr_Format(PyExc_TypeError,
+                         "the first transfer to a greenlet takes a tuple of arguments, not %.200s",
                          Py_TYPE(value)->tp_name);
             Py_DECREF(value);
             return NULL;
@@ -431,8 +396,7 @@ transfer_slowly(struct greenlet *target, PyObject *value)
     return travel(here, target, cargo, false);
 }
 
-PyObject *
-switch_transfer(PyObject *object, PyObject *value)
+PyObject *switch_transfer(PyObject *object, PyObject *value)
 {
     struct greenlet *target = (struct greenlet *)object;
     struct thread *here = target->thread;
@@ -453,33 +417,19 @@ switch_transfer(PyObject *object, PyObject *value)
     return arrive(here, self);
 }
 
-/* The context belongs to the thread state while the greenlet runs. Its values' end may run code, and set others. */
-static void
-drop_context(PyThreadState *ts)
-{
-    while (ts->context != NULL) {
-        PyObject *context = ts->context;
-        tstate_set_context(ts, NULL);
-        drop_aside(context);
-    }
-}
-
 /* run() has returned or raised: the parent gets the result. */
-static __attribute__((noreturn)) void
-finish(struct thread *here, struct greenlet *self, PyObject *result)
+static __attribute__((noreturn)) void finish(struct thread *here, struct greenlet *self, PyObject *result)
 {
     struct cargo cargo = {VALUE, result, NULL};
-    if (result == NULL && (cargo.value = switch_catch_exit()) == NULL)
-        cargo.kind = EXCEPTION;
-    drop_context(here->tstate);
+    if (result == NULL && (cargo.value = switch_catch_exit()) == NULL) cargo.kind = EXCEPTION;
     (void)travel(here, self->parent != NULL ? self->parent : here->main, cargo, true);
     CHECK(!"a finished greenlet was resumed");
     abort();
 }
 
-/* The first function of a fresh greenlet's stack. Thread-local variables are looked up here, after the swap. */
-static void
-body(void)
+/* The first function of a fresh greenlet's stack. Thread-local variables are looked up here, after the swap.
+ */
+static void body(void)
 {
     struct thread *here = thread_last;
     struct greenlet *self = here->current;
@@ -497,21 +447,19 @@ body(void)
         else if (kwargs != NULL)
             result = PyObject_Call(run, args, kwargs);
         else
-            result = PyObject_Vectorcall(run, PySequence_Fast_ITEMS(args), (size_t)PyTuple_GET_SIZE(args), NULL);
+            result =
+                PyObject_Vectorcall(run, PySequence_Fast_ITEMS(args), (size_t)PyTuple_GET_SIZE(args), NULL);
         if (result == NULL || Py_REFCNT(args) == 1)
             drop_aside(args);
         else
             Py_DECREF(args);
     }
-    if (kwargs != NULL)
-        drop_aside(kwargs);
-    if (run != NULL)
-        drop_aside(run);
+    if (kwargs != NULL) drop_aside(kwargs);
+    if (run != NULL) drop_aside(run);
     finish(here, self, result);
 }
 
-void
-switch_kill(struct greenlet *greenlet)
+void switch_kill(struct greenlet *greenlet)
 {
     struct thread *theirs = greenlet->thread;
     if (PyThreadState_Get() != theirs->tstate) {
@@ -534,15 +482,12 @@ switch_kill(struct greenlet *greenlet)
         Py_DECREF(result);
     if (greenlet->parent == theirs->current) {
         Py_SETREF(greenlet->parent, parent); /* it may have caught GreenletExit and live on */
-    }
-    else
+    } else
         Py_XDECREF(parent); /* it has got another one meanwhile */
-    if (pending != NULL)
-        PyErr_SetRaisedException(pending);
+    if (pending != NULL) PyErr_SetRaisedException(pending);
 }
 
-void
-switch_init(void)
+void switch_init(void)
 {
     thread_entry = body;
     thread_reap = reap;

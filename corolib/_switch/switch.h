@@ -2,10 +2,12 @@
  *
  * What travels is one of three things:
  *   a value          what the target's own switch() returns; run(value) or boot(value) if it is fresh;
- *   arguments        a tuple and perhaps a dict: run(*args, **kwargs) if the target is fresh, else packed into a value;
- *   an exception     the one that is set; raised in the target. A fresh target dies of it without having run.
+ *   arguments        a tuple and perhaps a dict: run(*args, **kwargs) if the target is fresh, else packed
+ * into a value; an exception     the one that is set; raised in the target. A fresh target dies of it without
+ * having run.
  *
- * All of it is called with the GIL held, on the greenlet that leaves, with no exception set unless it travels. */
+ * All of it is called with the GIL held, on the greenlet that leaves, with no exception set unless it
+ * travels. */
 #ifndef COROLIB_SWITCH_SWITCH_H
 #define COROLIB_SWITCH_SWITCH_H
 
@@ -33,11 +35,12 @@ SWITCH_HIDDEN PyObject *switch_pack(PyObject *args, PyObject *kwargs);
 /* If the exception that is set is a GreenletExit, clear it and return the instance; else NULL. */
 SWITCH_HIDDEN PyObject *switch_catch_exit(void);
 
-/* Throw GreenletExit into a suspended greenlet that nobody refers to any more, or leave that to its thread. */
+/* Throw GreenletExit into a suspended greenlet that nobody refers to any more, or leave that to its thread.
+ */
 SWITCH_HIDDEN void switch_kill(struct greenlet *greenlet);
 
-/* The thread a greenlet belongs to: its own, or for a fresh one that of its nearest started ancestor; NULL if there is
- * none (any more). */
+/* The thread a greenlet belongs to: its own, or for a fresh one that of its nearest started ancestor; NULL if
+ * there is none (any more). */
 SWITCH_HIDDEN struct thread *switch_thread_of(const struct greenlet *greenlet);
 
 /* Set thread_entry and thread_reap. */

@@ -17,39 +17,35 @@ static const char KEY[] = "corolib._switch.thread";
 static PyObject *key;
 static struct thread *unused;
 
-int
-thread_init(void)
+int thread_init(void)
 {
-    if (key == NULL)
-        key = PyUnicode_InternFromString(KEY);
+    if (key == NULL) key = PyUnicode_InternFromString(KEY);
     return key == NULL ? -1 : 0;
 }
 
 /* lanes.evicting */
-static int
-evicting(struct lane_guest *guest)
+static int evicting(struct lane_guest *guest)
 {
     struct greenlet *greenlet = (struct greenlet *)((char *)guest - offsetof(struct greenlet, guest));
     return tstate_evict(&greenlet->tstate, guest->sp, lane_top(guest));
 }
 
 /* lanes.loaded */
-static void
-loaded(struct lane_guest *guest)
+static void loaded(struct lane_guest *guest)
 {
     struct greenlet *greenlet = (struct greenlet *)((char *)guest - offsetof(struct greenlet, guest));
     tstate_load(&greenlet->tstate);
 }
 
-/* A suspended greenlet whose thread is gone can never run again. Its frames are leaked, with what they refer to:
- * their clean-up code belongs to a thread that does not exist. */
-static void
-abandon(struct greenlet *greenlet)
+/* A suspended greenlet whose thread is gone can never run again. What its frames refer to is leaked: their
+ * clean-up code belongs to a thread that does not exist. The frames themselves can be looked at as long as
+ * the object lives. */
+static void abandon(struct greenlet *greenlet)
 {
     thread_link_out(&greenlet->link);
     if (greenlet->guest.lane != NULL && lane_resident(&greenlet->guest)) {
-        /* Somebody may hold its frames: make their chain skip the stack that is about to be unmapped. If there
-         * is no memory for that, the chain is left as it is. */
+        /* Somebody may hold its frames: make their chain skip the stack that is about to be unmapped. If
+         * there is no memory for that, the chain is left as it is. */
         (void)tstate_evict(&greenlet->tstate, greenlet->guest.sp, lane_top(&greenlet->guest));
     }
     greenlet->guest.lane = NULL;
@@ -58,20 +54,17 @@ abandon(struct greenlet *greenlet)
     greenlet->face.state = SWITCH_DEAD;
 }
 
-static void
-end(struct thread *here)
+static void end(struct thread *here)
 {
     bool own = PyThreadState_Get() == here->tstate;
     if (own) {
         /* The hub's clean-up may switch; so may what other threads have dropped. */
         thread_last = here;
         Py_CLEAR(here->hub);
-        if (here->attention & THREAD_DOOMED)
-            thread_reap(here);
+        if (here->attention & THREAD_DOOMED) thread_reap(here);
     }
     here->attention = 0;
-    while (here->started.next != &here->started)
-        abandon(thread_linked(here->started.next));
+    while (here->started.next != &here->started) abandon(thread_linked(here->started.next));
     struct greenlet *dropped[16];
     while (here->doomed.next != &here->doomed) {
         int count = 0;
@@ -79,11 +72,9 @@ end(struct thread *here)
             dropped[count] = thread_linked(here->doomed.next);
             abandon(dropped[count++]);
         }
-        while (count > 0)
-            Py_DECREF(dropped[--count]);
+        while (count > 0) Py_DECREF(dropped[--count]);
     }
-    if (here->current == here->main)
-        lanes_fini(&here->lanes);
+    if (here->current == here->main) lanes_fini(&here->lanes);
     /* else the thread ended (or vanished in a fork) while on a lane, and may be standing there for ever. */
     datastack_fini(&here->pool);
     while (here->idle != NULL) {
@@ -96,9 +87,11 @@ end(struct thread *here)
     main->thread = current->thread = NULL;
     main->guest.lane = current->guest.lane = NULL;
     main->face.state = current->face.state = SWITCH_DEAD;
-    main->tstate.context = current->tstate.context = NULL; /* the thread state's own */
-    if (thread_last == here)
-        thread_last = NULL;
+    /* What is saved of these two is the thread state's own. */
+    main->tstate.context = current->tstate.context = NULL;
+    tstate_ended(&main->tstate);
+    tstate_ended(&current->tstate);
+    if (thread_last == here) thread_last = NULL;
     memset(here, 0, sizeof *here);
     here->next = unused;
     unused = here;
@@ -110,26 +103,22 @@ end(struct thread *here)
     Py_XDECREF(hub);
 }
 
-/* Destructor of the capsule in the thread state's dict: runs when the thread state is cleared, usually by the thread
- * itself, after a fork or at the end of the interpreter by another one. */
-static void
-thread_ends(PyObject *capsule)
+/* Destructor of the capsule in the thread state's dict: runs when the thread state is cleared, usually by the
+ * thread itself, after a fork or at the end of the interpreter by another one. */
+static void thread_ends(PyObject *capsule)
 {
     struct thread *here = PyCapsule_GetPointer(capsule, KEY);
     if (here == NULL) {
         PyErr_Clear();
         return;
     }
-    if (here->tstate == NULL)
-        return;
+    if (here->tstate == NULL) return;
     PyObject *pending = PyErr_GetRaisedException();
     end(here);
-    if (pending != NULL)
-        PyErr_SetRaisedException(pending);
+    if (pending != NULL) PyErr_SetRaisedException(pending);
 }
 
-static struct thread *
-make(PyThreadState *ts, PyObject *dict)
+static struct thread *make(PyThreadState *ts, PyObject *dict)
 {
     struct thread *here = unused;
     if (here != NULL)
@@ -143,11 +132,11 @@ make(PyThreadState *ts, PyObject *dict)
     here->doomed.next = here->doomed.previous = &here->doomed;
 
     struct greenlet *main = thread_new_main();
-    if (main == NULL)
-        goto failed;
+    if (main == NULL) goto failed;
     main->thread = here;
     here->main = main;
     here->current = (struct greenlet *)Py_NewRef(main);
+    datastack_init(&here->pool);
     lanes_init(&here->lanes, &main->guest, thread_entry);
     here->lanes.evicting = evicting;
     here->lanes.loaded = loaded;
@@ -159,11 +148,9 @@ make(PyThreadState *ts, PyObject *dict)
         goto failed_main;
     }
     int status = PyDict_SetItem(dict, key, capsule);
-    if (status < 0)
-        here->tstate = NULL; /* tells the destructor that there is nothing to take apart */
+    if (status < 0) here->tstate = NULL; /* tells the destructor that there is nothing to take apart */
     Py_DECREF(capsule);
-    if (status == 0)
-        return here;
+    if (status == 0) return here;
 
 failed_main:
     main->thread = NULL;
@@ -177,8 +164,7 @@ failed:
     return NULL;
 }
 
-struct thread *
-thread_find(void)
+struct thread *thread_find(void)
 {
     PyThreadState *ts = PyThreadState_Get();
     PyObject *dict = PyThreadState_GetDict();
@@ -194,13 +180,11 @@ thread_find(void)
         return NULL;
     else
         here = make(ts, dict);
-    if (here != NULL && here->tstate == ts)
-        thread_last = here;
+    if (here != NULL && here->tstate == ts) thread_last = here;
     return here;
 }
 
-static void
-note_tracing(struct thread *here)
+static void note_tracing(struct thread *here)
 {
     if (here->tracer != NULL || here->hooks != NULL)
         here->attention |= THREAD_TRACED;
@@ -208,8 +192,7 @@ note_tracing(struct thread *here)
         here->attention &= ~(unsigned)THREAD_TRACED;
 }
 
-void
-thread_set_tracer(struct thread *here, PyObject *tracer)
+void thread_set_tracer(struct thread *here, PyObject *tracer)
 {
     PyObject *old = here->tracer;
     here->tracer = Py_XNewRef(tracer);
@@ -218,8 +201,7 @@ thread_set_tracer(struct thread *here, PyObject *tracer)
 }
 
 /* Hooks are a tuple that is replaced as a whole, so that a walk along it is never disturbed. */
-static void
-set_hooks(struct thread *here, PyObject *hooks)
+static void set_hooks(struct thread *here, PyObject *hooks)
 {
     PyObject *old = here->hooks;
     here->hooks = hooks;
@@ -227,13 +209,11 @@ set_hooks(struct thread *here, PyObject *hooks)
     Py_XDECREF(old);
 }
 
-int
-thread_add_hook(struct thread *here, PyObject *hook)
+int thread_add_hook(struct thread *here, PyObject *hook)
 {
     Py_ssize_t count = here->hooks != NULL ? PyTuple_GET_SIZE(here->hooks) : 0;
     PyObject *hooks = PyTuple_New(count + 1);
-    if (hooks == NULL)
-        return -1;
+    if (hooks == NULL) return -1;
     for (Py_ssize_t i = 0; i < count; i++)
         PyTuple_SET_ITEM(hooks, i, Py_NewRef(PyTuple_GET_ITEM(here->hooks, i)));
     PyTuple_SET_ITEM(hooks, count, Py_NewRef(hook));
@@ -241,22 +221,18 @@ thread_add_hook(struct thread *here, PyObject *hook)
     return 0;
 }
 
-int
-thread_remove_hook(struct thread *here, PyObject *hook)
+int thread_remove_hook(struct thread *here, PyObject *hook)
 {
     Py_ssize_t count = here->hooks != NULL ? PyTuple_GET_SIZE(here->hooks) : 0, found = 0;
-    while (found < count && PyTuple_GET_ITEM(here->hooks, found) != hook)
-        found++;
+    while (found < count && PyTuple_GET_ITEM(here->hooks, found) != hook) found++;
     if (found == count) {
         PyErr_Format(PyExc_ValueError, "%R is not a switch hook of this thread", hook);
         return -1;
     }
     PyObject *hooks = count > 1 ? PyTuple_New(count - 1) : NULL;
-    if (hooks == NULL && count > 1)
-        return -1;
+    if (hooks == NULL && count > 1) return -1;
     for (Py_ssize_t i = 0, j = 0; i < count; i++)
-        if (i != found)
-            PyTuple_SET_ITEM(hooks, j++, Py_NewRef(PyTuple_GET_ITEM(here->hooks, i)));
+        if (i != found) PyTuple_SET_ITEM(hooks, j++, Py_NewRef(PyTuple_GET_ITEM(here->hooks, i)));
     set_hooks(here, hooks);
     return 0;
 }

@@ -1,15 +1,16 @@
 /* Floor 3: one struct per greenlet and one per thread: who runs, who was left, what is in flight.
  *
- * A "thread" here is a PyThreadState: one OS thread can have several, one after the other or nested. The structs of
- * threads are never freed but reused, so that the thread-local pointer to the last one used is always
- * safe to look at; whether it is the right one is seen by comparing the thread state and its id.
+ * A "thread" here is a PyThreadState: one OS thread can have several, one after the other or nested. The
+ * structs of threads are never freed but reused, so that the thread-local pointer to the last one used is
+ * always safe to look at; whether it is the right one is seen by comparing the thread state and its id.
  *
  * Everything here needs the GIL.
  *
  * Invariants:
- *   here->current is the one greenlet of the thread whose state is SWITCH_CURRENT, and holds a reference to it;
- *   a greenlet has a thread exactly while it is SUSPENDED or CURRENT, and is then in one list of that thread;
- *   whoever arrives drops the reference to here->origin, so no greenlet is ever freed while standing on its own stack. */
+ *   here->current is the one greenlet of the thread whose state is SWITCH_CURRENT, and holds a reference to
+ * it; a greenlet has a thread exactly while it is SUSPENDED or CURRENT, and is then in one list of that
+ * thread; whoever arrives drops the reference to here->origin, so no greenlet is ever freed while standing on
+ * its own stack. */
 #ifndef COROLIB_SWITCH_THREAD_H
 #define COROLIB_SWITCH_THREAD_H
 
@@ -30,13 +31,13 @@ struct thread_link {
 
 /* The object. What a switch touches comes first. */
 struct greenlet {
-    struct switch_face face;   /* what C extensions and _hub see */
-    struct thread *thread;     /* borrowed; NULL if fresh or dead */
+    struct switch_face face; /* what C extensions and _hub see */
+    struct thread *thread;   /* borrowed; NULL if fresh or dead */
     struct lane_guest guest;
     struct tstate tstate;
-    struct greenlet *parent;   /* owned; NULL for a main greenlet */
-    PyObject *run;             /* owned; what to call, until the start */
-    struct thread_link link;   /* in `started` or `doomed` of the thread */
+    struct greenlet *parent; /* owned; NULL for a main greenlet */
+    PyObject *run;           /* owned; what to call, until the start */
+    struct thread_link link; /* in `started` or `doomed` of the thread */
 };
 
 /* Why an arrival must take the slow way: bits of thread.attention. */
@@ -46,29 +47,29 @@ enum {
 };
 
 struct thread {
-    PyThreadState *tstate;     /* NULL when the struct is not in use */
-    uint64_t id;               /* of the thread state: addresses are reused, ids are not */
-    struct greenlet *current;  /* owned */
-    struct greenlet *origin;   /* owned: who was left, from the swap until the arrival */
-    PyObject *value;           /* owned, in flight: what the target is resumed with; NULL: the exception that is set */
-    PyObject *kwargs, *run;    /* owned, in flight to a fresh greenlet: value holds its arguments */
-    unsigned attention;        /* THREAD_ bits */
+    PyThreadState *tstate;    /* NULL when the struct is not in use */
+    uint64_t id;              /* of the thread state: addresses are reused, ids are not */
+    struct greenlet *current; /* owned */
+    struct greenlet *origin;  /* owned: who was left, from the swap until the arrival */
+    PyObject *value; /* owned, in flight: what the target is resumed with; NULL: the exception that is set */
+    PyObject *kwargs, *run; /* owned, in flight to a fresh greenlet: value holds its arguments */
+    unsigned attention;     /* THREAD_ bits */
     struct tstate_carry carry;
-    struct greenlet *main;     /* owned */
+    struct greenlet *main; /* owned */
     struct lanes lanes;
     struct datastack_pool pool;
-    PyObject *tracer;          /* owned or NULL */
-    PyObject *hooks;           /* owned tuple or NULL */
-    PyObject *hub;             /* owned or NULL; see hubapi.h */
+    PyObject *tracer;           /* owned or NULL */
+    PyObject *hooks;            /* owned tuple or NULL */
+    PyObject *hub;              /* owned or NULL; see hubapi.h */
     struct thread_link started; /* greenlets of this thread that are suspended or current, main excepted */
-    struct thread_link doomed; /* the same, dropped by others: the ring owns one reference to each */
-    struct greenlet *idle;     /* objects of the raw type kept for the next ones, chained by link.next */
-    unsigned idles;            /* their number */
-    struct thread *next;       /* in the list of unused structs */
+    struct thread_link doomed;  /* the same, dropped by others: the ring owns one reference to each */
+    struct greenlet *idle;      /* objects of the raw type kept for the next ones, chained by link.next */
+    unsigned idles;             /* their number */
+    struct thread *next;        /* in the list of unused structs */
 };
 
 /* Set once by greenlet.c: makes the object of a main greenlet, already CURRENT. */
-extern struct greenlet *(*thread_new_main)(void) THREAD_HIDDEN;
+extern struct greenlet *(*thread_new_main)(void)THREAD_HIDDEN;
 /* Set once by switch.c: what a fresh greenlet runs first. */
 extern void (*thread_entry)(void) THREAD_HIDDEN;
 /* Set once by switch.c: drops the greenlets in `doomed`, which throws GreenletExit into them. */
@@ -83,13 +84,11 @@ extern _Thread_local struct thread *thread_last THREAD_HIDDEN __attribute__((tls
 THREAD_HIDDEN struct thread *thread_find(void);
 
 /* This thread's struct, made at the first use; NULL with an exception set if that is not possible. */
-static inline struct thread *
-thread_here(void)
+static inline struct thread *thread_here(void)
 {
     struct thread *here = thread_last;
     PyThreadState *ts = PyThreadState_Get();
-    if (__builtin_expect(here != NULL && here->tstate == ts && here->id == ts->id, 1))
-        return here;
+    if (__builtin_expect(here != NULL && here->tstate == ts && here->id == ts->id, 1)) return here;
     return thread_find();
 }
 
@@ -103,8 +102,7 @@ THREAD_HIDDEN int thread_remove_hook(struct thread *here, PyObject *hook);
 /* Make the key of the dict entry; once per import. */
 THREAD_HIDDEN int thread_init(void);
 
-static inline void
-thread_link_in(struct thread_link *head, struct thread_link *link)
+static inline void thread_link_in(struct thread_link *head, struct thread_link *link)
 {
     link->next = head->next;
     link->previous = head;
@@ -112,16 +110,14 @@ thread_link_in(struct thread_link *head, struct thread_link *link)
     head->next = link;
 }
 
-static inline void
-thread_link_out(struct thread_link *link)
+static inline void thread_link_out(struct thread_link *link)
 {
     link->next->previous = link->previous;
     link->previous->next = link->next;
     link->next = link->previous = link;
 }
 
-static inline struct greenlet *
-thread_linked(struct thread_link *link)
+static inline struct greenlet *thread_linked(struct thread_link *link)
 {
     return (struct greenlet *)((char *)link - offsetof(struct greenlet, link));
 }

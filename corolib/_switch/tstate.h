@@ -1,21 +1,21 @@
-/* Floor 2: what the interpreter keeps per thread and what must travel with a greenlet. One table per Python version.
+/* Floor 2: what the interpreter keeps per thread and what must travel with a greenlet. One table per Python
+ * version.
  *
- * Nearly every crash in the history of stack switching under CPython was a field missing from this table. So each version
- * has a file of its own, straight-line, to be compared with `struct _ts` in that version's cpython/pystate.h from
- * top to bottom. A field is either in the table or in the file's list of what stays with the thread.
+ * Nearly every crash in the history of stack switching under CPython was a field missing from this table. So
+ * each version has a file of its own, straight-line, to be compared with `struct _ts` in that version's
+ * cpython/pystate.h from top to bottom. A field is either in the table or in the file's list of what stays
+ * with the thread.
  *
  * The contract of each tstate_3xx.h:
  *
- *   struct tstate         the saved fields of one greenlet, embedded in it. Stale while it runs: the thread state then
- *                         owns `context`, and the saved pointer is an alias that must be neither visited nor dropped.
+ *   struct tstate         the saved fields of one greenlet, embedded in it. Stale while it runs: the thread
+ * state then owns `context`, and the saved pointer is an alias that must be neither visited nor dropped.
  *   struct tstate_carry   what travels from the one who leaves to the one who arrives; one per thread.
  *   tstate_fresh          as if parked before its first instruction, on `chunk`.
  *   tstate_leave          thread state -> saved fields. Runs nothing, allocates nothing.
- *   tstate_enter          saved fields -> thread state. Runs on the arriving greenlet's own stack: only then do
- *                         the interpreter's structs that lie on that stack exist.
- *   tstate_chunk          the data stack chunk of a greenlet whose last frame has returned.
- *   tstate_frame          the innermost frame object of a parked greenlet: new reference, or NULL with or without an
- *                         exception (none if it has no Python frame).
+ *   tstate_enter          saved fields -> thread state. Runs on the arriving greenlet's own stack: only then
+ * do the interpreter's structs that lie on that stack exist. tstate_frame          the innermost frame object
+ * of a parked greenlet: new reference, or NULL with or without an exception (none if it has no Python frame).
  *   tstate_evict, tstate_load, tstate_forget   for structs on the C stack; see frames.h.
  *
  * The greenlet's own root of the exception stack is in struct tstate, so that nothing has to be copied. */
@@ -29,22 +29,22 @@
 #include "check.h"
 #include "datastack.h"
 
-/* A link of the data stack chain that is a root: the interpreter never frees it (it skips data[0] for that). */
-static inline PyObject **
-tstate_root_top(_PyStackChunk *chunk)
+#define TSTATE_HIDDEN __attribute__((visibility("hidden")))
+
+/* A link of the data stack chain that is a root: the interpreter never frees it (it skips data[0] for that).
+ */
+static inline PyObject **tstate_root_top(_PyStackChunk *chunk)
 {
     return &chunk->data[1];
 }
 
-static inline PyObject **
-tstate_root_limit(_PyStackChunk *chunk)
+static inline PyObject **tstate_root_limit(_PyStackChunk *chunk)
 {
     return (PyObject **)((char *)chunk + chunk->size);
 }
 
 /* The version of the context is part of the key under which context variables cache their value. */
-static inline void
-tstate_set_context(PyThreadState *ts, PyObject *context)
+static inline void tstate_set_context(PyThreadState *ts, PyObject *context)
 {
     if (ts->context != context) {
         ts->context = context;
@@ -64,9 +64,25 @@ tstate_set_context(PyThreadState *ts, PyObject *context)
 #error "corolib needs CPython 3.11 or later"
 #endif
 
+/* The greenlet has finished: its last frame is gone. The context stays, to be looked at. */
+static inline void tstate_ended(struct tstate *s)
+{
+    s->chunk = NULL;
+    s->frame = NULL;
+    tstate_forget(s);
+}
+
+/* A dead greenlet has frames if it was parked when its thread ended. */
+static inline bool tstate_has_frames(const struct tstate *s)
+{
+    return s->chunk != NULL && s->frame != NULL;
+}
+
+/* Give back what the frames of a dead greenlet lie on. What they refer to is leaked. */
+TSTATE_HIDDEN void tstate_abandon(struct tstate *s);
+
 /* The whole table is checked at each arrival in a checking build. */
-static inline void
-tstate_check(PyThreadState *ts)
+static inline void tstate_check(PyThreadState *ts)
 {
 #ifdef COROLIB_CHECK
     CHECK(ts->exc_info != NULL);
@@ -81,10 +97,10 @@ tstate_check(PyThreadState *ts)
 #endif
 }
 
-/* Let tp_finalize run once more for an object that has been resurrected or that comes from a free list: the collector
- * marks an object it has finalized in the lowest bit of the second word of its header (3.11 to 3.13). */
-static inline void
-tstate_unfinalize(PyObject *object)
+/* Let tp_finalize run once more for an object that has been resurrected or that comes from a free list: the
+ * collector marks an object it has finalized in the lowest bit of the second word of its header (3.11
+ * to 3.13). */
+static inline void tstate_unfinalize(PyObject *object)
 {
     uintptr_t *header = (uintptr_t *)object - 2;
     header[1] &= ~(uintptr_t)1;
@@ -92,26 +108,26 @@ tstate_unfinalize(PyObject *object)
 
 /* Gaps in the public API of older versions; call sites use the newest spelling. */
 #if PY_VERSION_HEX < 0x030C0000
-static inline PyObject *
-PyErr_GetRaisedException(void)
+static inline PyObject *PyErr_GetRaisedException(void)
 {
     PyObject *type, *value, *traceback;
     PyErr_Fetch(&type, &value, &traceback);
-    if (type == NULL)
-        return NULL;
+    if (type == NULL) return NULL;
     PyErr_NormalizeException(&type, &value, &traceback);
-    if (traceback != NULL)
-        PyException_SetTraceback(value, traceback);
+    if (traceback != NULL) PyException_SetTraceback(value, traceback);
     Py_DECREF(type);
     Py_XDECREF(traceback);
     return value;
 }
 
-static inline void
-PyErr_SetRaisedException(PyObject *exception)
+static inline void PyErr_SetRaisedException(PyObject *exception)
 {
     PyErr_Restore(Py_NewRef(Py_TYPE(exception)), exception, PyException_GetTraceback(exception));
 }
+#endif
+
+#if PY_VERSION_HEX < 0x030D0000
+#define Py_IsFinalizing _Py_IsFinalizing
 #endif
 
 #endif

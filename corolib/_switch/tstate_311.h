@@ -1,21 +1,26 @@
-/* CPython 3.11. What stays with the thread: tracing and tracing_what (nesting of trace functions), the trace and profile
- * functions, curexc_* (an exception in flight crosses a switch in them), dict, async_exc, trash_delete_later,
- * coroutine_origin_tracking_depth, async_gen_*, trace_info (a cache), recursion_headroom.
+/* CPython 3.11. What stays with the thread: tracing and tracing_what (nesting of trace functions), the trace
+ * and profile functions, curexc_* (an exception in flight crosses a switch in them), dict, async_exc,
+ * trash_delete_later, coroutine_origin_tracking_depth, async_gen_*, trace_info (a cache), recursion_headroom.
  *
- * cframe lies on the C stack and holds use_tracing, the flag that the evaluation loop looks at. The flag belongs to the
- * thread: it is carried over and stored into the arriving greenlet's cframe, which may be touched on arrival only. */
+ * cframe lies on the C stack and holds use_tracing, the flag that the evaluation loop looks at. The flag
+ * belongs to the thread: it is carried over and stored into the arriving greenlet's cframe, which may be
+ * touched on arrival only. */
 #ifndef COROLIB_SWITCH_TSTATE_311_H
 #define COROLIB_SWITCH_TSTATE_311_H
 
+/* Words of struct _PyInterpreterFrame. */
+#define TSTATE_FRAME_OBJECT 5 /* the frame object, if one has been made */
+#define TSTATE_FRAME_PREVIOUS 6
+
 struct tstate {
-    _PyCFrame *cframe;                   /* on the greenlet's C stack, or `root` */
-    struct _PyInterpreterFrame *frame;   /* cframe->current_frame, which cannot be read while evicted */
-    _PyErr_StackItem *exc_info;          /* innermost; &exc_root if no generator is running */
-    PyObject *context;                   /* owned while parked */
+    _PyCFrame *cframe;                 /* on the greenlet's C stack, or `root` */
+    struct _PyInterpreterFrame *frame; /* cframe->current_frame, which cannot be read while evicted */
+    _PyErr_StackItem *exc_info;        /* innermost; &exc_root if no generator is running */
+    PyObject *context;                 /* owned while parked */
     _PyStackChunk *chunk;
     PyObject **top, **limit;
-    int depth;                           /* not the remaining one: the limit may change meanwhile */
-    int trash;                           /* nesting of container deallocations */
+    int depth; /* not the remaining one: the limit may change meanwhile */
+    int trash; /* nesting of container deallocations */
     _PyErr_StackItem exc_root;
     _PyCFrame root;
 };
@@ -24,8 +29,7 @@ struct tstate_carry {
     uint8_t use_tracing;
 };
 
-static inline void
-tstate_fresh(struct tstate *s, PyThreadState *ts, _PyStackChunk *chunk)
+static inline void tstate_fresh(struct tstate *s, PyThreadState *ts, _PyStackChunk *chunk)
 {
     s->root.use_tracing = 0;
     s->root.current_frame = NULL; /* so that tracebacks and f_back end at the greenlet's first function */
@@ -42,8 +46,7 @@ tstate_fresh(struct tstate *s, PyThreadState *ts, _PyStackChunk *chunk)
     s->trash = 0;
 }
 
-static inline void
-tstate_leave(struct tstate *s, PyThreadState *ts, struct tstate_carry *carry)
+static inline void tstate_leave(struct tstate *s, PyThreadState *ts, struct tstate_carry *carry)
 {
     _PyCFrame *cframe = ts->cframe;
     s->cframe = cframe;
@@ -58,8 +61,7 @@ tstate_leave(struct tstate *s, PyThreadState *ts, struct tstate_carry *carry)
     s->trash = ts->trash_delete_nesting;
 }
 
-static inline void
-tstate_enter(const struct tstate *s, PyThreadState *ts, const struct tstate_carry *carry)
+static inline void tstate_enter(const struct tstate *s, PyThreadState *ts, const struct tstate_carry *carry)
 {
     ts->cframe = s->cframe;
     s->cframe->use_tracing = carry->use_tracing;
@@ -72,36 +74,28 @@ tstate_enter(const struct tstate *s, PyThreadState *ts, const struct tstate_carr
     ts->trash_delete_nesting = s->trash;
 }
 
-static inline PyObject *
-tstate_frame(const struct tstate *s, PyThreadState *ts)
+static inline PyObject *tstate_frame(const struct tstate *s, PyThreadState *ts)
 {
-    /* The public function looks at the current cframe, so it gets one that shows the parked frame. Making a frame
-     * object allocates, which may start a collection in 3.11: not while we pretend. */
+    /* The public function looks at the current cframe, so it gets one that shows the parked frame. Making a
+     * frame object allocates, which may start a collection in 3.11: not while we pretend. */
     _PyCFrame shown = {.use_tracing = 0, .current_frame = s->frame, .previous = ts->cframe};
     int collecting = PyGC_Disable();
     ts->cframe = &shown;
     PyObject *frame = (PyObject *)PyThreadState_GetFrame(ts);
     ts->cframe = shown.previous;
-    if (collecting)
-        PyGC_Enable();
+    if (collecting) PyGC_Enable();
     return frame;
 }
 
 /* No frame of 3.11 is on the C stack. */
-static inline int
-tstate_evict(struct tstate *Py_UNUSED(s), const char *Py_UNUSED(low), const char *Py_UNUSED(top))
+static inline int tstate_evict(struct tstate *Py_UNUSED(s), const char *Py_UNUSED(low),
+                               const char *Py_UNUSED(top))
 {
     return 0;
 }
 
-static inline void
-tstate_load(struct tstate *Py_UNUSED(s))
-{
-}
+static inline void tstate_load(struct tstate *Py_UNUSED(s)) {}
 
-static inline void
-tstate_forget(struct tstate *Py_UNUSED(s))
-{
-}
+static inline void tstate_forget(struct tstate *Py_UNUSED(s)) {}
 
 #endif

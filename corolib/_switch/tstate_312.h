@@ -1,34 +1,38 @@
-/* CPython 3.12. What stays with the thread: tracing and what_event (nesting of trace functions), the trace and profile
- * functions, current_exception (an exception in flight crosses a switch in it), dict, async_exc, trash.delete_later,
- * coroutine_origin_tracking_depth, async_gen_*, recursion_headroom.
+/* CPython 3.12. What stays with the thread: tracing and what_event (nesting of trace functions), the trace
+ * and profile functions, current_exception (an exception in flight crosses a switch in it), dict, async_exc,
+ * trash.delete_later, coroutine_origin_tracking_depth, async_gen_*, recursion_headroom.
  *
- * cframe and one entry frame for each run of the evaluation loop lie on the C stack: see frames.h. use_tracing is gone. */
+ * cframe and one entry frame for each run of the evaluation loop lie on the C stack: see frames.h.
+ * use_tracing is gone. */
 #ifndef COROLIB_SWITCH_TSTATE_312_H
 #define COROLIB_SWITCH_TSTATE_312_H
 
 #include "frames.h"
 
+/* Words of struct _PyInterpreterFrame. */
+#define TSTATE_FRAME_OBJECT 6 /* the frame object, if one has been made */
+#define TSTATE_FRAME_PREVIOUS 1
+
 struct tstate {
-    _PyCFrame *cframe;                   /* on the greenlet's C stack, or `root` */
-    struct _PyInterpreterFrame *frame;   /* cframe->current_frame, which cannot be read while evicted */
-    _PyErr_StackItem *exc_info;          /* innermost; &exc_root if no generator is running */
-    PyObject *context;                   /* owned while parked */
+    _PyCFrame *cframe;                 /* on the greenlet's C stack, or `root` */
+    struct _PyInterpreterFrame *frame; /* cframe->current_frame, which cannot be read while evicted */
+    _PyErr_StackItem *exc_info;        /* innermost; &exc_root if no generator is running */
+    PyObject *context;                 /* owned while parked */
     _PyStackChunk *chunk;
     PyObject **top, **limit;
-    int depth;                           /* not the remaining one: the limit may change meanwhile */
-    int c_remaining;                     /* of C recursion: a counter without a settable limit */
-    int trash;                           /* nesting of container deallocations */
+    int depth;       /* not the remaining one: the limit may change meanwhile */
+    int c_remaining; /* of C recursion: a counter without a settable limit */
+    int trash;       /* nesting of container deallocations */
     _PyErr_StackItem exc_root;
     _PyCFrame root;
-    struct frames_links links;           /* taken out while evicted */
+    struct frames_links links; /* taken out while evicted */
 };
 
 struct tstate_carry {
     char nothing;
 };
 
-static inline void
-tstate_fresh(struct tstate *s, PyThreadState *ts, _PyStackChunk *chunk)
+static inline void tstate_fresh(struct tstate *s, PyThreadState *ts, _PyStackChunk *chunk)
 {
     s->root.current_frame = NULL; /* so that tracebacks and f_back end at the greenlet's first function */
     s->root.previous = &ts->root_cframe;
@@ -45,8 +49,7 @@ tstate_fresh(struct tstate *s, PyThreadState *ts, _PyStackChunk *chunk)
     s->trash = 0;
 }
 
-static inline void
-tstate_leave(struct tstate *s, PyThreadState *ts, struct tstate_carry *Py_UNUSED(carry))
+static inline void tstate_leave(struct tstate *s, PyThreadState *ts, struct tstate_carry *Py_UNUSED(carry))
 {
     s->cframe = ts->cframe;
     s->frame = ts->cframe->current_frame;
@@ -60,8 +63,8 @@ tstate_leave(struct tstate *s, PyThreadState *ts, struct tstate_carry *Py_UNUSED
     s->trash = ts->trash.delete_nesting;
 }
 
-static inline void
-tstate_enter(const struct tstate *s, PyThreadState *ts, const struct tstate_carry *Py_UNUSED(carry))
+static inline void tstate_enter(const struct tstate *s, PyThreadState *ts,
+                                const struct tstate_carry *Py_UNUSED(carry))
 {
     ts->cframe = s->cframe;
     ts->exc_info = s->exc_info;
@@ -74,11 +77,10 @@ tstate_enter(const struct tstate *s, PyThreadState *ts, const struct tstate_carr
     ts->trash.delete_nesting = s->trash;
 }
 
-static inline PyObject *
-tstate_frame(const struct tstate *s, PyThreadState *ts)
+static inline PyObject *tstate_frame(const struct tstate *s, PyThreadState *ts)
 {
-    /* The public function looks at the current cframe, so it gets one that shows the parked frame. No Python code
-     * can run meanwhile: since 3.12 collections start between bytecodes only. */
+    /* The public function looks at the current cframe, so it gets one that shows the parked frame. No Python
+     * code can run meanwhile: since 3.12 collections start between bytecodes only. */
     _PyCFrame shown = {.current_frame = s->frame, .previous = ts->cframe};
     ts->cframe = &shown;
     PyObject *frame = (PyObject *)PyThreadState_GetFrame(ts);
@@ -86,20 +88,17 @@ tstate_frame(const struct tstate *s, PyThreadState *ts)
     return frame;
 }
 
-static inline int
-tstate_evict(struct tstate *s, const char *low, const char *top)
+static inline int tstate_evict(struct tstate *s, const char *low, const char *top)
 {
     return frames_unlink(&s->links, s->frame, low, top);
 }
 
-static inline void
-tstate_load(struct tstate *s)
+static inline void tstate_load(struct tstate *s)
 {
     frames_relink(&s->links);
 }
 
-static inline void
-tstate_forget(struct tstate *s)
+static inline void tstate_forget(struct tstate *s)
 {
     frames_forget(&s->links);
 }

@@ -1,33 +1,36 @@
-/* CPython 3.13. What stays with the thread: tracing and what_event (nesting of trace functions), the trace and profile
- * functions, current_exception (an exception in flight crosses a switch in it), dict, async_exc, delete_later,
- * critical_section (0 with a GIL), coroutine_origin_tracking_depth, async_gen_*, recursion_headroom, eval_breaker,
- * previous_executor, dict_global_version, threading_local_*.
+/* CPython 3.13. What stays with the thread: tracing and what_event (nesting of trace functions), the trace
+ * and profile functions, current_exception (an exception in flight crosses a switch in it), dict, async_exc,
+ * delete_later, critical_section (0 with a GIL), coroutine_origin_tracking_depth, async_gen_*,
+ * recursion_headroom, eval_breaker, previous_executor, dict_global_version, threading_local_*.
  *
- * cframe is gone; one entry frame for each run of the evaluation loop lies on the C stack: see frames.h. Deallocation
- * nesting is part of the C recursion counter. */
+ * cframe is gone; one entry frame for each run of the evaluation loop lies on the C stack: see frames.h.
+ * Deallocation nesting is part of the C recursion counter. */
 #ifndef COROLIB_SWITCH_TSTATE_313_H
 #define COROLIB_SWITCH_TSTATE_313_H
 
 #include "frames.h"
 
+/* Words of struct _PyInterpreterFrame. */
+#define TSTATE_FRAME_OBJECT 6 /* the frame object, if one has been made */
+#define TSTATE_FRAME_PREVIOUS 1
+
 struct tstate {
     struct _PyInterpreterFrame *frame;
-    _PyErr_StackItem *exc_info;          /* innermost; &exc_root if no generator is running */
-    PyObject *context;                   /* owned while parked */
+    _PyErr_StackItem *exc_info; /* innermost; &exc_root if no generator is running */
+    PyObject *context;          /* owned while parked */
     _PyStackChunk *chunk;
     PyObject **top, **limit;
-    int depth;                           /* not the remaining one: the limit may change meanwhile */
-    int c_remaining;                     /* of C recursion: a counter without a settable limit */
+    int depth;       /* not the remaining one: the limit may change meanwhile */
+    int c_remaining; /* of C recursion: a counter without a settable limit */
     _PyErr_StackItem exc_root;
-    struct frames_links links;           /* taken out while evicted */
+    struct frames_links links; /* taken out while evicted */
 };
 
 struct tstate_carry {
     char nothing;
 };
 
-static inline void
-tstate_fresh(struct tstate *s, PyThreadState *Py_UNUSED(ts), _PyStackChunk *chunk)
+static inline void tstate_fresh(struct tstate *s, PyThreadState *Py_UNUSED(ts), _PyStackChunk *chunk)
 {
     s->frame = NULL; /* so that tracebacks and f_back end at the greenlet's first function */
     s->exc_root.exc_value = NULL;
@@ -40,8 +43,7 @@ tstate_fresh(struct tstate *s, PyThreadState *Py_UNUSED(ts), _PyStackChunk *chun
     s->c_remaining = Py_C_RECURSION_LIMIT; /* in full: a lane is a full-size stack */
 }
 
-static inline void
-tstate_leave(struct tstate *s, PyThreadState *ts, struct tstate_carry *Py_UNUSED(carry))
+static inline void tstate_leave(struct tstate *s, PyThreadState *ts, struct tstate_carry *Py_UNUSED(carry))
 {
     s->frame = ts->current_frame;
     s->exc_info = ts->exc_info;
@@ -53,8 +55,8 @@ tstate_leave(struct tstate *s, PyThreadState *ts, struct tstate_carry *Py_UNUSED
     s->c_remaining = ts->c_recursion_remaining;
 }
 
-static inline void
-tstate_enter(const struct tstate *s, PyThreadState *ts, const struct tstate_carry *Py_UNUSED(carry))
+static inline void tstate_enter(const struct tstate *s, PyThreadState *ts,
+                                const struct tstate_carry *Py_UNUSED(carry))
 {
     ts->current_frame = s->frame;
     ts->exc_info = s->exc_info;
@@ -66,11 +68,10 @@ tstate_enter(const struct tstate *s, PyThreadState *ts, const struct tstate_carr
     ts->c_recursion_remaining = s->c_remaining;
 }
 
-static inline PyObject *
-tstate_frame(const struct tstate *s, PyThreadState *ts)
+static inline PyObject *tstate_frame(const struct tstate *s, PyThreadState *ts)
 {
-    /* The public function looks at the current frame, so the parked one is shown to it. No Python code can run
-     * meanwhile: since 3.12 collections start between bytecodes only. */
+    /* The public function looks at the current frame, so the parked one is shown to it. No Python code can
+     * run meanwhile: since 3.12 collections start between bytecodes only. */
     struct _PyInterpreterFrame *current = ts->current_frame;
     ts->current_frame = s->frame;
     PyObject *frame = (PyObject *)PyThreadState_GetFrame(ts);
@@ -78,20 +79,17 @@ tstate_frame(const struct tstate *s, PyThreadState *ts)
     return frame;
 }
 
-static inline int
-tstate_evict(struct tstate *s, const char *low, const char *top)
+static inline int tstate_evict(struct tstate *s, const char *low, const char *top)
 {
     return frames_unlink(&s->links, s->frame, low, top);
 }
 
-static inline void
-tstate_load(struct tstate *s)
+static inline void tstate_load(struct tstate *s)
 {
     frames_relink(&s->links);
 }
 
-static inline void
-tstate_forget(struct tstate *s)
+static inline void tstate_forget(struct tstate *s)
 {
     frames_forget(&s->links);
 }

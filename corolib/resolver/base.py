@@ -1,7 +1,7 @@
 """What every resolver answers by itself, and what a kind of resolver adds.
 
-Numeric addresses, `None` and names in the hosts file are answered here, in the calling greenlet: nothing is asked, no
-thread is used and nobody waits. Only what is left goes to `_ask`, which a subclass provides.
+Numeric addresses, `None` and names in the hosts file are answered here, in the calling greenlet: nothing is
+asked, no thread is used and nobody waits. Only what is left goes to `_ask`, which a subclass provides.
 """
 
 import _socket
@@ -24,12 +24,18 @@ __all__ = ["AddressInfo", "Resolver", "is_numeric"]
 #: (family, type, protocol, canonical name, address), as `_socket.getaddrinfo` returns it.
 AddressInfo = tuple[int, int, int, str, tuple[Any, ...]]
 
+#: It takes bytearrays as well, other than its stub says.
+_getaddrinfo: Any = _socket.getaddrinfo
+
 #: What `_socket` reads as "any address" and "everybody" where it takes a host.
 WILDCARDS = ("", "<broadcast>")
 
 
 def is_numeric(host: str) -> bool:
-    """Whether the C library takes the host for an address: 127.0.0.1, ::1, fe80::1%eth0 and old forms as 127.1."""
+    """Whether the C library takes the host for an address: 127.0.0.1, ::1.
+
+    Fe80::1%eth0 and old forms as 127.1.
+    """
     if pack(host) is not None:
         return True
     # A name cannot hold a colon, an address in an old form begins with a digit.
@@ -78,7 +84,7 @@ class Resolver:
         """The addresses of a host and service; gaierror if there is none."""
         name = _text(host)
         if not name or flags & AI_NUMERICHOST or is_numeric(name):
-            found: list[AddressInfo] = _socket.getaddrinfo(host, port, family, type, proto, flags)
+            found: list[AddressInfo] = _getaddrinfo(host, port, family, type, proto, flags)
             return found
         found = self._known(name, port, family, type, proto, flags)
         return found or self._ask("getaddrinfo", _encode(name), port, family, type, proto, flags)
@@ -126,9 +132,9 @@ class Resolver:
     def getnameinfo(self, sockaddr: tuple[Any, ...], flags: int) -> tuple[str, str]:
         """(host, service) of a socket address, whose host must be numeric."""
         if flags & NI_NUMERICHOST and not flags & NI_NAMEREQD:
-            return _socket.getnameinfo(sockaddr, flags)  # type: ignore[arg-type]  # 4-tuples too
+            return _socket.getnameinfo(sockaddr, flags)
         # Checks the argument as well: from here on it is an address.
-        numeric = _socket.getnameinfo(sockaddr, NI_NUMERICHOST | flags & ~NI_NAMEREQD)  # type: ignore[arg-type]
+        numeric = _socket.getnameinfo(sockaddr, NI_NUMERICHOST | flags & ~NI_NAMEREQD)
         for entry in self.hosts.by_address(numeric[0]):
             return entry.names[0], numeric[1]
         answer: tuple[str, str] = self._ask("getnameinfo", sockaddr, flags)
@@ -160,8 +166,8 @@ class Resolver:
 def _encode(name: str) -> bytes:
     """The name as the network wants it; UnicodeError if it cannot be one.
 
-    Done here and not by the C function in a thread: the codec is imported at its first use, and an import that
-    waits for another thread's is better had in a greenlet.
+    Done here and not by the C function in a thread: the codec is imported at its first use, and an import
+    that waits for another thread's is better had in a greenlet.
     """
     return name.encode("idna")
 
@@ -179,4 +185,3 @@ def _reachable(entry: Entry) -> bool:
     finally:
         probe.close()
     return True
-

@@ -1,7 +1,7 @@
 """The hosts file: names and addresses that are known without asking anybody.
 
-The file is read again whenever it changed, so that an entry added while the program runs is seen at the next lookup;
-looking whether it did costs one stat().
+The file is read again whenever it changed, so that an entry added while the program runs is seen at the next
+lookup; looking whether it did costs one stat().
 """
 
 import os
@@ -20,7 +20,10 @@ class Entry(NamedTuple):
 
 
 def pack(address: str) -> tuple[int, bytes] | None:
-    """Family and bytes of a numeric address (a scope such as %eth0 is left aside), or None if it is not one."""
+    """Family and bytes of a numeric address (a scope such as %eth0 is left aside).
+
+    Or None if it is not one.
+    """
     for family in (AF_INET, AF_INET6):
         try:
             return family, inet_pton(family, address.partition("%")[0])
@@ -77,7 +80,10 @@ class HostsFile:
 
     @staticmethod
     def _parse(line: str) -> Entry | None:
-        """An entry, or None for comments and for lines that are not understood (the C library skips them too)."""
+        """An entry.
+
+        Or None for comments and for lines that are not understood (the C library skips them too).
+        """
         words = line.partition("#")[0].split()
         if len(words) < 2 or (packed := pack(words[0])) is None:
             return None

@@ -1,0 +1,342 @@
+"""Greenlet: a function that runs beside others, and what can be done with it: joined, linked to, killed.
+
+State, result, links and joiners are in C (`_hub.Greenlet`), so that spawn, run and join need no frame of Python. This
+module adds what is not on that path. A subclass that defines neither `__init__` nor `__new__` is spawned by the C half
+alone; that is why the features which need to see every greenlet (`track_greenlet_tree`, add_spawn_callback) are put into
+the class only when they are switched on.
+"""
+
+import sys
+from collections.abc import Callable, Iterable, Sequence
+from types import FrameType, TracebackType
+from typing import Any, Generic, Self, TypeVar, cast
+from weakref import ref as weakref
+
+from . import _hub
+from ._config import config
+from ._switch import GreenletExit, getcurrent, greenlet
+from ._waiting import iwait, wait
+from .hub import Hub, HubLoop, Killer, as_error, get_hub, sleep, spawn_raw
+from .hub import kill as kill_any
+from .timeout import Timeout
+
+__all__ = ["Greenlet", "getcurrent", "iwait", "joinall", "killall", "wait"]
+
+_T = TypeVar("_T")
+
+
+class SpawnedLink:
+    """A link whose callback runs in a greenlet of its own, so that it may wait. Equal to its callback, for unlink()."""
+
+    __slots__ = ("callback",)
+
+    def __init__(self, callback: Callable[[Any], object]) -> None:
+        if not callable(callback):
+            raise TypeError(f"a link must be callable, not {type(callback).__name__}: {callback!r}")
+        self.callback = callback
+
+    def __call__(self, source: Any) -> None:
+        spawn_raw(self.callback, source)
+
+    def __eq__(self, other: object) -> bool:
+        return bool(self.callback == getattr(other, "callback", other))
+
+    def __hash__(self) -> int:
+        return hash(self.callback)
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.callback!r}>"
+
+
+class SuccessSpawnedLink(SpawnedLink):
+    """Only if the greenlet did not fail."""
+
+    __slots__ = ()
+
+    def __call__(self, source: Any) -> None:
+        if source.successful():
+            super().__call__(source)
+
+
+class FailureSpawnedLink(SpawnedLink):
+    """Only if the greenlet failed."""
+
+    __slots__ = ()
+
+    def __call__(self, source: Any) -> None:
+        if not source.successful():
+            super().__call__(source)
+
+
+class _SpawnSite:
+    """One frame of `spawning_stack`: where a greenlet was spawned, without keeping the frame alive."""
+
+    __slots__ = ("f_back", "f_code", "f_lineno")
+
+    def __init__(self, frame: FrameType) -> None:
+        self.f_code = frame.f_code
+        self.f_lineno = frame.f_lineno
+        self.f_back: _SpawnSite | None = None
+
+
+class Greenlet(_hub.Greenlet[_T], Generic[_T]):
+    """Runs `run(*args, **kwargs)`, or its own `_run`, once started; keeps the result.
+
+    `spawn()` makes and starts one; it runs when the caller waits next. get() waits for the result or raises what the
+    greenlet raised; an exception that nobody caught is also reported by hub.handle_error(). `with` joins it on the way out.
+    GreenletExit ends it without being a failure. Run with a copy of the context that it was made in.
+    """
+
+    #: How many frames `spawning_stack` keeps.
+    spawning_stack_limit = 10
+    #: Who made it (a weak reference), where, and a dict shared by all that descend from one child of the main greenlet;
+    #: None unless config.track_greenlet_tree was set when this module was imported.
+    spawning_greenlet: "weakref[greenlet] | None" = None
+    spawning_stack: _SpawnSite | None = None
+    spawn_tree_locals: dict[str, Any] | None = None
+
+    _name: str | None = None
+    _timeout_error = staticmethod(Timeout)
+
+    # -- what it is -------------------------------------------------------------------------------------------
+
+    @property
+    def minimal_ident(self) -> int:
+        """A small number that no other living greenlet of its hub has."""
+        return cast(Hub, self.hub).ident_registry.get_ident(self)
+
+    @property
+    def name(self) -> str:
+        """'Greenlet-' and minimal_ident, unless assigned."""
+        if self._name is None:
+            self._name = f"Greenlet-{self.minimal_ident}"
+        return self._name
+
+    @name.setter
+    def name(self, value: str) -> None:
+        self._name = value
+
+    @property
+    def loop(self) -> HubLoop:
+        """The loop of its hub."""
+        return cast(Hub, self.hub).loop
+
+    def __repr__(self) -> str:
+        name = "" if self._name is None else f" {self._name!r}"
+        call = self._describe_call()
+        return f"<{type(self).__name__}{name} at {id(self):#x}{': ' + call if call else ''}>"
+
+    def _describe_call(self) -> str:
+        """What it runs, with the arguments; nothing is left of that once it is over."""
+        overridden = type(self)._run is not _hub.Greenlet._run
+        function = self._run if overridden else getattr(self, "run", None)
+        if function is None:
+            return ""
+        arguments = [repr(value) for value in self.args]
+        arguments += [f"{key}={value!r}" for key, value in self.kwargs.items()]
+        return f"{getattr(function, '__qualname__', None) or repr(function)}({', '.join(arguments)})"
+
+    # -- killing ----------------------------------------------------------------------------------------------
+
+    def kill(
+        self, exception: Killer = GreenletExit, block: bool = True, timeout: float | None = None
+    ) -> None:
+        """Raise `exception` in it, at its wait or its next one; with `block` wait until it is over, or `timeout` seconds.
+
+        One that has not run yet never will; its links are called all the same. Nothing if it is over. Switches only
+        with `block`. Never raises what the greenlet raises.
+        """
+        if self.ready():
+            return
+        kill_any(self, exception)
+        if not block:
+            return
+        if self is getcurrent():
+            sleep(0)  # raises here
+        self.join(timeout)
+
+    def throw(self, *args: Any) -> Any:
+        """Switch to it at once, raising in it. For the hub and those who know why; others use kill()."""
+        if self.ready():
+            return super().throw(*args)
+        killer: Killer = GreenletExit if not args else args[0] if len(args) == 1 else (*args, None, None)[:3]
+        if self.cancel(as_error(killer)):
+            return None
+        return super().throw(*args)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, typ: type[BaseException] | None, value: BaseException | None, tb: TracebackType | None
+    ) -> None:
+        """Wait until it is over; if that is interrupted, kill it. If the body failed, kill it with what the body raised."""
+        if value is not None:
+            self.kill(value)
+            return
+        try:
+            self.join()
+        finally:
+            self.kill()
+
+    # -- links ------------------------------------------------------------------------------------------------
+
+    def link(
+        self, callback: Callable[[Self], object], SpawnedLink: type[SpawnedLink] = SpawnedLink
+    ) -> None:
+        """Call `callback(greenlet)` in a new greenlet once this is over. Never switches."""
+        self.rawlink(SpawnedLink(callback))
+
+    def link_value(
+        self, callback: Callable[[Self], object], SpawnedLink: type[SpawnedLink] = SuccessSpawnedLink
+    ) -> None:
+        """link(), only if it does not fail."""
+        self.rawlink(SpawnedLink(callback))
+
+    def link_exception(
+        self, callback: Callable[[Self], object], SpawnedLink: type[SpawnedLink] = FailureSpawnedLink
+    ) -> None:
+        """link(), only if it fails."""
+        self.rawlink(SpawnedLink(callback))
+
+    # -- for tracing ------------------------------------------------------------------------------------------
+
+    @staticmethod
+    def add_spawn_callback(callback: Callable[["Greenlet[Any]"], object]) -> None:
+        """Call `callback(greenlet)` at the start() of every greenlet, in all threads, until it is removed."""
+        _spawn_callbacks.add(callback)
+        for name, method in _SEEN.items():
+            setattr(Greenlet, name, method)
+
+    @staticmethod
+    def remove_spawn_callback(callback: Callable[["Greenlet[Any]"], object]) -> None:
+        """The opposite of add_spawn_callback(); silent if it was not added."""
+        if callback in _spawn_callbacks:
+            _spawn_callbacks.remove(callback)
+            for name in _SEEN if not _spawn_callbacks else ():
+                delattr(Greenlet, name)
+
+
+_spawn_callbacks: set[Callable[[Greenlet[Any]], object]] = set()
+
+
+def _tell(started: Greenlet[Any]) -> None:
+    if not started.started and not started.ready():
+        for callback in list(_spawn_callbacks):
+            callback(started)
+
+
+def _start(self: Greenlet[Any]) -> None:
+    _tell(self)
+    _hub.Greenlet.start(self)
+
+
+def _start_later(self: Greenlet[Any], seconds: float) -> None:
+    _tell(self)
+    _hub.Greenlet.start_later(self, seconds)
+
+
+def _spawn(cls: type[Greenlet[Any]], *args: Any, **kwargs: Any) -> Greenlet[Any]:
+    made = cls(*args, **kwargs)
+    made.start()
+    return made
+
+
+def _spawn_later(cls: type[Greenlet[Any]], seconds: float, *args: Any, **kwargs: Any) -> Greenlet[Any]:
+    made = cls(*args, **kwargs)
+    made.start_later(seconds)
+    return made
+
+
+#: In place of the methods in C while there are spawn callbacks.
+_SEEN: dict[str, Any] = {
+    "start": _start,
+    "start_later": _start_later,
+    "spawn": classmethod(_spawn),
+    "spawn_later": classmethod(_spawn_later),
+}
+
+
+def _init_tracked(self: Greenlet[Any], *args: Any, **kwargs: Any) -> None:
+    """Greenlet.__init__ with config.track_greenlet_tree: notes who spawns it, and where."""
+    _hub.Greenlet.__init__(self, *args, **kwargs)
+    spawner = getcurrent()
+    self.spawning_greenlet = weakref(spawner)
+    tree = getattr(spawner, "spawn_tree_locals", None)
+    if tree is None:
+        tree = {}
+        if spawner.parent is not None:  # each child of the main greenlet begins a tree of its own
+            spawner.__dict__["spawn_tree_locals"] = tree
+    self.spawn_tree_locals = tree
+    frame: FrameType | None = sys._getframe(1)
+    last: _SpawnSite | None = None
+    for _ in range(self.spawning_stack_limit):
+        if frame is None:
+            break
+        site = _SpawnSite(frame)
+        if last is None:
+            self.spawning_stack = site
+        else:
+            last.f_back = site
+        last, frame = site, frame.f_back
+
+
+if config.track_greenlet_tree:
+    setattr(Greenlet, "__init__", _init_tracked)  # noqa: B010  # an assignment would be the type checker's business
+
+
+def joinall(
+    greenlets: Iterable[Any],
+    timeout: float | None = None,
+    raise_error: bool = False,
+    count: int | None = None,
+) -> list[Any]:
+    """Wait until all are over, or `count` of them, or `timeout` seconds: those that are over. Switches.
+
+    `raise_error`: the first failure that is seen is raised at once; the others run on.
+    """
+    everybody: Sequence[Any] = list(greenlets)
+    if raise_error or count is not None or not all(isinstance(each, _hub.Greenlet) for each in everybody):
+        finished = []
+        with iwait(everybody, timeout, count) as ready:
+            for each in ready:
+                error = getattr(each, "exception", None)
+                if raise_error and error is not None:
+                    raise error
+                finished.append(each)
+        return finished
+    # One after the other: each join that finds its greenlet over costs next to nothing, a link costs more.
+    if timeout is None:
+        for each in everybody:
+            each.join()
+        return list(everybody)
+    now = get_hub().now
+    deadline = now() + timeout
+    for each in everybody:
+        each.join(deadline - now())
+        if not each.ready():
+            break
+    return [each for each in everybody if each.ready()]
+
+
+def killall(
+    greenlets: Iterable[greenlet],
+    exception: Killer = GreenletExit,
+    block: bool = True,
+    timeout: float | None = None,
+) -> None:
+    """Raise `exception` in all of them, then, with `block`, wait until they are over. Switches only with `block`.
+
+    Those that have not run yet never will. Raw greenlets are killed, not waited for. Timeout if it takes longer than
+    `timeout` seconds.
+    """
+    victims = list(greenlets)
+    for each in victims:
+        kill_any(each, exception)
+    if not block:
+        return
+    me = getcurrent()
+    if any(each is me for each in victims):
+        sleep(0)  # raises here
+    with Timeout.start_new(timeout):
+        joinall(each for each in victims if isinstance(each, _hub.Greenlet))
