@@ -1,7 +1,7 @@
 """The settings: one table, read from COROLIB_* environment variables.
 
-A setting is read when it is first asked for, and then stays until it is assigned. Only words, numbers and truth values
-are kept here; which class a word means is known to the module that owns the class.
+A setting is read when it is first asked for, and then stays until it is assigned. Only words, numbers and
+truth values are kept here; which class a word means is known to the module that owns the class.
 """
 
 import math
@@ -13,7 +13,9 @@ __all__ = ["Config", "Setting", "config"]
 
 
 class Setting(NamedTuple):
-    """One row: `parse` turns text from the environment, or an assigned value, into the value, or raises ValueError."""
+    """One row: `parse` turns text from the environment, or an assigned value, into the value, or raises
+    ValueError.
+    """
 
     name: str
     default: object
@@ -26,7 +28,7 @@ class Setting(NamedTuple):
         return "COROLIB_" + self.name.upper()
 
 
-# -- how values are read: each takes text or a value that has the right type already -------------------------------
+# -- how values are read: each takes text or a value that has the right type already -------------------------
 
 _TRUE: Final = frozenset(("1", "true", "on", "yes"))
 _FALSE: Final = frozenset(("0", "false", "off", "no", ""))
@@ -91,11 +93,23 @@ def _word(value: object) -> str:
 
 
 SETTINGS: Final[tuple[Setting, ...]] = (
-    Setting("resolver", ("thread",), _names, "how names are resolved; the first that is available: thread, dns, block"),
-    Setting("resolver_nameservers", None, _optional(_names), "addresses to ask in place of the system's name servers"),
+    Setting(
+        "resolver",
+        ("thread",),
+        _names,
+        "how names are resolved; the first that is available: thread, dns, block",
+    ),
+    Setting(
+        "resolver_nameservers",
+        None,
+        _optional(_names),
+        "addresses to ask in place of the system's name servers",
+    ),
     Setting("resolver_timeout", None, _optional(_seconds), "seconds for one answer of a name server"),
     Setting("threadpool_size", 10, _count, "native threads in the pool of a hub"),
-    Setting("threadpool_idle_task_timeout", 5.0, _seconds, "seconds until an idle thread of it ends; -1: never"),
+    Setting(
+        "threadpool_idle_task_timeout", 5.0, _seconds, "seconds until an idle thread of it ends; -1: never"
+    ),
     Setting("libev_backend", None, _optional(_word), "how libev polls: epoll, poll, select, kqueue"),
     Setting(
         "track_greenlet_tree",
@@ -107,16 +121,20 @@ SETTINGS: Final[tuple[Setting, ...]] = (
 
 
 class Config:
-    """Settings as attributes: `config.resolver`. Assigning checks the value: ValueError says what was expected.
+    """Settings as attributes: `config.resolver`. Assigning checks the value: ValueError says what was
+    expected.
 
-    Set what you want before it is used; what has been built by then does not change. `environ` is where it reads from.
+    Set what you want before it is used; what has been built by then does not change. `environ` is where it
+    reads from.
     """
 
     _environ: Mapping[str, str]
     _rows: dict[str, Setting]
     _values: dict[str, object]
 
-    def __init__(self, settings: Iterable[Setting] = SETTINGS, environ: Mapping[str, str] = os.environ) -> None:
+    def __init__(
+        self, settings: Iterable[Setting] = SETTINGS, environ: Mapping[str, str] = os.environ
+    ) -> None:
         set_plain = super().__setattr__
         set_plain("_environ", environ)
         set_plain("_rows", {row.name: row for row in settings})

@@ -1,17 +1,18 @@
 """The standard library as it was before patching.
 
-What corolib itself must never call in its cooperative form is taken from here: a native thread for the thread pool, a
-lock that blocks its thread, a sleep that blocks the process. Only modules written in C are imported, so that importing
-corolib pulls in neither `threading` nor `socket`; everything else is looked up when somebody asks (`original`).
+What corolib itself must never call in its cooperative form is taken from here: a native thread for the thread
+pool, a lock that blocks its thread, a sleep that blocks the process. Only modules written in C are imported,
+so that importing corolib pulls in neither `threading` nor `socket`; everything else is looked up when
+somebody asks (`original`).
 """
 
-import _signal
 import _thread
 import importlib
 import select as _select
 import sys
 import time as _time
 from _queue import Empty, SimpleQueue
+from signal import set_wakeup_fd
 from typing import Any
 
 __all__ = [
@@ -65,13 +66,14 @@ def originals(module: str, *names: str) -> tuple[Any, ...]:
 def in_main_thread() -> bool:
     """Whether the calling thread is the one in which Python runs signal handlers.
 
-    `threading` knows, but importing it here would be too early, and in a thread it did not start it may be wrong.
+    `threading` knows, but importing it here would be too early, and in a thread it did not start it may be
+    wrong.
     """
     if sys.version_info >= (3, 13):
         return _thread._get_main_thread_ident() == get_ident()
     try:
         # The call is refused in every other thread. The descriptor is back before any Python code can run.
-        _signal.set_wakeup_fd(_signal.set_wakeup_fd(-1))
+        set_wakeup_fd(set_wakeup_fd(-1))
     except ValueError:
         return False
     return True

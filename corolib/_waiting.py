@@ -1,7 +1,8 @@
-"""Waiter, a rendezvous of one greenlet; wait() and iwait() for several objects; what makes an object waitable.
+"""Waiter, a rendezvous of one greenlet; wait() and iwait() for several objects; what makes an object
+waitable.
 
-An object can be waited for if it has `rawlink(callback)` and `unlink(callback)`: `Linkable` gives both to the primitives.
-Lists of waiting greenlets are `_hub.WaitList`.
+An object can be waited for if it has `rawlink(callback)` and `unlink(callback)`: `Linkable` gives both to the
+primitives. Lists of waiting greenlets are `_hub.WaitList`.
 """
 
 from collections import deque
@@ -33,8 +34,9 @@ _L = TypeVar("_L", bound=SupportsLink)
 class Waiter(Generic[_T]):
     """A mailbox for one value or exception and one waiting greenlet.
 
-    `get()` waits for `switch(value)` or `throw(error)`, whichever comes first in time. Both may be called from the hub or
-    from any greenlet and never switch; what comes second before a clear() takes the place of the first.
+    `get()` waits for `switch(value)` or `throw(error)`, whichever comes first in time. Both may be called
+    from the hub or from any greenlet and never switch; what comes second before a clear() takes the place of
+    the first.
     """
 
     __slots__ = ("_error", "_filled", "_value", "greenlet", "hub")
@@ -140,9 +142,9 @@ class Link:
 class Linkable:
     """Base of what can be linked to: callbacks to be called once, in the hub, when the object is ready.
 
-    A subclass has ready(), and calls `_notify()` when it has become ready and `_links` is true. Each link is called in the
-    hub of the thread that made it. A link that fails is reported to that hub; the others are called all the same. Any
-    thread may do any of this.
+    A subclass has ready(), and calls `_notify()` when it has become ready and `_links` is true. Each link is
+    called in the hub of the thread that made it. A link that fails is reported to that hub; the others are
+    called all the same. Any thread may do any of this.
     """
 
     #: In the order of their making; None until there is one, which is the usual case.
@@ -155,7 +157,9 @@ class Linkable:
         raise NotImplementedError
 
     def rawlink(self, callback: Callable[[Any], object], /) -> None:
-        """Call `callback(self)` once, in the hub, as soon as this is ready; it must not wait. Never switches."""
+        """Call `callback(self)` once, in the hub, as soon as this is ready; it must not wait. Never
+        switches.
+        """
         if not callable(callback):
             raise TypeError(f"a link must be callable, not {type(callback).__name__}: {callback!r}")
         link = Link(callback, get_hub())
@@ -272,16 +276,15 @@ class _Iwait(Iterator[_L]):
 @overload
 def iwait(objects: Iterable[_L], timeout: float | None = None, count: int | None = None) -> _Iwait[_L]: ...
 @overload
-def iwait(
-    objects: None = None, timeout: float | None = None, count: int | None = None
-) -> Iterator[bool]: ...
+def iwait(objects: None = None, timeout: float | None = None, count: int | None = None) -> Iterator[bool]: ...
 def iwait(
     objects: Iterable[_L] | None = None, timeout: float | None = None, count: int | None = None
 ) -> "_Iwait[_L] | Iterator[bool]":
     """Iterate over `objects` as they become ready, `count` of them at most, for `timeout` seconds at most.
 
-    next() switches unless one is ready. An object is anything with rawlink() and unlink(). Close the iterator, or use
-    it in a `with` statement, if it is not run to its end: it is linked to what has not come. Without objects: hub.join().
+    next() switches unless one is ready. An object is anything with rawlink() and unlink(). Close the
+    iterator, or use it in a `with` statement, if it is not run to its end: it is linked to what has not come.
+    Without objects: hub.join().
     """
     if objects is None:
         return iter([get_hub().join(timeout)])
@@ -297,7 +300,8 @@ def wait(
 ) -> "list[_L] | bool":
     """The objects that became ready in time, in that order; `count` of them at most. Switches.
 
-    Without objects: wait until there is nothing left to do at all, see hub.join() (True, or False when `timeout` is over).
+    Without objects: wait until there is nothing left to do at all, see hub.join() (True, or False when
+    `timeout` is over).
     """
     if objects is None:
         return get_hub().join(timeout)

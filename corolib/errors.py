@@ -1,8 +1,8 @@
 """Every exception class that corolib raises and the standard library does not have.
 
-What stands in for a standard function raises what that function raises (`TimeoutError`, `OSError`, `ValueError`...).
-The classes here say what can only go wrong with greenlets and loops. The module imports nothing of corolib: the C half
-of the hub takes three of these classes when it is imported.
+What stands in for a standard function raises what that function raises (`TimeoutError`, `OSError`,
+`ValueError`...). The classes here say what can only go wrong with greenlets and loops. The module imports
+nothing of corolib: the C half of the hub takes three of these classes when it is imported.
 """
 
 __all__ = [
@@ -16,10 +16,11 @@ __all__ = [
 
 
 class LoopExit(Exception):
-    """Nothing can ever wake anybody: the main greenlet waits and there is no event left that could end a wait.
+    """Nothing can ever wake anybody: the main greenlet waits and there is no event left that could end a
+    wait.
 
-    Raised in the main greenlet. Its text names the greenlets that wait and what each of them waits for, so that the
-    circle can be seen. `hub` is the hub that ran dry, `waiting` holds a line for each greenlet.
+    Raised in the main greenlet. Its text names the greenlets that wait and what each of them waits for, so
+    that the circle can be seen. `hub` is the hub that ran dry, `waiting` holds a line for each greenlet.
     """
 
     def __init__(self, message: object = "", hub: object = None, waiting: tuple[str, ...] = ()) -> None:
@@ -34,7 +35,9 @@ class LoopExit(Exception):
 
 
 class BlockingSwitchOutError(AssertionError):
-    """The hub itself was to wait: a callback of the loop called something that blocks. Spawn a greenlet there."""
+    """The hub itself was to wait: a callback of the loop called something that blocks. Spawn a greenlet
+    there.
+    """
 
 
 class InvalidSwitchError(AssertionError):

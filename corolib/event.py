@@ -1,8 +1,9 @@
 """Event, a flag to wait for, and AsyncResult, a value to wait for.
 
-Both may be set from any thread and never switch when they are. The threads' side of it: a look at the flag, followed at
-once by the call that joins the list of waiters, is one step, since CPython changes threads (and runs signal handlers and
-finalisers) at calls of Python functions, after calls, and at jumps back only. What is made on demand, the hub, is made before.
+Both may be set from any thread and never switch when they are. The threads' side of it: a look at the flag,
+followed at once by the call that joins the list of waiters, is one step, since CPython changes threads (and
+runs signal handlers and finalisers) at calls of Python functions, after calls, and at jumps back only. What
+is made on demand, the hub, is made before.
 """
 
 from types import TracebackType
@@ -57,12 +58,14 @@ class Event(Linkable):
         self._flag = False
 
     def wait(self, timeout: float | None = None) -> bool:
-        """Wait until the flag is set: True; False if that takes longer than `timeout` seconds. Switches unless it is set."""
+        """Wait until the flag is set: True; False if that takes longer than `timeout` seconds. Switches
+        unless it is set.
+        """
         if self._flag:
             return True
         get_hub()
-        if self._flag:
-            return True
+        if self._flag:  # another thread has set it
+            return True  # type: ignore[unreachable]  # mypy knows of no other threads
         return self._waiters.wait(timeout) is True
 
     def _at_fork_reinit(self) -> None:
@@ -77,8 +80,8 @@ _NONE: Final[Any] = object()
 class AsyncResult(Linkable, Generic[_T]):
     """A value that comes later, once, or the exception that comes in its place.
 
-    May be the target of a link: `greenlet.link(result)` passes the greenlet's result on. To set it again replaces what is
-    there; a value goes before an exception.
+    May be the target of a link: `greenlet.link(result)` passes the greenlet's result on. To set it again
+    replaces what is there; a value goes before an exception.
     """
 
     def __init__(self) -> None:
@@ -97,7 +100,7 @@ class AsyncResult(Linkable, Generic[_T]):
         links = f" links={len(self._links)}" if self._links else ""
         return f"<{type(self).__name__} at {id(self):#x} {state}{waiting}{links}>"
 
-    # -- what it is -------------------------------------------------------------------------------------------
+    # -- what it is ------------------------------------------------------------------------------------------
 
     def ready(self) -> bool:
         """Whether a value or an exception is there."""
@@ -132,7 +135,7 @@ class AsyncResult(Linkable, Generic[_T]):
         """False."""
         return False
 
-    # -- giving -----------------------------------------------------------------------------------------------
+    # -- giving ----------------------------------------------------------------------------------------------
 
     def set(self, value: _T | None = None) -> None:
         """Put the value in, wake all who wait. Any thread; never switches."""
@@ -142,7 +145,9 @@ class AsyncResult(Linkable, Generic[_T]):
     set_result = set
 
     def set_exception(self, exception: BaseException, exc_info: ExcInfo | None = None) -> None:
-        """Put an exception in: get() raises it, with the traceback of `exc_info` if given. Any thread; never switches."""
+        """Put an exception in: get() raises it, with the traceback of `exc_info` if given. Any thread; never
+        switches.
+        """
         if not isinstance(exception, BaseException):
             raise TypeError(f"expected an exception instance, found {exception!r}")
         self._exc_info = exc_info or (type(exception), exception, exception.__traceback__)
@@ -161,10 +166,11 @@ class AsyncResult(Linkable, Generic[_T]):
         else:
             self.set_exception(source.exception, getattr(source, "exc_info", None))
 
-    # -- taking -----------------------------------------------------------------------------------------------
+    # -- taking ----------------------------------------------------------------------------------------------
 
     def get(self, block: bool = True, timeout: float | None = None) -> _T:
-        """The value, or raises the exception. Timeout if it is not there in time, or at all with `block` false.
+        """The value, or raises the exception. Timeout if it is not there in time, or at all with `block`
+        false.
 
         Switches unless it is there.
         """
@@ -191,7 +197,9 @@ class AsyncResult(Linkable, Generic[_T]):
         return self.get(timeout=timeout)
 
     def wait(self, timeout: float | None = None) -> _T | None:
-        """Wait until it is ready. The value; None if it is an exception or not there in time. Switches unless it is there."""
+        """Wait until it is ready. The value; None if it is an exception or not there in time. Switches unless
+        it is there.
+        """
         if not self.ready():
             self._await(timeout)
         return self.value

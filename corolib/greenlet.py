@@ -1,9 +1,9 @@
 """Greenlet: a function that runs beside others, and what can be done with it: joined, linked to, killed.
 
-State, result, links and joiners are in C (`_hub.Greenlet`), so that spawn, run and join need no frame of Python. This
-module adds what is not on that path. A subclass that defines neither `__init__` nor `__new__` is spawned by the C half
-alone; that is why the features which need to see every greenlet (`track_greenlet_tree`, add_spawn_callback) are put into
-the class only when they are switched on.
+State, result, links and joiners are in C (`_hub.Greenlet`), so that spawn, run and join need no frame of
+Python. This module adds what is not on that path. A subclass that defines neither `__init__` nor `__new__` is
+spawned by the C half alone; that is why the features which need to see every greenlet (`track_greenlet_tree`,
+add_spawn_callback) are put into the class only when they are switched on.
 """
 
 import sys
@@ -26,7 +26,9 @@ _T = TypeVar("_T")
 
 
 class SpawnedLink:
-    """A link whose callback runs in a greenlet of its own, so that it may wait. Equal to its callback, for unlink()."""
+    """A link whose callback runs in a greenlet of its own, so that it may wait. Equal to its callback, for
+    unlink().
+    """
 
     __slots__ = ("callback",)
 
@@ -82,15 +84,16 @@ class _SpawnSite:
 class Greenlet(_hub.Greenlet[_T], Generic[_T]):
     """Runs `run(*args, **kwargs)`, or its own `_run`, once started; keeps the result.
 
-    `spawn()` makes and starts one; it runs when the caller waits next. get() waits for the result or raises what the
-    greenlet raised; an exception that nobody caught is also reported by hub.handle_error(). `with` joins it on the way out.
-    GreenletExit ends it without being a failure. Run with a copy of the context that it was made in.
+    `spawn()` makes and starts one; it runs when the caller waits next. get() waits for the result or raises
+    what the greenlet raised; an exception that nobody caught is also reported by hub.handle_error(). `with`
+    joins it on the way out. GreenletExit ends it without being a failure. Run with a copy of the context that
+    it was made in.
     """
 
     #: How many frames `spawning_stack` keeps.
     spawning_stack_limit = 10
-    #: Who made it (a weak reference), where, and a dict shared by all that descend from one child of the main greenlet;
-    #: None unless config.track_greenlet_tree was set when this module was imported.
+    #: Who made it (a weak reference), where, and a dict shared by all that descend from one child of the main
+    #: greenlet; None unless config.track_greenlet_tree was set when this module was imported.
     spawning_greenlet: "weakref[greenlet] | None" = None
     spawning_stack: _SpawnSite | None = None
     spawn_tree_locals: dict[str, Any] | None = None
@@ -98,7 +101,7 @@ class Greenlet(_hub.Greenlet[_T], Generic[_T]):
     _name: str | None = None
     _timeout_error = staticmethod(Timeout)
 
-    # -- what it is -------------------------------------------------------------------------------------------
+    # -- what it is ------------------------------------------------------------------------------------------
 
     @property
     def minimal_ident(self) -> int:
@@ -136,15 +139,16 @@ class Greenlet(_hub.Greenlet[_T], Generic[_T]):
         arguments += [f"{key}={value!r}" for key, value in self.kwargs.items()]
         return f"{getattr(function, '__qualname__', None) or repr(function)}({', '.join(arguments)})"
 
-    # -- killing ----------------------------------------------------------------------------------------------
+    # -- killing ---------------------------------------------------------------------------------------------
 
     def kill(
         self, exception: Killer = GreenletExit, block: bool = True, timeout: float | None = None
     ) -> None:
-        """Raise `exception` in it, at its wait or its next one; with `block` wait until it is over, or `timeout` seconds.
+        """Raise `exception` in it, at its wait or its next one; with `block` wait until it is over, or
+        `timeout` seconds.
 
-        One that has not run yet never will; its links are called all the same. Nothing if it is over. Switches only
-        with `block`. Never raises what the greenlet raises.
+        One that has not run yet never will; its links are called all the same. Nothing if it is over.
+        Switches only with `block`. Never raises what the greenlet raises.
         """
         if self.ready():
             return
@@ -170,7 +174,9 @@ class Greenlet(_hub.Greenlet[_T], Generic[_T]):
     def __exit__(
         self, typ: type[BaseException] | None, value: BaseException | None, tb: TracebackType | None
     ) -> None:
-        """Wait until it is over; if that is interrupted, kill it. If the body failed, kill it with what the body raised."""
+        """Wait until it is over; if that is interrupted, kill it. If the body failed, kill it with what the
+        body raised.
+        """
         if value is not None:
             self.kill(value)
             return
@@ -179,11 +185,9 @@ class Greenlet(_hub.Greenlet[_T], Generic[_T]):
         finally:
             self.kill()
 
-    # -- links ------------------------------------------------------------------------------------------------
+    # -- links -----------------------------------------------------------------------------------------------
 
-    def link(
-        self, callback: Callable[[Self], object], SpawnedLink: type[SpawnedLink] = SpawnedLink
-    ) -> None:
+    def link(self, callback: Callable[[Self], object], SpawnedLink: type[SpawnedLink] = SpawnedLink) -> None:
         """Call `callback(greenlet)` in a new greenlet once this is over. Never switches."""
         self.rawlink(SpawnedLink(callback))
 
@@ -199,7 +203,7 @@ class Greenlet(_hub.Greenlet[_T], Generic[_T]):
         """link(), only if it fails."""
         self.rawlink(SpawnedLink(callback))
 
-    # -- for tracing ------------------------------------------------------------------------------------------
+    # -- for tracing -----------------------------------------------------------------------------------------
 
     @staticmethod
     def add_spawn_callback(callback: Callable[["Greenlet[Any]"], object]) -> None:
@@ -325,10 +329,11 @@ def killall(
     block: bool = True,
     timeout: float | None = None,
 ) -> None:
-    """Raise `exception` in all of them, then, with `block`, wait until they are over. Switches only with `block`.
+    """Raise `exception` in all of them, then, with `block`, wait until they are over. Switches only with
+    `block`.
 
-    Those that have not run yet never will. Raw greenlets are killed, not waited for. Timeout if it takes longer than
-    `timeout` seconds.
+    Those that have not run yet never will. Raw greenlets are killed, not waited for. Timeout if it takes
+    longer than `timeout` seconds.
     """
     victims = list(greenlets)
     for each in victims:

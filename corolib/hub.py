@@ -1,8 +1,8 @@
 """The hub of a thread: what is policy about it. The loop it runs, and the one wait, are in C (`_hub`).
 
-Policy is: what becomes of an exception that nobody catches, what a deadlock report says, what exists once per hub
-(`service`), and which faces of the loop others see (`hub.loop`). This is the only module that brings `_switch`, `_ev`
-and `_hub` together.
+Policy is: what becomes of an exception that nobody catches, what a deadlock report says, what exists once per
+hub (`service`), and which faces of the loop others see (`hub.loop`). This is the only module that brings
+`_switch`, `_ev` and `_hub` together.
 """
 
 import os
@@ -60,8 +60,9 @@ class Waitable(Protocol):
 class HubLoop:
     """`hub.loop`: callbacks, timers and descriptors of the hub itself, every other watcher of libev.
 
-    Watchers call back in the hub: a callback may do anything but wait. Holds its hub weakly, so that a thread's hub
-    goes with its thread. What is not listed here (`iteration`, `backend`, `activecnt`...) is libev's: see `_ev.Loop`.
+    Watchers call back in the hub: a callback may do anything but wait. Holds its hub weakly, so that a
+    thread's hub goes with its thread. What is not listed here (`iteration`, `backend`, `activecnt`...) is
+    libev's: see `_ev.Loop`.
     """
 
     def __init__(self, hub: "Hub", loop: _ev.Loop) -> None:
@@ -133,7 +134,9 @@ class HubLoop:
         return _ev.stat(self._loop, path, interval, ref, priority)
 
     def closing_fd(self, fd: int) -> bool:
-        """A descriptor is about to be closed: its waiters get an error, its watchers stop. Whether there were any."""
+        """A descriptor is about to be closed: its waiters get an error, its watchers stop. Whether there were
+        any.
+        """
         return self._owner().fd_closing(fd) > 0
 
     def now(self) -> float:
@@ -236,7 +239,7 @@ class Hub(_hub.Hub):
         """A small number that no other living hub has."""
         return _hub_idents.get_ident(self)
 
-    # -- waiting ----------------------------------------------------------------------------------------------
+    # -- waiting ---------------------------------------------------------------------------------------------
 
     def wait(self, watcher: Waitable) -> None:
         """Start `watcher` and wait until it calls back; stopped in any case. Switches.
@@ -259,8 +262,8 @@ class Hub(_hub.Hub):
     def join(self, timeout: float | None = None) -> bool:
         """Wait until there is nothing left to do: True; False if `timeout` seconds are over first. Switches.
 
-        For the main greenlet of the thread: AssertionError elsewhere. As long as another native thread lives that could
-        wake somebody here, there is something left to do.
+        For the main greenlet of the thread: AssertionError elsewhere. As long as another native thread lives
+        that could wake somebody here, there is something left to do.
         """
         main = self.parent
         if main is None or getcurrent() is not main:
@@ -281,7 +284,7 @@ class Hub(_hub.Hub):
                 limit.stop()
         return False
 
-    # -- errors -----------------------------------------------------------------------------------------------
+    # -- errors ----------------------------------------------------------------------------------------------
 
     def handle_error(
         self,
@@ -292,8 +295,9 @@ class Hub(_hub.Hub):
     ) -> None:
         """An exception that nobody has caught: from a greenlet, a callback or a watcher, which is `context`.
 
-        Prints it, unless it is one of NOT_ERROR; one of SYSTEM_ERROR is then raised in the main greenlet, as is every
-        exception without a context (from a signal handler). (None, None, None) is the exception being handled.
+        Prints it, unless it is one of NOT_ERROR; one of SYSTEM_ERROR is then raised in the main greenlet, as
+        is every exception without a context (from a signal handler). (None, None, None) is the exception
+        being handled.
         """
         if type is None:
             type, value, tb = sys.exc_info()
@@ -309,7 +313,9 @@ class Hub(_hub.Hub):
     def handle_system_error(
         self, type: type[BaseException], value: BaseException, tb: TracebackType | None = None
     ) -> None:
-        """Raise it in the main greenlet, now: whatever that had been given and not yet taken goes back. Switches."""
+        """Raise it in the main greenlet, now: whatever that had been given and not yet taken goes back.
+        Switches.
+        """
         main = self.parent
         assert main is not None
         current = getcurrent()
@@ -330,7 +336,9 @@ class Hub(_hub.Hub):
         value: BaseException,
         tb: TracebackType | None,
     ) -> None:
-        """Write the traceback and what failed to `exception_stream`, in one piece, whatever other threads write."""
+        """Write the traceback and what failed to `exception_stream`, in one piece, whatever other threads
+        write.
+        """
         stream = self.exception_stream
         if not stream:
             return
@@ -362,20 +370,22 @@ class Hub(_hub.Hub):
         self._quiet = not stream
 
     def loop_exit(self) -> LoopExit:
-        """The exception for the main greenlet when nothing can wake anybody any more: says who waits for what."""
+        """The exception for the main greenlet when nothing can wake anybody any more: says who waits for
+        what.
+        """
         parked = self.parked()
         lines = [_describe_wait(each, self.now()) for each in parked[:REPORT_LINES]]
         if len(parked) > REPORT_LINES:
             lines.append(f"... and {len(parked) - REPORT_LINES} more")
         return LoopExit("This operation would block forever", self, tuple(lines))
 
-    # -- what exists once per hub -----------------------------------------------------------------------------
+    # -- what exists once per hub ----------------------------------------------------------------------------
 
     def service(self, key: str, make: Callable[["Hub"], _T]) -> _T:
         """The one object of this hub under `key`; `make(hub)` makes it at the first call.
 
-        If it has close() (or kill()), that is called when the hub is destroyed, the last made first; after_fork(), if
-        there is one, in the child of a fork.
+        If it has close() (or kill()), that is called when the hub is destroyed, the last made first;
+        after_fork(), if there is one, in the child of a fork.
         """
         try:
             return cast(_T, self._services[key])
@@ -414,10 +424,12 @@ class Hub(_hub.Hub):
     def resolver(self) -> None:
         self._services.pop("resolver", None)
 
-    # -- life -------------------------------------------------------------------------------------------------
+    # -- life ------------------------------------------------------------------------------------------------
 
     def after_fork(self) -> None:
-        """In the child of a fork: make the kernel's side of the loop anew, tell the services. Called by itself."""
+        """In the child of a fork: make the kernel's side of the loop anew, tell the services. Called by
+        itself.
+        """
         super().after_fork()
         for service in list(self._services.values()):
             renew = getattr(service, "after_fork", None)
@@ -427,8 +439,8 @@ class Hub(_hub.Hub):
     def destroy(self, destroy_loop: bool | None = None) -> None:
         """End the hub: services are closed, what waits is dropped, the loop is freed (`destroy_loop` or not).
 
-        For the main greenlet of its thread: RuntimeError within the hub, InvalidThreadUseError in another thread. The
-        next thing that waits in this thread makes a new hub.
+        For the main greenlet of its thread: RuntimeError within the hub, InvalidThreadUseError in another
+        thread. The next thing that waits in this thread makes a new hub.
         """
         if self.destroyed:
             return
@@ -472,7 +484,9 @@ def _describe_wait(waiter: greenlet, now: float) -> str:
     while frame is not None and frame.f_globals.get("__name__", "").startswith("corolib."):
         frame = frame.f_back
     frame = frame or inner
-    where = "" if frame is None else f", at {frame.f_code.co_filename}:{frame.f_lineno} in {frame.f_code.co_name}"
+    where = (
+        "" if frame is None else f", at {frame.f_code.co_filename}:{frame.f_lineno} in {frame.f_code.co_name}"
+    )
     return f"{_safe_repr(waiter)} waits for {what} since {max(now - since, 0):.3f} s{where}"
 
 
@@ -519,7 +533,9 @@ def kill(greenlet: greenlet, exception: Killer = GreenletExit) -> None:
 
 
 def reinit(hub: Hub | None = None) -> None:
-    """In the child of a fork: repair the hub. It has been done by the time os.fork() returns; again does no harm."""
+    """In the child of a fork: repair the hub. It has been done by the time os.fork() returns; again does no
+    harm.
+    """
     if hub is None:
         hub = get_hub_if_exists()
     if hub is not None and not hub.destroyed:

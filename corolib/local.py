@@ -1,9 +1,9 @@
 """Greenlet-local storage: `local` is for greenlets what `threading.local` is for threads.
 
-Each `local` keeps one dict of attributes per greenlet, found by the greenlet's id. An entry also holds a weak reference
-to the greenlet, whose callback removes the entry when the greenlet is gone; so nothing is kept alive, and a number that
-is used again starts afresh. Nothing here switches. Every step that matters is one operation on one dict, so threads need
-no lock either.
+Each `local` keeps one dict of attributes per greenlet, found by the greenlet's id. An entry also holds a weak
+reference to the greenlet, whose callback removes the entry when the greenlet is gone; so nothing is kept
+alive, and a number that is used again starts afresh. Nothing here switches. Every step that matters is one
+operation on one dict, so threads need no lock either.
 """
 
 import gc
@@ -18,7 +18,9 @@ __all__ = ["all_local_dicts_for_greenlet", "local"]
 
 
 class _Dicts(dict[int, tuple[dict[str, Any], ReferenceType[greenlet]]]):
-    """id of a greenlet -> (its attributes, a reference that removes this entry). A class, to be weakly referred to."""
+    """id of a greenlet -> (its attributes, a reference that removes this entry). A class, to be weakly
+    referred to.
+    """
 
     __slots__ = ("__weakref__",)
 
@@ -30,7 +32,9 @@ def _forget(dicts: ReferenceType[_Dicts], key: int, _gone: object) -> None:
 
 
 def _data_names(cls: type) -> frozenset[str]:
-    """Names at which `cls` has a data descriptor (property, slot): these win over an attribute of the instance."""
+    """Names at which `cls` has a data descriptor (property, slot): these win over an attribute of the
+    instance.
+    """
     names: set[str] = set()
     for base in reversed(cls.__mro__):
         for name, value in vars(base).items():
@@ -45,9 +49,10 @@ def _data_names(cls: type) -> frozenset[str]:
 class local:
     """Attributes that each greenlet sees its own values of.
 
-    May be subclassed: `__init__` is then called, with the arguments of the constructor, once in each greenlet that uses
-    the object; what it sets is that greenlet's. Class attributes, properties and `__slots__` are shared as ever. The
-    values of a greenlet go when the greenlet does. TypeError if arguments are given and there is no `__init__`.
+    May be subclassed: `__init__` is then called, with the arguments of the constructor, once in each greenlet
+    that uses the object; what it sets is that greenlet's. Class attributes, properties and `__slots__` are
+    shared as ever. The values of a greenlet go when the greenlet does. TypeError if arguments are given and
+    there is no `__init__`.
     """
 
     __slots__ = ("__weakref__", "_local_dicts", "_local_init")
@@ -66,7 +71,9 @@ class local:
         self = object.__new__(cls)
         _set_dicts(self, _Dicts())
         _set_init(self, (args, kwargs))
-        _add(self, getcurrent())  # here, so that __init__ is not called a second time after the constructor's call
+        _add(
+            self, getcurrent()
+        )  # here, so that __init__ is not called a second time after the constructor's call
         return self
 
     def __getattribute__(self, name: str) -> Any:
@@ -109,7 +116,9 @@ class local:
 # The slots are reached by their descriptors: plain attribute access goes through __getattribute__ above.
 _dicts_of = cast("Callable[[local], _Dicts]", vars(local)["_local_dicts"].__get__)
 _set_dicts = cast("Callable[[local, _Dicts], None]", vars(local)["_local_dicts"].__set__)
-_init_of = cast("Callable[[local], tuple[tuple[Any, ...], dict[str, Any]]]", vars(local)["_local_init"].__get__)
+_init_of = cast(
+    "Callable[[local], tuple[tuple[Any, ...], dict[str, Any]]]", vars(local)["_local_init"].__get__
+)
 _set_init = cast(
     "Callable[[local, tuple[tuple[Any, ...], dict[str, Any]]], None]", vars(local)["_local_init"].__set__
 )
@@ -126,7 +135,9 @@ def _add(self: local, me: greenlet) -> dict[str, Any]:
 
 
 def _enter(self: local, me: greenlet) -> dict[str, Any]:
-    """First use in greenlet `me`: its dict, filled by the subclass's __init__. If that fails, as if never used."""
+    """First use in greenlet `me`: its dict, filled by the subclass's __init__. If that fails, as if never
+    used.
+    """
     values = _add(self, me)
     kind = type(self)
     if kind.__init__ is not object.__init__:
@@ -147,11 +158,15 @@ def _values(self: local) -> dict[str, Any]:
 
 def _refuse_dict(self: local, name: str) -> None:
     if name == "__dict__":
-        raise AttributeError(f"the __dict__ of a {type(self).__name__!r} object is read-only: one per greenlet")
+        raise AttributeError(
+            f"the __dict__ of a {type(self).__name__!r} object is read-only: one per greenlet"
+        )
 
 
 def all_local_dicts_for_greenlet(greenlet: greenlet) -> list[tuple[local, dict[str, Any]]]:
-    """Each `local` in which `greenlet` has values, with these. Looks at every object there is: for debugging."""
+    """Each `local` in which `greenlet` has values, with these. Looks at every object there is: for
+    debugging.
+    """
     found = []
     for candidate in gc.get_objects():
         if issubclass(type(candidate), local):

@@ -1,15 +1,15 @@
 """Semaphore and its kin, for greenlets of one thread or of many.
 
-Whoever waits is served in the order of arrival: release() hands its unit to the longest waiting greenlet at once, instead of
-raising the counter for whoever comes first; so nobody is overtaken. A unit that was handed to a greenlet which was then
-resumed by an exception of its own goes back (`WaitList`'s undo).
+Whoever waits is served in the order of arrival: release() hands its unit to the longest waiting greenlet at
+once, instead of raising the counter for whoever comes first; so nobody is overtaken. A unit that was handed
+to a greenlet which was then resumed by an exception of its own goes back (`WaitList`'s undo).
 
-The threads' side: look, change and join are steps without a call between them. CPython changes threads, and runs signal
-handlers and finalisers, at calls of Python functions, after calls, and at jumps back only; so each such stretch is one
-step for everybody, a finaliser that takes the same lock included.
+The threads' side: look, change and join are steps without a call between them. CPython changes threads, and
+runs signal handlers and finalisers, at calls of Python functions, after calls, and at jumps back only; so
+each such stretch is one step for everybody, a finaliser that takes the same lock included.
 
-Woken waiters are handed the lock itself: so the function that takes back what did not arrive needs no reference to the lock,
-and a lock that is dropped is freed at once.
+Woken waiters are handed the lock itself: so the function that takes back what did not arrive needs no
+reference to the lock, and a lock that is dropped is freed at once.
 """
 
 from types import TracebackType
@@ -27,8 +27,8 @@ __all__ = ["BoundedSemaphore", "DummySemaphore", "RLock", "Semaphore"]
 class Semaphore(Linkable):
     """`counter` units; acquire() takes one, waiting for it if need be, release() gives one back.
 
-    Units and waiters may be of any thread. Links are called while a unit is free. ValueError if `value` is negative.
-    (`hub` is there for compatibility: a waiter's hub is that of its thread.)
+    Units and waiters may be of any thread. Links are called while a unit is free. ValueError if `value` is
+    negative. (`hub` is there for compatibility: a waiter's hub is that of its thread.)
     """
 
     _only_while_ready = True
@@ -62,7 +62,9 @@ class Semaphore(Linkable):
         return self._waiters.wait(timeout) is self
 
     def release(self) -> int:
-        """Give a unit back, to the longest waiting if any; the number of free units. Any thread; never switches."""
+        """Give a unit back, to the longest waiting if any; the number of free units. Any thread; never
+        switches.
+        """
         self.counter += 1
         if self._waiters or self._links:
             self._serve()
@@ -172,7 +174,8 @@ class DummySemaphore:
 
 
 class RLock:
-    """A lock that the greenlet which holds it may acquire again; as often released, it is free. For any thread.
+    """A lock that the greenlet which holds it may acquire again; as often released, it is free. For any
+    thread.
 
     (`hub` is there for compatibility.)
     """
@@ -187,7 +190,8 @@ class RLock:
         return f"<{type(self).__name__} at {id(self):#x} owner={self._owner!r} count={self._count}{waiting}>"
 
     def acquire(self, blocking: bool = True, timeout: float | None = None) -> bool:
-        """Take the lock, or take it once more: True; False if it is not free in time, or at all with `blocking` false.
+        """Take the lock, or take it once more: True; False if it is not free in time, or at all with
+        `blocking` false.
 
         Switches unless it is free or held by the current greenlet.
         """
@@ -202,8 +206,8 @@ class RLock:
         if not blocking:
             return False
         get_hub()
-        if self._owner is None:
-            self._owner = me
+        if self._owner is None:  # another thread has released it
+            self._owner = me  # type: ignore[unreachable]  # mypy knows of no other threads
             self._count = 1
             return True
         return self._waiters.wait(timeout) is self  # by then we are the owner: see _leave()

@@ -1,6 +1,8 @@
-"""Group, greenlets that are joined and killed together, and Pool, a Group of limited size; and their map() and imap().
+"""Group, greenlets that are joined and killed together, and Pool, a Group of limited size; and their map()
+and imap().
 
-Who is in a group leaves it when it is over, by a rawlink. `Mapping` is what Group and ThreadPool have in common.
+Who is in a group leaves it when it is over, by a rawlink. `Mapper` is what Group and ThreadPool have in
+common.
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -23,7 +25,7 @@ if TYPE_CHECKING:
         """The pool has no free place, and the caller did not want to wait for one."""
 
 
-__all__ = ["Group", "IMap", "IMapUnordered", "Mapping", "Pool", "PoolFull"]
+__all__ = ["Group", "IMap", "IMapUnordered", "Mapper", "Pool", "PoolFull"]
 
 _T = TypeVar("_T")
 
@@ -31,7 +33,8 @@ _T = TypeVar("_T")
 def __getattr__(name: str) -> Any:
     if name != "PoolFull":
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    # Made when it is first needed: its base is in the standard library's queue module, which brings threading with it.
+    # Made when it is first needed: its base is in the standard library's queue module, which brings threading
+    # with it.
     from queue import Full
 
     text = "The pool has no free place, and the caller did not want to wait for one."
@@ -55,8 +58,9 @@ _END = object()
 class IMapUnordered(Greenlet[None]):
     """What imap_unordered() returns: a greenlet that has the calls made, and an iterator over their results.
 
-    Results come as soon as they are there. next() switches unless one is; it raises what the call raised, or what
-    iterating over `iterable` raised. With `maxsize`, no more than so many results are unread or under way.
+    Results come as soon as they are there. next() switches unless one is; it raises what the call raised, or
+    what iterating over `iterable` raised. With `maxsize`, no more than so many results are unread or under
+    way.
     """
 
     def __init__(
@@ -145,7 +149,7 @@ class IMap(IMapUnordered):
         return self._early.pop(self._turn - 1)
 
 
-class Mapping:
+class Mapper:
     """apply(), map() and imap() for whatever can spawn(): a function in a greenlet, or in a thread."""
 
     def spawn(self, function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
@@ -194,7 +198,8 @@ class Mapping:
         kwds: dict[str, Any] | None = None,
         callback: Callable[[Any], object] | None = None,
     ) -> Any:
-        """apply() without waiting: what spawn() returns. `callback` is called with the result unless it fails.
+        """apply() without waiting: what spawn() returns. `callback` is called with the result unless it
+        fails.
 
         Never switches: if there is no place, a greenlet waits for one.
         """
@@ -243,7 +248,7 @@ class Mapping:
         )
 
 
-class Group(Mapping):
+class Group(Mapper):
     """Greenlets that belong together: each leaves when it is over.
 
     Made of the greenlets given, or of one iterable of them. False in a condition when it is empty.
@@ -275,10 +280,12 @@ class Group(Mapping):
         """Over those that are in it now."""
         return iter(list(self.greenlets))
 
-    # -- coming and going -------------------------------------------------------------------------------------
+    # -- coming and going ------------------------------------------------------------------------------------
 
     def add(self, greenlet: greenlet) -> None:
-        """Take it in until it is over; a raw one until discard(). Nothing if it is in already. Never switches."""
+        """Take it in until it is over; a raw one until discard(). Nothing if it is in already. Never
+        switches.
+        """
         if greenlet in self.greenlets:
             return
         self._link(greenlet)
@@ -313,10 +320,11 @@ class Group(Mapping):
         self.start(made)
         return made
 
-    # -- the end ----------------------------------------------------------------------------------------------
+    # -- the end ---------------------------------------------------------------------------------------------
 
     def join(self, timeout: float | None = None, raise_error: bool = False) -> bool:
-        """Wait until the group is, for a moment, empty: True; False if that takes longer than `timeout` seconds.
+        """Wait until the group is, for a moment, empty: True; False if that takes longer than `timeout`
+        seconds.
 
         `raise_error`: raise the failure of one that was in it at the call. Switches unless it is empty.
         """
@@ -353,7 +361,9 @@ class Group(Mapping):
             limit.cancel()
 
     def _kill_wait(self) -> None:
-        """Until those that are being killed are over. Raw greenlets cannot be waited for; they have had their exception."""
+        """Until those that are being killed are over. Raw greenlets cannot be waited for; they have had their
+        exception.
+        """
         joinall([each for each in self.greenlets if hasattr(each, "join")])
         sleep(0)  # who has been joined is not discarded yet: its links are called by the hub
         for each in [each for each in self.greenlets if each.dead]:
@@ -366,7 +376,9 @@ class Group(Mapping):
         block: bool = True,
         timeout: float | None = None,
     ) -> None:
-        """Kill one of the group; nothing if it is not in it, or is being killed. With `block` as Greenlet.kill()."""
+        """Kill one of the group; nothing if it is not in it, or is being killed. With `block` as
+        Greenlet.kill().
+        """
         if greenlet not in self.greenlets or greenlet in self.dying:
             return
         self.dying.add(greenlet)
@@ -390,8 +402,8 @@ class Group(Mapping):
 class Pool(Group):
     """A Group of `size` greenlets at most: spawn(), start() and add() wait while it is full.
 
-    A place is taken before the greenlet starts, and given back when its links are called. None: no limit. ValueError if
-    `size` is negative; with 0 nobody ever gets in.
+    A place is taken before the greenlet starts, and given back when its links are called. None: no limit.
+    ValueError if `size` is negative; with 0 nobody ever gets in.
     """
 
     def __init__(self, size: int | None = None, greenlet_class: type[Greenlet[Any]] | None = None) -> None:
@@ -404,7 +416,9 @@ class Pool(Group):
         self._semaphore: Semaphore | DummySemaphore = DummySemaphore() if size is None else Semaphore(size)
 
     def add(self, greenlet: greenlet, blocking: bool = True, timeout: float | None = None) -> None:
-        """Take it in. PoolFull if there is no place in time, or at all with `blocking` false. Switches if it is full."""
+        """Take it in. PoolFull if there is no place in time, or at all with `blocking` false. Switches if it
+        is full.
+        """
         if greenlet in self.greenlets:
             return
         if not self._semaphore.acquire(blocking, timeout):

@@ -1,14 +1,16 @@
 """Queues between greenlets, of one thread or of many.
 
-An item that is put while somebody waits for one is handed over at once; a slot that becomes free while somebody waits to
-put is reserved for the longest waiting. So both sides are served in the order of arrival, and an item is always either in
-the queue or with exactly one greenlet: if that one is resumed by an exception of its own before it gets the item, the
-item goes to the next, or back to where it was taken from.
+An item that is put while somebody waits for one is handed over at once; a slot that becomes free while
+somebody waits to put is reserved for the longest waiting. So both sides are served in the order of arrival,
+and an item is always either in the queue or with exactly one greenlet: if that one is resumed by an exception
+of its own before it gets the item, the item goes to the next, or back to where it was taken from.
 
-The threads' side is that of `lock`: look and change are stretches without a call of a Python function between them.
+The threads' side is that of `lock`: look and change are stretches without a call of a Python function between
+them.
 
-`Empty` and, where the standard library has it, `ShutDown` and `Full` are the standard library's classes. Its module
-`queue` brings `threading` with it, which must not happen by importing this module: `Full` is looked up when it is first needed.
+`Empty` and, where the standard library has it, `ShutDown` and `Full` are the standard library's classes. Its
+module `queue` brings `threading` with it, which must not happen by importing this module: `Full` is looked up
+when it is first needed.
 """
 
 import sys
@@ -45,7 +47,9 @@ _T = TypeVar("_T")
 if sys.version_info < (3, 13):
 
     class ShutDown(Exception):
-        """The queue was shut down. (From Python 3.13 on it is the class of the standard library's queue module.)"""
+        """The queue was shut down. (From Python 3.13 on it is the class of the standard library's queue
+        module.)
+        """
 
 elif TYPE_CHECKING:
     from queue import ShutDown
@@ -70,7 +74,8 @@ def _shut_down() -> Exception:
     return ShutDown() if sys.version_info < (3, 13) else cast(Exception, __getattr__("ShutDown")())
 
 
-#: What a waiting putter is woken with: a place is kept for it. And what everybody is woken with by shutdown().
+#: What a waiting putter is woken with: a place is kept for it. And what everybody is woken with by
+#: shutdown().
 _SLOT = object()
 _CLOSED = object()
 
@@ -88,10 +93,12 @@ def _give_back(owner: "weakref[SimpleQueue[Any] | Channel[Any]]", item: Any) -> 
 
 
 class SimpleQueue(Generic[_T]):
-    """First in, first out. `maxsize` None or 0: without bound; else put() waits while so many items are in it.
+    """First in, first out. `maxsize` None or 0: without bound; else put() waits while so many items are in
+    it.
 
-    True in a condition, even when it is empty. Iteration gets items until it gets the class StopIteration. Used by
-    several native threads at once, a bounded queue may for a moment hold an item more for each of them.
+    True in a condition, even when it is empty. Iteration gets items until it gets the class StopIteration.
+    Used by several native threads at once, a bounded queue may for a moment hold an item more for each of
+    them.
     """
 
     #: The items in it.
@@ -106,7 +113,7 @@ class SimpleQueue(Generic[_T]):
         self._bound = maxsize if maxsize is not None and maxsize > 0 else None
         #: Places kept for putters that have been woken and have not arrived yet.
         self._kept = 0
-        me = weakref(self)
+        me: Any = weakref(self)
         #: Who waits for an item, who waits for a place; the longest waiting first.
         self.getters = WaitList(me, partial(_give_back, me))
         self.putters = WaitList(me, partial(SimpleQueue._free_place, me))
@@ -120,7 +127,9 @@ class SimpleQueue(Generic[_T]):
     def _make(
         self, items: Iterable[_T]
     ) -> tuple[Callable[[_T], object], Callable[[], _T], Callable[[_T], object]]:
-        """Make the container; how to put an item in, take the next out, put it back. Functions in C, for speed."""
+        """Make the container; how to put an item in, take the next out, put it back. Functions in C, for
+        speed.
+        """
         self.queue = container = deque(items)
         return container.append, container.popleft, container.appendleft
 
@@ -130,7 +139,7 @@ class SimpleQueue(Generic[_T]):
     def _get(self) -> _T:
         return self._take()
 
-    # -- looking ----------------------------------------------------------------------------------------------
+    # -- looking ---------------------------------------------------------------------------------------------
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} at {id(self):#x}{self._describe()}>"
@@ -175,10 +184,11 @@ class SimpleQueue(Generic[_T]):
         """Another queue with the same items. Nobody waits for it."""
         return type(self)(self.maxsize, self.queue)
 
-    # -- putting ----------------------------------------------------------------------------------------------
+    # -- putting ---------------------------------------------------------------------------------------------
 
     def put(self, item: _T, block: bool = True, timeout: float | None = None) -> None:
-        """Put an item in. Full if there is no place in time, or at all with `block` false. ShutDown if it is shut down.
+        """Put an item in. Full if there is no place in time, or at all with `block` false. ShutDown if it is
+        shut down.
 
         Switches only if it has to wait. ValueError if `timeout` is negative.
         """
@@ -233,12 +243,13 @@ class SimpleQueue(Generic[_T]):
             queue._kept -= 1
             queue._offer_places()
 
-    # -- getting ----------------------------------------------------------------------------------------------
+    # -- getting ---------------------------------------------------------------------------------------------
 
     def get(self, block: bool = True, timeout: float | None = None) -> _T:
         """Take the next item out. Empty if there is none in time, or at all with `block` false.
 
-        Switches only if it has to wait. ShutDown if the queue is shut down and empty. ValueError if `timeout` is negative.
+        Switches only if it has to wait. ShutDown if the queue is shut down and empty. ValueError if `timeout`
+        is negative.
         """
         if timeout is None and self.queue and not self.putters:
             return self._take()
@@ -308,10 +319,11 @@ class SimpleQueue(Generic[_T]):
 
 
 class Queue(SimpleQueue[_T]):
-    """A SimpleQueue that counts unfinished tasks, so that one can wait until all are done; and that can be shut down.
+    """A SimpleQueue that counts unfinished tasks, so that one can wait until all are done; and that can be
+    shut down.
 
-    An item put is a task; who gets it says task_done() when it has been dealt with. `unfinished_tasks`: how many there
-    are to begin with, else the number of `items`.
+    An item put is a task; who gets it says task_done() when it has been dealt with. `unfinished_tasks`: how
+    many there are to begin with, else the number of `items`.
     """
 
     def __init__(
@@ -329,7 +341,8 @@ class Queue(SimpleQueue[_T]):
         return type(self)(self.maxsize, self.queue, self.unfinished_tasks)
 
     def put(self, item: _T, block: bool = True, timeout: float | None = None) -> None:
-        """Put an item in. Full if there is no place in time, or at all with `block` false. ShutDown if it is shut down.
+        """Put an item in. Full if there is no place in time, or at all with `block` false. ShutDown if it is
+        shut down.
 
         Switches only if it has to wait. ValueError if `timeout` is negative.
         """
@@ -344,7 +357,9 @@ class Queue(SimpleQueue[_T]):
         super()._enter(item)
 
     def task_done(self) -> None:
-        """An item that was got has been dealt with. ValueError if there are no unfinished tasks. Never switches."""
+        """An item that was got has been dealt with. ValueError if there are no unfinished tasks. Never
+        switches.
+        """
         if self.unfinished_tasks <= 0:
             raise ValueError("task_done() called too many times")
         self.unfinished_tasks -= 1
@@ -364,7 +379,8 @@ class Queue(SimpleQueue[_T]):
     def shutdown(self, immediate: bool = False) -> None:
         """No more items: put() raises ShutDown from now on, get() once the queue is empty. Never switches.
 
-        Those who wait get ShutDown too. `immediate`: the items are thrown away, as if they had been dealt with.
+        Those who wait get ShutDown too. `immediate`: the items are thrown away, as if they had been dealt
+        with.
         """
         self.is_shutdown = True
         self._bound = 0
@@ -396,7 +412,8 @@ class LifoQueue(Queue[_T]):
 
 
 class PriorityQueue(Queue[_T]):
-    """A Queue whose smallest item comes out first. Items are compared with each other: often pairs (number, thing).
+    """A Queue whose smallest item comes out first. Items are compared with each other: often pairs (number,
+    thing).
 
     The comparison must not wait.
     """
@@ -404,10 +421,11 @@ class PriorityQueue(Queue[_T]):
     def _make(
         self, items: Iterable[_T]
     ) -> tuple[Callable[[_T], object], Callable[[], _T], Callable[[_T], object]]:
-        self.queue = container = list(items)
-        heapify(cast("list[Any]", container))
-        push = cast("Callable[[_T], object]", partial(heappush, container))
-        return push, cast("Callable[[], _T]", partial(heappop, container)), push
+        container: list[Any] = list(items)
+        heapify(container)
+        self.queue = container
+        push = partial(heappush, container)
+        return push, partial(heappop, container), push
 
 
 class _Offer(Generic[_T]):
@@ -424,19 +442,20 @@ class _Offer(Generic[_T]):
 
 
 class Channel(Generic[_T]):
-    """A queue without room: put() waits until somebody gets the item. `maxsize` is there for compatibility, it must be 1."""
+    """A queue without room: put() waits until somebody gets the item. `maxsize` is there for compatibility,
+    it must be 1.
+    """
 
     def __init__(self, maxsize: int = 1) -> None:
         if maxsize != 1:
             raise ValueError(f"maxsize of a channel: expected 1, found {maxsize!r}")
-        me = weakref(self)
+        me: Any = weakref(self)
         self.getters = WaitList(me, partial(_give_back, me))
         self.putters: deque[_Offer[_T]] = deque()
 
     def __repr__(self) -> str:
-        return (
-            f"<{type(self).__name__} at {id(self):#x} getters={len(self.getters)} putters={len(self.putters)}>"
-        )
+        waiting = f"getters={len(self.getters)} putters={len(self.putters)}"
+        return f"<{type(self).__name__} at {id(self):#x} {waiting}>"
 
     @property
     def balance(self) -> int:

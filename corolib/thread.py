@@ -15,7 +15,7 @@ to a greenlet that takes the lock in a loop.
 
 import sys
 from _thread import TIMEOUT_MAX, error, get_native_id, interrupt_main, stack_size
-from collections import deque
+from collections import OrderedDict
 from collections.abc import Callable
 from typing import Any, NoReturn
 
@@ -179,16 +179,6 @@ def _give_back(lock: LockType) -> None:
 allocate_lock = allocate = lock = LockType
 
 
-class _Turn:
-    """One greenlet that waits for an RLock."""
-
-    __slots__ = ("owner", "waiter")
-
-    def __init__(self, owner: int) -> None:
-        self.owner = owner
-        self.waiter = WaitList()
-
-
 class RLock:
     """A lock that its owner may take again. The owner is a greenlet, or the main greenlet of a native thread.
 
@@ -201,7 +191,8 @@ class RLock:
     def __init__(self) -> None:
         self._owner: int | None = None
         self._count = 0
-        self._turns: deque[_Turn] | None = None
+        # Who waits, by identifier, in the order of arrival.
+        self._turns: OrderedDict[int, WaitList] | None = None
 
     def acquire(self, blocking: bool = True, timeout: float = -1) -> bool:
         """Take the lock, once more if it is ours: True, or False if that was not possible in time.
@@ -226,40 +217,40 @@ class RLock:
             _let_others_run()
             return False
         get_hub()  # made now if there is none: waiting below must not run other code before it waits
-        turn = _Turn(me)
-        wait = turn.waiter.wait
         if self._turns is None:
-            turns: deque[_Turn] = deque()
+            turns: OrderedDict[int, WaitList] = OrderedDict()
             if self._turns is None:  # another thread may have been faster; no call in between
                 self._turns = turns
-        append = self._turns.append
+        turns = self._turns
         while True:
-            append(turn)
+            waiter = turns.get(me)
+            # A finaliser that runs in the midst of this function, in the same greenlet, finds our own turn. It
+            # waits for that one: a second one behind it would never come.
+            nested = waiter is not None
+            if waiter is None:
+                waiter = WaitList()
+                turns[me] = waiter
+            wait = waiter.wait
+            # From the moment it is there any release may make us the owner, which takes the turn out.
             if self._owner is not None:
                 try:
-                    if self._owner != me:  # no call since append()
+                    if self._owner != me:  # no call since the turn was there
                         wait(seconds)
                 except BaseException:
-                    if not self._withdraw(turn):
+                    if not nested and turns.pop(me, None) is None:
                         self.release()
                     raise
-                return self._owner == me or not self._withdraw(turn)
-            # Another thread gave it up before it could see us in the queue.
-            if not self._withdraw(turn):
+                if self._owner == me:
+                    self._count += nested
+                    return True
+                return not nested and turns.pop(me, None) is None
+            # Another thread gave it up before it could see our turn.
+            if not nested and turns.pop(me, None) is None:
                 return True
             if self._owner is None:  # no call in between
                 self._owner = me
                 self._count = 1
                 return True
-
-    def _withdraw(self, turn: _Turn) -> bool:
-        """Leave the queue; False if that is too late: the lock is ours already."""
-        try:
-            if self._turns is not None:
-                self._turns.remove(turn)
-        except ValueError:
-            return False
-        return True
 
     def release(self) -> None:
         """Undo one acquire(); RuntimeError if the lock is not ours.
@@ -274,14 +265,14 @@ class RLock:
             self._pass_on()
 
     def _pass_on(self) -> None:
-        while self._turns:
-            turn = self._turns.popleft()
+        if self._turns:
+            owner, waiter = self._turns.popitem(last=False)
             # Until here it is ours. A finaliser that takes it and gives it back does no harm.
-            self._owner = turn.owner
-            turn.waiter.wake()
-            return
-        self._count = 0  # no call since the test
-        self._owner = None
+            self._owner = owner
+            waiter.wake()
+        else:
+            self._count = 0  # no call since the test
+            self._owner = None
 
     def __exit__(self, *exc: object) -> None:
         self.release()

@@ -1,9 +1,9 @@
 """Timeout: raise an exception in a greenlet that takes too long.
 
-A Timeout is a timer of the hub whose callback delivers an exception with `_hub.interrupt`, the one way to do that: at the
-wait of the greenlet, or, if that has already been given something, at its next one. cancel() takes an exception that
-is still on its way back, so nothing arrives after the block that it was for. Several Timeouts of one greenlet are told
-apart by identity: catch `Timeout as t` and compare `t is mine`.
+A Timeout is a timer of the hub whose callback delivers an exception with `_hub.interrupt`, the one way to do
+that: at the wait of the greenlet, or, if that has already been given something, at its next one. cancel()
+takes an exception that is still on its way back, so nothing arrives after the block that it was for. Several
+Timeouts of one greenlet are told apart by identity: catch `Timeout as t` and compare `t is mine`.
 """
 
 from collections.abc import Callable
@@ -22,9 +22,10 @@ _T = TypeVar("_T")
 class Timeout(BaseException):
     """Raised in the greenlet that called start() once `seconds` have passed without cancel().
 
-    `exception` is what is raised: a class or an instance; None, or a text that is added to the message, is this object
-    itself. `seconds` None never fires, 0 or less at the next wait. As a context manager it is started and cancelled; with
-    `exception` False, `with` then swallows it (this one only). `ref` False: it alone does not keep a program waiting.
+    `exception` is what is raised: a class or an instance; None, or a text that is added to the message, is
+    this object itself. `seconds` None never fires, 0 or less at the next wait. As a context manager it is
+    started and cancelled; with `exception` False, `with` then swallows it (this one only). `ref` False: it
+    alone does not keep a program waiting.
 
     A BaseException, so that `except Exception` in the timed code does not stop it. `priority` is there for
     compatibility: what is due at the same time fires in the order of start().
@@ -60,7 +61,9 @@ class Timeout(BaseException):
         return timeout
 
     def start(self) -> None:
-        """Count from now, for the current greenlet. AssertionError if it is counting already. Never switches."""
+        """Count from now, for the current greenlet. AssertionError if it is counting already. Never
+        switches.
+        """
         if self.pending:
             raise AssertionError(f"{self!r} is started already; cancel it before it is started again")
         if self.seconds is None:
@@ -89,7 +92,9 @@ class Timeout(BaseException):
         return timer is not None and (timer.active or timer.pending)
 
     def cancel(self) -> None:
-        """It will not be raised any more, even if its time is over already. May be started again. Never switches."""
+        """It will not be raised any more, even if its time is over already. May be started again. Never
+        switches.
+        """
         timer = self.timer
         if timer is not None:
             self.timer = None
@@ -154,7 +159,8 @@ def with_timeout(
     timeout_value: Any = _UNSET,
     **kwargs: Any,
 ) -> _T:
-    """`function(*args, **kwargs)`, or Timeout if it takes longer; with `timeout_value` given, that is returned instead.
+    """`function(*args, **kwargs)`, or Timeout if it takes longer; with `timeout_value` given, that is
+    returned instead.
 
     A Timeout of other code that passes through is left alone. Switches only as the function does.
     """

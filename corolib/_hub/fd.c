@@ -10,6 +10,7 @@
 #include "fd.h"
 
 #include <errno.h>
+#include <fcntl.h>
 
 static bool own_thread(const struct hub *hub) { return hub->thread_ident == PyThread_get_thread_ident(); }
 
@@ -50,10 +51,34 @@ static int reserve(struct hub *hub, int fd)
     return 0;
 }
 
+/* libev takes a change to the kernel at the next poll, and aborts the process if the number has been closed by then (in
+ * builds with assertions, such as Debian's). So each changed number is looked at before that. */
+static int note_change(struct hub *hub, int fd)
+{
+    if (hub->changed_len > 0 && hub->changed[hub->changed_len - 1] == fd) return 0;
+    if (hub->changed_len == hub->changed_cap) {
+        Py_ssize_t cap = hub->changed_cap ? hub->changed_cap * 2 : 64;
+        int *changed = PyMem_Realloc(hub->changed, (size_t)cap * sizeof *changed);
+        if (changed == NULL) return -1;
+        hub->changed = changed;
+        hub->changed_cap = cap;
+    }
+    hub->changed[hub->changed_len++] = fd;
+    return 0;
+}
+
+static bool has_started(const struct fd_side *side)
+{
+    for (; side != NULL; side = side->next)
+        if (side->started) return true;
+    return false;
+}
+
 void fd_stop(struct fd_side *side)
 {
     if (!side->started) return;
     side->started = false;
+    note_change(side->hub, side->io.fd); /* no memory for the note: only the check is lost */
     hub_ev->ref(side->hub->loop);
     hub_ev->io_stop(side->hub->loop, &side->io);
 }
@@ -137,6 +162,10 @@ int fd_start(struct fd_side *side)
         return -1;
     }
     if (side->started) return 0;
+    if (note_change(side->hub, side->io.fd) < 0) {
+        PyErr_NoMemory();
+        return -1;
+    }
     hub_ev->io_start(side->hub->loop, &side->io);
     hub_ev->unref(side->hub->loop);
     side->started = true;
@@ -190,7 +219,7 @@ Py_ssize_t fd_closing(struct hub *hub, int fd)
     return count;
 }
 
-void fd_reap(struct hub *hub)
+static void reap(struct hub *hub)
 {
     struct fd_side *side;
     while ((side = hub->orphans) != NULL) {
@@ -200,13 +229,26 @@ void fd_reap(struct hub *hub)
     }
 }
 
+void fd_verify(struct hub *hub)
+{
+    reap(hub);
+    for (Py_ssize_t i = 0; i < hub->changed_len; i++) {
+        int fd = hub->changed[i];
+        if (has_started(hub->sides[fd]) && fcntl(fd, F_GETFD) < 0 && errno == EBADF) fd_closing(hub, fd);
+    }
+    hub->changed_len = 0;
+}
+
 void fd_abandon(struct hub *hub)
 {
-    fd_reap(hub);
+    reap(hub);
     for (Py_ssize_t fd = 0; fd < hub->sides_len; fd++) fd_closing(hub, (int)fd);
     PyMem_Free(hub->sides);
     PyMem_Free(hub->scratch);
+    PyMem_Free(hub->changed);
     hub->sides = NULL;
     hub->scratch = NULL;
+    hub->changed = NULL;
+    hub->changed_len = hub->changed_cap = 0;
     hub->sides_len = 0;
 }

@@ -31,8 +31,8 @@ int fd_start(struct fd_side *);
 void fd_stop(struct fd_side *);
 /* The number is about to be closed: EBADF to its waiters, its watchers stop. How many sides. Own thread. */
 Py_ssize_t fd_closing(struct hub *, int fd);
-/* Loop: frees what other threads dropped. */
-void fd_reap(struct hub *);
+/* Before each poll: frees what other threads dropped, and sorts out numbers that were closed behind our back. */
+void fd_verify(struct hub *);
 void fd_abandon(struct hub *);
 
 #endif

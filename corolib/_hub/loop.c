@@ -233,7 +233,7 @@ static int look(struct hub *hub, double wait)
 /* How long the next poll may block: 0 if there is something to do, PARK_FOREVER if nothing is due at any time. */
 static double idle_time(struct hub *hub)
 {
-    if (hub->ready.len > 0 || hub->orphans != NULL) return 0;
+    if (hub->ready.len > 0) return 0;
     if (hub->deadlines.len == 0) return PARK_FOREVER;
     double left = hub->deadlines.slots[0].at - deadline_clock();
     return left > 0 ? left : 0;
@@ -241,6 +241,7 @@ static double idle_time(struct hub *hub)
 
 static int poll_once(struct hub *hub)
 {
+    fd_verify(hub);
     double wait = idle_time(hub);
     if (wait != 0 && hub->live == 0 && hub->external == 0) {
         /* Nobody here waits for anything from outside. Watchers of corolib._ev, or other threads, may still do something. */
@@ -257,9 +258,9 @@ static int poll_once(struct hub *hub)
     }
     hub->now = hub->polled_at = deadline_clock();
     deadline_fire(&hub->deadlines, hub->now);
-    if (hub->orphans != NULL) fd_reap(hub);
-    if (PyErr_CheckSignals() < 0) return loop_report(hub, Py_None);
-    return 0;
+    int rc = PyErr_CheckSignals() < 0 ? loop_report(hub, Py_None) : 0;
+    hub->batch = hub->ready.len;
+    return rc;
 }
 
 PyObject *loop_boot(PyObject *self, PyObject *value)

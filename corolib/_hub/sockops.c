@@ -282,6 +282,13 @@ struct sending {
     int flags;
 };
 
+/* What another greenlet sends now would come out in the middle of a sendall() that waits. */
+static void refuse_to_mix(struct sock *sock)
+{
+    PyErr_Format(hub_error_concurrent, "descriptor %d: another greenlet is in the middle of a sendall()",
+                 sock->fd);
+}
+
 static inline int sending_begin(struct sending *sending, struct sock *sock, const char *method,
                                 PyObject *const *args, Py_ssize_t nargs)
 {
@@ -296,7 +303,8 @@ static inline int sending_begin(struct sending *sending, struct sock *sock, cons
         sending->view.buf = PyBytes_AS_STRING(args[0]);
         sending->view.len = PyBytes_GET_SIZE(args[0]);
     }
-    if (sockwait_turn(sock) == 0) return 0;
+    if (sockwait_turn(sock) == 0 && !sock->sending) return 0;
+    if (!PyErr_Occurred()) refuse_to_mix(sock);
     PyBuffer_Release(&sending->view);
     return -1;
 }
@@ -307,24 +315,29 @@ static inline void sending_end(struct sending *sending)
 }
 
 /* After send() has returned `n` for less than all: goes on until some is sent, or with `all` until everything
- * is. How much went, or -1 with an exception set; looks at errno first of all. */
-static Py_ssize_t send_rest(const struct sending *sending, struct sock *sock, Py_ssize_t n, bool all)
+ * is. 0, or -1 with an exception set; looks at errno first of all. */
+static int send_rest(const struct sending *sending, struct sock *sock, Py_ssize_t *n, bool all)
 {
     struct sockwait wait = sockwait_begin(sock);
     if (sending->flags & MSG_DONTWAIT) wait.timeout = 0;
+    const char *data = sending->view.buf;
     Py_ssize_t done = 0;
-    for (;;) {
-        if (n < 0) {
-            if (sockwait_again(&wait, SOCKWAIT_WRITE) < 0) return -1;
+    bool alone = all && sock->type == SOCK_STREAM;
+    int rc;
+    if (alone) sock->sending = true;
+    do {
+        if (*n < 0) {
+            rc = sockwait_again(&wait, SOCKWAIT_WRITE);
         } else {
-            done += n;
-            if (!all || done == sending->view.len) return done;
+            done += *n;
+            rc = !all || done == sending->view.len;
             /* Part of it went, so the kernel's buffer is full: no use in asking before it tells us. */
-            if (wait.timeout != 0 && sockwait_ready(&wait, SOCKWAIT_WRITE) < 0) return -1;
+            if (rc == 0 && wait.timeout != 0) rc = sockwait_ready(&wait, SOCKWAIT_WRITE);
         }
-        const char *data = sending->view.buf;
-        n = send(sock->fd, data + done, (size_t)(sending->view.len - done), sending->flags);
-    }
+        if (rc == 0) *n = send(sock->fd, data + done, (size_t)(sending->view.len - done), sending->flags);
+    } while (rc == 0);
+    if (alone && sock->epoch == wait.epoch) sock->sending = false;
+    return rc < 0 ? -1 : 0;
 }
 
 PyObject *sockops_send(PyObject *self, PyObject *const *args, Py_ssize_t nargs)
@@ -333,9 +346,9 @@ PyObject *sockops_send(PyObject *self, PyObject *const *args, Py_ssize_t nargs)
     struct sending sending;
     if (sending_begin(&sending, sock, "send", args, nargs) < 0) return NULL;
     Py_ssize_t n = send(sock->fd, sending.view.buf, (size_t)sending.view.len, sending.flags);
-    if (n < 0) n = send_rest(&sending, sock, n, false);
+    int rc = n < 0 ? send_rest(&sending, sock, &n, false) : 0;
     sending_end(&sending);
-    return n < 0 ? NULL : PyLong_FromSsize_t(n);
+    return rc < 0 ? NULL : PyLong_FromSsize_t(n);
 }
 
 PyObject *sockops_sendall(PyObject *self, PyObject *const *args, Py_ssize_t nargs)
@@ -345,9 +358,9 @@ PyObject *sockops_sendall(PyObject *self, PyObject *const *args, Py_ssize_t narg
     if (sending_begin(&sending, sock, "sendall", args, nargs) < 0) return NULL;
     /* Once even for nothing: an empty datagram is a datagram. */
     Py_ssize_t n = send(sock->fd, sending.view.buf, (size_t)sending.view.len, sending.flags);
-    if (n != sending.view.len) n = send_rest(&sending, sock, n, true);
+    int rc = n != sending.view.len ? send_rest(&sending, sock, &n, true) : 0;
     sending_end(&sending);
-    if (n < 0) return NULL;
+    if (rc < 0) return NULL;
     Py_RETURN_NONE;
 }
 

@@ -49,6 +49,7 @@ struct sock {
     double timeout;                  /* of each operation: seconds, 0 for none at all, PARK_FOREVER */
     uint32_t epoch;                  /* counts what the descriptor was: close, detach and __init__ step it */
     unsigned char streak;            /* operations since the last wait; see FAIR_STREAK */
+    bool sending;                    /* a sendall() waits in its middle: nobody may send in between */
     /* The guess whether the next recv() would find nothing; see sockops.c. */
     unsigned char patience; /* 0..3, above 0: wait first */
     unsigned char skipped;  /* receives that waited first since the last that did not */

@@ -318,3 +318,27 @@ def test_interpreter_ends_cleanly_with_greenlets_waiting():
     )
     assert done.stdout == "end\n"
     assert done.stderr == ""
+
+
+def test_a_descriptor_closed_behind_our_back_before_the_poll_wakes_its_waiter():
+    """libev would abort the process: the number is in its list of changes, and the kernel refuses it."""
+    done = run_isolated(
+        """
+        import os
+        from corolib import _hub
+        from corolib.hub import get_hub
+
+        def wait(watcher):
+            try:
+                watcher.wait()
+            except OSError as error:
+                print(error.errno)
+
+        read, write = os.pipe()
+        _hub.spawn_raw(wait, _hub.io(get_hub(), read, 1))
+        _hub.spawn_raw(os.close, read)
+        _hub.sleep(0.001)
+        print("alive")
+        """
+    )
+    assert done.stdout.split() == ["9", "alive"]

@@ -18,7 +18,7 @@ from ends import (
     let_others_run,
     unix_pair,
 )
-from helpers import Recorder
+from helpers import Recorder, run_isolated
 
 from corolib._hub import Greenlet, Socket, get_hub, io, sleep
 from corolib.errors import ConcurrentObjectUseError
@@ -342,6 +342,35 @@ def test_two_readers_of_one_socket(pair):
     assert server.recv(10) == b"y"
 
 
+def test_nothing_comes_out_in_the_middle_of_a_sendall(pair):
+    client, server = pair
+    data = pattern(20_000_000)
+    first = Greenlet.spawn(client.sendall, data)
+    let_others_run()
+    received = bytearray(server.recv(1_000_000))
+    for send in (client.send, client.sendall):
+        with pytest.raises(ConcurrentObjectUseError, match="in the middle of a sendall"):
+            send(b"mine")
+    while len(received) < len(data):
+        received += server.recv(1_000_000)
+    first.get(timeout=LONG)
+    assert received == data
+    client.sendall(b"mine")
+    assert server.recv(10) == b"mine"
+
+
+def test_a_sendall_that_failed_holds_up_nobody(pair):
+    client, server = pair
+    client.settimeout(SHORT)
+    with pytest.raises(TimeoutError):
+        client.sendall(bytes(50_000_000))
+    client.settimeout(LONG)
+    reader = Greenlet.spawn(read_all, server)
+    client.sendall(b"more")
+    client.shutdown(stdlib.SHUT_WR)
+    assert reader.get(timeout=LONG).endswith(b"more")
+
+
 def test_two_threads_accept_from_one_listener(listener):
     """Each thread has its own hub, so both may wait; a close ends both."""
     results = []
@@ -375,6 +404,46 @@ def test_two_threads_accept_from_one_listener(listener):
     for thread in threads:
         thread.join(LONG)
     assert sorted(map(str, results)) == [str(errno.EBADF), str(errno.EBADF), "connection"]
+
+
+def test_closed_by_another_thread_before_the_first_poll():
+    """The waiter's loop has noted the number but not yet told the kernel: it must forget it again."""
+    done = run_isolated(
+        """
+        import threading
+        from corolib._hub import Greenlet, get_hub, sleep
+        from ends import unix_pair
+
+        one, other = unix_pair()
+        parked, closed = threading.Event(), threading.Event()
+        seen = []
+
+        def in_thread():
+            def hold():  # the whole thread, so that its loop cannot poll
+                parked.set()
+                closed.wait(20)
+
+            waiter = Greenlet.spawn(one.recv, 10)
+            holder = Greenlet.spawn(hold)
+            try:
+                waiter.get(timeout=20)
+            except OSError as error:
+                seen.append(error.errno)
+            holder.join()
+            sleep(0.001)  # so that the loop polls
+            get_hub().destroy()
+
+        thread = threading.Thread(target=in_thread)
+        thread.start()
+        assert parked.wait(20)
+        one.close()
+        closed.set()
+        thread.join(20)
+        other.close()
+        print(seen)
+        """
+    )
+    assert done.stdout == f"[{errno.EBADF}]\n"
 
 
 def test_a_socket_may_move_to_another_thread(pair):

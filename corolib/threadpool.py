@@ -1,0 +1,417 @@
+"""Native threads behind a cooperative face: blocking functions run in them, greenlets wait for the results.
+
+A task goes to a thread through a native queue; its result comes back by AsyncResult.set(), called in that
+thread: it makes the waiting greenlet ready in its own hub. Threads are made when there are more unfinished
+tasks than threads, and end when nothing has come for a while, or with the pool. They are daemons: a process
+does not wait for them to end.
+
+Two counts keep deadlock reports right: a task under way is something that will still wake somebody
+(`hub.external_enter`), a thread without a task is not (`_hub.thread_idle`).
+"""
+
+import os
+import sys
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, TypeVar
+from weakref import WeakSet
+from weakref import ref as weakref
+
+from ._config import config
+from ._hub import WaitList, thread_idle
+from ._native import Empty, SimpleQueue, start_new_thread
+from ._waiting import Linkable
+from .errors import InvalidThreadUseError
+from .event import AsyncResult, Event
+from .hub import Hub, get_hub, get_hub_if_exists
+from .lock import DummySemaphore, Semaphore
+from .pool import Mapper
+
+if TYPE_CHECKING:
+    from concurrent.futures import Executor
+
+    ThreadPoolExecutor: type[Executor]
+
+__all__ = ["ThreadPool", "ThreadPoolExecutor"]
+
+_T = TypeVar("_T")
+
+
+class _Task:
+    """One call, for one thread."""
+
+    __slots__ = ("args", "function", "hub", "kwargs", "pool", "result", "withdrawn")
+
+    def __init__(
+        self,
+        pool: "ThreadPool",
+        function: Callable[..., Any],
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+    ) -> None:
+        self.pool = pool
+        self.hub = pool.hub
+        self.function = function
+        self.args = args
+        self.kwargs = kwargs
+        self.result: AsyncResult[Any] = AsyncResult()
+        self.withdrawn = False
+
+    def run(self) -> None:
+        """In the thread: make the call, hand over what came of it. Never raises."""
+        if self.withdrawn:
+            return
+        value, failure = None, None
+        try:
+            hooked = _use_hooks()
+            try:
+                value = self.function(*self.args, **self.kwargs)
+            finally:
+                if hooked:
+                    sys.settrace(None)
+                    sys.setprofile(None)
+        except BaseException as error:  # it is the waiter's, whatever it is
+            failure = error
+        try:
+            self.end()
+            if failure is None:
+                self.result.set(value)
+            else:
+                self.result.set_exception(failure)
+        except RuntimeError:
+            pass  # the hub has been destroyed: nobody is left to tell
+        finally:
+            self.hub.external_leave()
+            failure = None  # else its traceback, which has this frame, would keep itself alive
+
+    def begin(self) -> None:
+        """Count it. In the hub's thread, once it has a place."""
+        self.pool._unfinished += 1
+        self.hub.external_enter()
+
+    def end(self) -> None:
+        """Count it off, give its place back."""
+        pool = self.pool
+        pool._unfinished -= 1
+        if not pool._unfinished and pool._joiners:
+            pool._joiners.wake_all(True)
+        pool._places.release()
+
+    def withdraw(self) -> None:
+        """There is no thread to do it."""
+        self.withdrawn = True
+        self.end()
+        self.hub.external_leave()
+
+
+def _use_hooks() -> bool:
+    """Do what threading.settrace() and setprofile() ask for, as in a thread of `threading`; whether they
+    do.
+    """
+    threading = sys.modules.get("threading")
+    trace = getattr(threading, "_trace_hook", None)
+    profile = getattr(threading, "_profile_hook", None)
+    if trace is not None:
+        sys.settrace(trace)
+    if profile is not None:
+        sys.setprofile(profile)
+    return trace is not None or profile is not None
+
+
+def _work(owner: "weakref[ThreadPool]", tasks: "SimpleQueue[_Task | None]", patience: float | None) -> None:
+    """What a thread of a pool does; it does not keep the pool alive."""
+    while True:
+        task: _Task | None = None
+        expired = False
+        thread_idle(1)
+        try:
+            task = tasks.get(True, patience)
+        except Empty:
+            expired = True
+        finally:
+            thread_idle(-1)
+        if task is not None:
+            task.run()
+            del task  # with its arguments and result, before the next wait
+            continue
+        pool = owner()
+        if pool is None:
+            break
+        if expired:
+            # Count off first, then look: spawn() puts first and looks at the count then. So a task finds a
+            # thread.
+            pool._size -= 1
+            if not tasks.empty():
+                pool._size += 1
+                del pool
+                continue
+        pool._alive -= 1
+        if not pool._alive and pool._leavers:
+            pool._leavers.wake_all(True)
+        del pool
+        break
+    hub = get_hub_if_exists()
+    if hub is not None:
+        hub.destroy()  # of this thread: a task has waited for something in it
+
+
+class ThreadPool(Mapper):
+    """At most `maxsize` native threads that call functions.
+
+    Belongs to a hub (of the current thread if none is given), whose greenlets may use it. A thread that had
+    nothing to do for `idle_task_timeout` seconds ends; -1: never. len() is the number of unfinished tasks, so
+    an idle pool is false in a condition. ValueError if `maxsize` is less than 1.
+    """
+
+    #: Threads that are to stay, and threads that have not ended yet.
+    _size = _alive = 0
+
+    def __init__(self, maxsize: int, hub: Hub | None = None, idle_task_timeout: float = -1) -> None:
+        _check_maxsize(maxsize)
+        self.hub = hub if hub is not None else get_hub()
+        self.idle_task_timeout = idle_task_timeout
+        self._maxsize = maxsize
+        self._renew()
+        _pools.add(self)
+
+    def _renew(self) -> None:
+        self.pid = os.getpid()
+        self.task_queue: SimpleQueue[_Task | None] = SimpleQueue()
+        #: For tasks that are not over.
+        self._places: Semaphore | DummySemaphore = Semaphore(self._maxsize)
+        self._size = self._alive = self._unfinished = 0
+        self._joiners = WaitList(weakref(self))
+        self._leavers = WaitList(weakref(self))
+
+    def after_fork(self) -> None:
+        """In the child of a fork: the threads are not inherited, the pool is empty. Called by itself."""
+        if self.pid != os.getpid():
+            self._renew()
+
+    def __repr__(self) -> str:
+        state = f"tasks={len(self)} size={self._size} maxsize={self._maxsize}"
+        return f"<{type(self).__name__} at {id(self):#x} {state}>"
+
+    def __len__(self) -> int:
+        return self._unfinished
+
+    def __del__(self) -> None:
+        self.close()
+
+    # -- size ------------------------------------------------------------------------------------------------
+
+    @property
+    def maxsize(self) -> int:
+        """How many threads there may be. May be set; threads that are too many end after their task."""
+        return self._maxsize
+
+    @maxsize.setter
+    def maxsize(self, value: int) -> None:
+        _check_maxsize(value)
+        if isinstance(self._places, Semaphore):
+            self._places.counter += value - self._maxsize
+            self._places._serve()
+        self._maxsize = value
+        self.adjust()
+
+    @property
+    def size(self) -> int:
+        """How many threads there are. May be set, to at most `maxsize`: threads are started, or told to
+        end.
+        """
+        return self._size
+
+    @size.setter
+    def size(self, value: int) -> None:
+        if not 0 <= value <= self._maxsize:
+            raise ValueError(
+                f"size of a thread pool: expected 0 to {self._maxsize} (maxsize), found {value!r}"
+            )
+        while self._size < value:
+            self._start_thread()
+        self._dismiss(self._size - value)
+
+    def adjust(self) -> None:
+        """Start a thread if there are more tasks than threads; end threads if there are more than
+        `maxsize`.
+        """
+        if self._size > self._maxsize:
+            self._dismiss(self._size - self._maxsize)
+        elif self._size < self._maxsize and self._size < self._unfinished:
+            self._start_thread()
+
+    def _start_thread(self) -> None:
+        """RuntimeError if the system refuses."""
+        patience = self.idle_task_timeout if self.idle_task_timeout >= 0 else None
+        self._size += 1
+        self._alive += 1
+        try:
+            start_new_thread(_work, (weakref(self), self.task_queue, patience))
+        except BaseException:
+            self._size -= 1
+            self._alive -= 1
+            raise
+
+    def _dismiss(self, number: int) -> None:
+        for _ in range(number):
+            self._size -= 1
+            self.task_queue.put(None)
+
+    # -- tasks -----------------------------------------------------------------------------------------------
+
+    def spawn(self, function: Callable[..., _T], /, *args: Any, **kwargs: Any) -> AsyncResult[_T]:
+        """Have a thread call `function(*args, **kwargs)`: what it returns or raises comes in the AsyncResult.
+
+        Switches if `maxsize` tasks are under way already. InvalidThreadUseError if this is not the thread of
+        the pool's hub; RuntimeError if the system gives us not even one thread.
+        """
+        if get_hub_if_exists() is not self.hub:
+            raise InvalidThreadUseError(f"{self!r} belongs to another thread; only that thread can use it")
+        self._places.acquire()
+        task = _Task(self, function, args, kwargs)
+        task.begin()
+        self.task_queue.put(task)
+        if self._size < self._maxsize and self._size < self._unfinished:
+            try:
+                self._start_thread()
+            except RuntimeError:
+                if not self._size:
+                    task.withdraw()
+                    raise
+        return task.result
+
+    def full(self) -> bool:
+        """Whether spawn() would have to wait."""
+        return self._places.locked()
+
+    def _apply_at_once(self) -> bool:
+        return get_hub_if_exists() is not self.hub
+
+    # -- the end ---------------------------------------------------------------------------------------------
+
+    def join(self) -> None:
+        """Wait until all tasks are over. The threads stay. Switches unless there are none."""
+        get_hub()
+        while self._unfinished > 0:
+            self._joiners.wait()
+
+    def close(self) -> None:
+        """Tell the threads to end after what they are doing. Never switches."""
+        self._dismiss(self._size)
+
+    def kill(self) -> None:
+        """close(), and wait until they have. Switches unless there are none."""
+        self.close()
+        hub = get_hub()
+        hub.external_enter()  # threads that are about to end are counted as idle
+        try:
+            while self._alive > 0:
+                self._leavers.wait()
+        finally:
+            hub.external_leave()
+
+
+def _check_maxsize(maxsize: int) -> None:
+    if not isinstance(maxsize, int):
+        raise TypeError(f"maxsize of a thread pool: expected a whole number, found {maxsize!r}")
+    if maxsize < 1:
+        raise ValueError(f"maxsize of a thread pool: expected 1 or more, found {maxsize}")
+
+
+#: All pools there are, to be repaired in the child of a fork.
+_pools: "WeakSet[ThreadPool]" = WeakSet()
+
+
+def _after_fork() -> None:
+    for pool in list(_pools):
+        pool.after_fork()
+
+
+os.register_at_fork(after_in_child=_after_fork)
+
+Hub.factories["threadpool"] = lambda hub: ThreadPool(
+    config.threadpool_size, hub, config.threadpool_idle_task_timeout
+)
+
+
+def __getattr__(name: str) -> Any:
+    if name != "ThreadPoolExecutor":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    made = globals()[name] = _make_executor()
+    return made
+
+
+def _make_executor() -> "type[Executor]":
+    # Made when it is first needed: concurrent.futures brings threading and logging with it.
+    from concurrent.futures import Executor, Future
+
+    class ThreadFuture(Future[_T], Linkable):
+        """A future whose waits are cooperative. It cannot be cancelled; its callbacks are called in the
+        hub.
+        """
+
+        def __init__(self, result: AsyncResult[_T]) -> None:
+            super().__init__()
+            self._settled = Event()
+            self.set_running_or_notify_cancel()
+            result.rawlink(self._settle)
+
+        def _settle(self, result: AsyncResult[_T]) -> None:
+            if result.exception is None:
+                self.set_result(result.get_nowait())
+            else:
+                self.set_exception(result.exception)
+            self._settled.set()
+            self._notify()
+
+        def result(self, timeout: float | None = None) -> _T:
+            self._settled.wait(timeout)
+            return super().result(0)
+
+        def exception(self, timeout: float | None = None) -> BaseException | None:
+            self._settled.wait(timeout)
+            return super().exception(0)
+
+        def ready(self) -> bool:
+            """For wait() and iwait()."""
+            return self.done()
+
+    class ThreadPoolExecutor(Executor):
+        """concurrent.futures' ThreadPoolExecutor for greenlets: always native threads, waiting is
+        cooperative.
+
+        submit() never waits. Belongs to the hub of the thread that made it.
+        """
+
+        def __init__(
+            self,
+            max_workers: int | None = None,
+            thread_name_prefix: str = "",
+            initializer: Callable[..., object] | None = None,
+            initargs: tuple[Any, ...] = (),
+        ) -> None:
+            if initializer is not None:
+                raise TypeError("an initializer is not supported: call it in the tasks that need it")
+            # The standard library's default.
+            self._pool = ThreadPool(max_workers or min(32, (os.cpu_count() or 1) + 4))
+            self._pool._places = DummySemaphore()
+            self._closed = False
+
+        def submit(self, fn: Callable[..., _T], /, *args: Any, **kwargs: Any) -> Future[_T]:
+            """Have `fn(*args, **kwargs)` called. RuntimeError after shutdown(). Never switches."""
+            if self._closed:
+                raise RuntimeError("cannot schedule new futures after shutdown")
+            return ThreadFuture(self._pool.spawn(fn, *args, **kwargs))
+
+        def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
+            """No more tasks; with `wait`, until all are over. `cancel_futures`: nothing can be cancelled
+            here.
+            """
+            self._closed = True
+            if wait:
+                self._pool.join()
+            self._pool.close()
+
+        kill = shutdown
+
+    ThreadPoolExecutor.__qualname__ = "ThreadPoolExecutor"
+    return ThreadPoolExecutor
