@@ -27,7 +27,7 @@ KINDS = {"instructions": "User instructions, by callgrind", "syscalls": "System 
 
 def figure(number: float) -> str:
     """Three digits that mean something, with separators where there are many."""
-    if number >= 1000:
+    if number >= 999.5:
         return f"{number:,.0f}"
     return f"{number:#.3g}".rstrip(".")
 
@@ -152,7 +152,7 @@ def page(times: dict[str, Any], counts: dict[str, Any]) -> str:
     for kind, title in KINDS.items():
         if counts.get(kind):
             lines += [f"## {title}", "", "Counted with two sizes; the difference has no start-up in it.", ""]
-            lines += ["Command: `benchmarks/run counts`", "", *counted(counts[kind]), ""]
+            lines += ["Command: `benchmarks/run counts`", "", *counted(counts[kind])]
     for sentence in counts.get("missing", []):
         lines += [sentence, ""]
     return "\n".join(lines).rstrip() + "\n"

@@ -239,4 +239,15 @@ SYSCALLS = (
         required=2.05,
         connections=100,
     ),
+    Count(
+        "echo",
+        "1000x64",
+        "request",
+        ("corolib", "gevent", "uvloop", "uvloop-protocol", "c-epoll"),
+        20_000,
+        60_000,
+        required=2.05,
+        quick=False,
+        connections=1_000,
+    ),
 )

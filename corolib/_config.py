@@ -158,6 +158,10 @@ class Config:
         row = self._row(name)
         self._values[name] = self._parse(row, value, name)
 
+    def __delattr__(self, name: str) -> None:
+        """Forget what was assigned: it is read from the environment once more."""
+        self._values.pop(self._row(name).name, None)
+
     def set(self, name: str, value: object) -> None:
         """The same as assigning the attribute."""
         setattr(self, name, value)

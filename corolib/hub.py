@@ -18,9 +18,9 @@ from weakref import ref as weakref
 from . import _ev, _hub
 from ._config import config
 from ._hub import set_hub, sleep, spawn_raw
-from ._native import in_main_thread
+from ._native import get_ident, in_main_thread
 from ._switch import GreenletExit, getcurrent, greenlet
-from .errors import LoopExit
+from .errors import InvalidThreadUseError, LoopExit
 
 __all__ = [
     "GreenletExit",
@@ -444,11 +444,18 @@ class Hub(_hub.Hub):
         """
         if self.destroyed:
             return
+        if getcurrent() is self:
+            raise RuntimeError("a hub cannot be destroyed from within itself; do it from another greenlet")
+        gone = self.thread_ident != get_ident()
+        if gone and self.thread_ident in sys._current_frames():
+            raise InvalidThreadUseError("a hub is destroyed in its own thread only")
         services, self._services = self._services, {}
         for service in reversed(services.values()):
             close = getattr(service, "close", None) or getattr(service, "kill", None)
             if close is not None:
                 close()
+        if gone:
+            return  # its thread has ended; the C half frees itself, and then the loop, in its finaliser
         super().destroy()
         self._loop.dispatch = None
         self._loop.owned = False
@@ -487,7 +494,8 @@ def _describe_wait(waiter: greenlet, now: float) -> str:
     where = (
         "" if frame is None else f", at {frame.f_code.co_filename}:{frame.f_lineno} in {frame.f_code.co_name}"
     )
-    return f"{_safe_repr(waiter)} waits for {what} since {max(now - since, 0):.3f} s{where}"
+    who = "the main greenlet" if waiter.parent is None else _safe_repr(waiter)
+    return f"{who} waits for {what} since {max(now - since, 0):.3f} s{where}"
 
 
 def as_error(killer: Killer) -> BaseException:
@@ -496,11 +504,13 @@ def as_error(killer: Killer) -> BaseException:
         kind, value, tb = killer
         if not isinstance(value, BaseException):
             value = kind() if value is None else kind(value)
-        return value if tb is None else value.with_traceback(tb)
-    error = killer() if isinstance(killer, type) else killer
+        error = value
+    else:
+        tb = None
+        error = killer() if isinstance(killer, type) else killer
     if not isinstance(error, BaseException):
         raise TypeError(f"expected an exception class, instance or triple, found {killer!r}")
-    return error
+    return error if tb is None else error.with_traceback(tb)
 
 
 _hub.set_hub_factory(Hub)

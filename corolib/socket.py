@@ -385,7 +385,7 @@ def create_server(
 
 
 def getaddrinfo(
-    host: str | bytes | bytearray | None,
+    host: str | bytes | None,
     port: str | int | bytes | None,
     family: int = 0,
     type: int = 0,

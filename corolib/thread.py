@@ -224,8 +224,8 @@ class RLock:
         turns = self._turns
         while True:
             waiter = turns.get(me)
-            # A finaliser that runs in the midst of this function, in the same greenlet, finds our own turn. It
-            # waits for that one: a second one behind it would never come.
+            # A finaliser that runs in the midst of this function, in the same greenlet, finds our own turn.
+            # It waits for that one: a second one behind it would never come.
             nested = waiter is not None
             if waiter is None:
                 waiter = WaitList()
@@ -491,7 +491,7 @@ else:
 
     def _set_sentinel() -> _Sentinel:
         """What ends with the current greenlet, if it was started here, or when the main thread says so."""
-        current = getcurrent()
+        current: Any = getcurrent()
         sentinel = _Sentinel(get_ident(current))
         current._thread_finish = sentinel._finish
         return sentinel

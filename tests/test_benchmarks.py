@@ -262,7 +262,8 @@ def test_requirement_knows_its_direction(
 
 
 @pytest.mark.parametrize(
-    ("number", "text"), [(0.03456, "0.0346"), (2.0, "2.00"), (123.4, "123"), (1234.5, "1,234")]
+    ("number", "text"),
+    [(0.03456, "0.0346"), (2.0, "2.00"), (123.4, "123"), (999.7, "1,000"), (1234.5, "1,234")],
 )
 def test_figure_has_three_digits(number: float, text: str) -> None:
     assert report.figure(number) == text

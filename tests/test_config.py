@@ -74,6 +74,8 @@ def test_assigning_checks_and_wins_over_the_environment():
     with pytest.raises(ValueError, match=r"threadpool_size = -1: expected"):
         made.threadpool_size = -1
     assert made.threadpool_size == 4
+    del made.threadpool_size
+    assert made.threadpool_size == 3
     made.set("resolver", ["dns", "thread"])
     assert made.resolver == ("dns", "thread")
     made.resolver_nameservers = None

@@ -281,7 +281,9 @@ def test_identity() -> None:
 
 def test_start_new_thread() -> None:
     rec = Recorder()
-    ident = thread.start_new_thread(lambda *args, **kwargs: rec((args, kwargs, thread.get_ident())), (1,), {"two": 2})
+    ident = thread.start_new_thread(
+        lambda *args, **kwargs: rec((args, kwargs, thread.get_ident())), (1,), {"two": 2}
+    )
     assert rec.items == [], "it does not switch"
     sleep(0)
     rec.check([((1,), {"two": 2}, ident)])
@@ -341,7 +343,9 @@ else:
         (sentinel,) = sentinels
         assert sentinel.locked()
         assert not sentinel.acquire(False)
-        joiners = [spawn_raw(lambda: (sentinel.acquire(), sentinel.release(), joined.append(1))) for _ in range(3)]
+        joiners = [
+            spawn_raw(lambda: (sentinel.acquire(), sentinel.release(), joined.append(1))) for _ in range(3)
+        ]
         joined: list[int] = []
         run_all(*joiners)
         assert len(joined) == 3

@@ -2,6 +2,7 @@
  * subclass corolib.hub.Hub. */
 #include "hub.h"
 
+#include "arguments.h"
 #include "fd.h"
 #include "park.h"
 #include "watch.h"
@@ -238,16 +239,9 @@ static PyObject *hub_run_callback(PyObject *self, PyObject *const *args, Py_ssiz
                      nargs ? Py_TYPE(args[0])->tp_name : "nothing");
         return NULL;
     }
-    PyObject *call = NULL, *kwargs = NULL, *rest = PyTuple_New(nargs - 1);
-    if (rest == NULL) return NULL;
-    for (Py_ssize_t i = 1; i < nargs; i++) PyTuple_SET_ITEM(rest, i - 1, Py_NewRef(args[i]));
-    if (names != NULL && PyTuple_GET_SIZE(names) > 0) {
-        if ((kwargs = PyDict_New()) == NULL) goto done;
-        for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(names); i++)
-            if (PyDict_SetItem(kwargs, PyTuple_GET_ITEM(names, i), args[nargs + i]) < 0) goto done;
-    }
-    call = watch_call(hub, args[0], rest, kwargs);
-done:
+    PyObject *rest, *kwargs;
+    if (arguments_pack(1, args, nargs, names, &rest, &kwargs) < 0) return NULL;
+    PyObject *call = watch_call(hub, args[0], rest, kwargs);
     Py_DECREF(rest);
     Py_XDECREF(kwargs);
     return call;

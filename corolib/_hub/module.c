@@ -1,6 +1,7 @@
 /* corolib._hub._core: the functions of the one wait, and the module's init. */
 #include <Python.h>
 
+#include "arguments.h"
 #include "fd.h"
 #include "green.h"
 #include "hub.h"
@@ -80,7 +81,7 @@ static PyObject *core_sleep(PyObject *module, PyObject *const *args, Py_ssize_t 
     struct hub *hub;
     if (nargs == 1 && names == NULL)
         found[0] = args[0], found[1] = NULL; /* the usual call */
-    else if (park_arguments("sleep", (const char *[]){"seconds", "ref"}, 2, args, nargs, names, found) < 0)
+    else if (arguments_take("sleep", (const char *[]){"seconds", "ref", NULL}, 0, args, nargs, names, found) < 0)
         return NULL;
     if (found[0] == Py_None) {
         PyErr_SetString(PyExc_TypeError, "sleep() takes a number of seconds, not None");
@@ -191,27 +192,26 @@ static PyObject *core_spawn_raw(PyObject *module, PyObject *const *args, Py_ssiz
         PyErr_Format(PyExc_TypeError, "spawn_raw() takes a callable first, not %.100s", nargs ? Py_TYPE(args[0])->tp_name : "nothing");
         return NULL;
     }
-    PyObject *fn = args[0], *greenlet = NULL, *rest = NULL;
-    Py_INCREF(fn);
-    if (names != NULL && PyTuple_GET_SIZE(names) > 0) {
-        /* Keywords are rare here: a partial carries them. */
+    PyObject *rest, *kwargs, *fn = Py_NewRef(args[0]), *greenlet = NULL;
+    if (arguments_pack(1, args, nargs, names, &rest, &kwargs) < 0) {
+        Py_DECREF(fn);
+        return NULL;
+    }
+    if (kwargs != NULL) {
+        /* Keywords are rare here: a partial carries all. */
         PyObject *functools = PyImport_ImportModule("functools");
         PyObject *partial = functools == NULL ? NULL : PyObject_GetAttrString(functools, "partial");
+        Py_SETREF(fn, partial == NULL ? NULL : PyObject_Vectorcall(partial, args, (size_t)nargs, names));
         Py_XDECREF(functools);
-        Py_DECREF(fn);
-        fn = partial == NULL ? NULL : PyObject_Vectorcall(partial, args, (size_t)nargs, names);
         Py_XDECREF(partial);
-        if (fn == NULL) return NULL;
-        nargs = 1;
+        Py_DECREF(kwargs);
+        Py_SETREF(rest, PyTuple_New(0));
     }
-    rest = PyTuple_New(nargs - 1);
-    if (rest == NULL) goto failed;
-    for (Py_ssize_t i = 1; i < nargs; i++) PyTuple_SET_ITEM(rest, i - 1, Py_NewRef(args[i]));
-    greenlet = PyObject_Vectorcall((PyObject *)engine->type, (PyObject *[]){fn, hub->self}, 2, NULL);
+    if (fn != NULL && rest != NULL)
+        greenlet = PyObject_Vectorcall((PyObject *)engine->type, (PyObject *[]){fn, hub->self}, 2, NULL);
     if (greenlet != NULL && park_start(hub, greenlet, rest) < 0) Py_CLEAR(greenlet);
-failed:
     Py_XDECREF(rest);
-    Py_DECREF(fn);
+    Py_XDECREF(fn);
     return greenlet;
 }
 

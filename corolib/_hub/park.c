@@ -378,27 +378,6 @@ int park_timeout(PyObject *argument, double *timeout)
     return 0;
 }
 
-int park_arguments(const char *method, const char *const *expected, Py_ssize_t max, PyObject *const *args, Py_ssize_t nargs,
-                   PyObject *names, PyObject **found)
-{
-    if (nargs > max) {
-        PyErr_Format(PyExc_TypeError, "%s() takes at most %zd arguments, got %zd", method, max, nargs);
-        return -1;
-    }
-    for (Py_ssize_t i = 0; i < max; i++) found[i] = i < nargs ? args[i] : NULL;
-    for (Py_ssize_t k = 0; names != NULL && k < PyTuple_GET_SIZE(names); k++) {
-        PyObject *name = PyTuple_GET_ITEM(names, k);
-        Py_ssize_t i = 0;
-        while (i < max && PyUnicode_CompareWithASCIIString(name, expected[i]) != 0) i++;
-        if (i == max || found[i] != NULL) {
-            PyErr_Format(PyExc_TypeError, "%s() got an unexpected or repeated argument %R", method, name);
-            return -1;
-        }
-        found[i] = args[nargs + k];
-    }
-    return 0;
-}
-
 const char *park_name(const struct park *park)
 {
     if (park->label != NULL) return PyUnicode_AsUTF8(park->label);

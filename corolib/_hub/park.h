@@ -80,9 +80,6 @@ void park_abandon(struct hub *);
 void park_free(void *park);
 /* Reads a timeout argument: None is PARK_FOREVER, negative counts as 0. -1 with TypeError or ValueError (NaN). */
 int park_timeout(PyObject *argument, double *timeout);
-/* Arguments of a small method by position or name, without a tuple or dict: `found` gets borrowed references or NULL. */
-int park_arguments(const char *method, const char *const *expected, Py_ssize_t max, PyObject *const *args, Py_ssize_t nargs,
-                   PyObject *names, PyObject **found);
 /* Name of the kind of a wait in progress; borrowed C string. */
 const char *park_name(const struct park *);
 

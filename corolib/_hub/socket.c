@@ -266,7 +266,8 @@ static PyObject *wait_for(PyObject *self, const char *method, enum sockwait_dire
         errno = EBADF;
         return PyErr_SetFromErrno(PyExc_OSError);
     }
-    struct sockwait wait = sockwait_begin(sock);
+    struct sockwait wait;
+    sockwait_begin(&wait, sock);
     if (given != NULL && park_timeout(given, &wait.timeout) < 0) return NULL;
     if (given != NULL && wait.timeout == 0) {
         struct pollfd look = {.fd = sock->fd, .events = direction == SOCKWAIT_READ ? POLLIN : POLLOUT};

@@ -105,7 +105,10 @@ struct reading {
 static inline int reading_begin(struct reading *reading, struct sock *sock, size_t size, int flags)
 {
     if (sockwait_turn(sock) < 0) return -1;
-    *reading = (struct reading){.wait = sockwait_begin(sock), .size = size, .flags = flags};
+    sockwait_begin(&reading->wait, sock);
+    reading->size = size;
+    reading->flags = flags;
+    reading->testing = false;
     if (flags & MSG_DONTWAIT) reading->wait.timeout = 0;
     if (!sock->dry || flags != 0 || sock->timeout == 0) return 0;
     if (sock->patience > 0 && sock->skipped < PROBE_INTERVAL) {
@@ -136,9 +139,9 @@ static inline int reading_end(struct reading *reading, ssize_t n)
     return 1;
 }
 
-/* MSG_WAITALL on a socket that may wait: the kernel would wait until the buffer is full, so we do. Ends early
- * at the end of the stream; an error after the first bytes is kept for the next call, as the kernel keeps it.
- */
+/* MSG_WAITALL on a socket that may wait for ever: the kernel would wait until the buffer is full, so we do.
+ * Ends early at the end of the stream. An error after the first bytes is lost, and the next call sees the end
+ * of the stream: better than to lose the bytes. With a timeout it is one recv() as ever, as in _socket. */
 static Py_ssize_t receive_all(struct reading *reading, char *buffer)
 {
     size_t done = 0;
@@ -161,7 +164,7 @@ static bool waits_for_all(const struct reading *reading)
 {
     const struct sock *sock = reading->wait.sock;
     return (reading->flags & (MSG_WAITALL | MSG_PEEK | MSG_TRUNC | MSG_OOB)) == MSG_WAITALL &&
-           reading->wait.timeout != 0 && sock->type == SOCK_STREAM;
+           reading->wait.timeout < 0 && sock->type == SOCK_STREAM;
 }
 
 static Py_ssize_t receive(struct reading *reading, char *buffer)
@@ -318,7 +321,8 @@ static inline void sending_end(struct sending *sending)
  * is. 0, or -1 with an exception set; looks at errno first of all. */
 static int send_rest(const struct sending *sending, struct sock *sock, Py_ssize_t *n, bool all)
 {
-    struct sockwait wait = sockwait_begin(sock);
+    struct sockwait wait;
+    sockwait_begin(&wait, sock);
     if (sending->flags & MSG_DONTWAIT) wait.timeout = 0;
     const char *data = sending->view.buf;
     Py_ssize_t done = 0;
@@ -431,7 +435,8 @@ static int accept_by_base(struct sockwait *wait, PyObject **address)
 int sockops_accept(struct sock *listener, PyObject **address)
 {
     if (sockwait_turn(listener) < 0) return -1;
-    struct sockwait wait = sockwait_begin(listener);
+    struct sockwait wait;
+    sockwait_begin(&wait, listener);
     if (listener->family != AF_INET && listener->family != AF_INET6 && listener->family != AF_UNIX)
         return accept_by_base(&wait, address);
     for (;;) {
@@ -487,7 +492,8 @@ PyObject *sockops_connect(PyObject *self, PyObject *address)
 {
     struct sock *sock = (struct sock *)self;
     if (sockwait_turn(sock) < 0) return NULL;
-    struct sockwait wait = sockwait_begin(sock);
+    struct sockwait wait;
+    sockwait_begin(&wait, sock);
     int error = connect_to(&wait, address);
     if (error < 0) return NULL;
     if (error == 0) Py_RETURN_NONE;
@@ -499,7 +505,8 @@ PyObject *sockops_connect_ex(PyObject *self, PyObject *address)
 {
     struct sock *sock = (struct sock *)self;
     if (sockwait_turn(sock) < 0) return NULL;
-    struct sockwait wait = sockwait_begin(sock);
+    struct sockwait wait;
+    sockwait_begin(&wait, sock);
     int error = connect_to(&wait, address);
     if (error >= 0) return PyLong_FromLong(error);
     /* What the wait itself has raised comes as its number, as _socket has it. All else is not ours: a name

@@ -33,9 +33,9 @@ struct sockwait_place {
 };
 
 struct sock {
-    PyObject_HEAD
-        /* _socket's own; the same from 3.11 to 3.15, but for the last. */
-        int fd; /* -1 when closed */
+    PyObject ob_base;
+    /* _socket's own; the same from 3.11 to 3.15, but for the last. */
+    int fd; /* -1 when closed */
     int family;
     int type; /* without SOCK_NONBLOCK and SOCK_CLOEXEC */
     int proto;
@@ -80,9 +80,9 @@ static inline int sockwait_turn(struct sock *sock)
     return ++sock->streak > FAIR_STREAK && sock->timeout != 0 ? sockwait_yield(sock) : 0;
 }
 /* Notes what the socket is now. Not before sockwait_turn(), and no switch between here and the first call. */
-static inline struct sockwait sockwait_begin(struct sock *sock)
+static inline void sockwait_begin(struct sockwait *wait, struct sock *sock)
 {
-    return (struct sockwait){.sock = sock, .timeout = sock->timeout, .epoch = sock->epoch};
+    *wait = (struct sockwait){.sock = sock, .timeout = sock->timeout, .epoch = sock->epoch};
 }
 /* This thread's hub, made on demand; NULL with an exception set. */
 static inline struct hub *sockwait_hub(struct sockwait *wait)

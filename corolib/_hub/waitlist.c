@@ -4,6 +4,8 @@
  * threads: each record knows its hub, and a wake-up goes to that hub's queue. All under the GIL. */
 #include "waitlist.h"
 
+#include "arguments.h"
+
 static void leave(struct park *park)
 {
     struct waitlist *list = park->where;
@@ -114,7 +116,7 @@ static PyObject *list_wait(PyObject *self, PyObject *const *args, Py_ssize_t nar
 {
     PyObject *argument;
     double timeout;
-    if (park_arguments("wait", (const char *[]){"timeout"}, 1, args, nargs, names, &argument) < 0) return NULL;
+    if (arguments_take("wait", (const char *[]){"timeout", NULL}, 0, args, nargs, names, &argument) < 0) return NULL;
     if (park_timeout(argument, &timeout) < 0) return NULL;
     PyObject *owner = cast(self)->owner != NULL ? cast(self)->owner : self;
     return waitlist_wait(&cast(self)->list, owner, timeout);
@@ -126,7 +128,7 @@ static PyObject *list_wake(PyObject *self, PyObject *const *args, Py_ssize_t nar
 {
     PyObject *found[2];
     Py_ssize_t count = 1;
-    if (park_arguments("wake", (const char *[]){"value", "count"}, 2, args, nargs, names, found) < 0) return NULL;
+    if (arguments_take("wake", (const char *[]){"value", "count", NULL}, 0, args, nargs, names, found) < 0) return NULL;
     if (found[1] != NULL) {
         count = PyNumber_AsSsize_t(found[1], PyExc_OverflowError);
         if (count == -1 && PyErr_Occurred()) return NULL;
@@ -137,7 +139,7 @@ static PyObject *list_wake(PyObject *self, PyObject *const *args, Py_ssize_t nar
 static PyObject *list_wake_all(PyObject *self, PyObject *const *args, Py_ssize_t nargs, PyObject *names)
 {
     PyObject *value;
-    if (park_arguments("wake_all", (const char *[]){"value"}, 1, args, nargs, names, &value) < 0) return NULL;
+    if (arguments_take("wake_all", (const char *[]){"value", NULL}, 0, args, nargs, names, &value) < 0) return NULL;
     return woken(waitlist_wake(&cast(self)->list, PY_SSIZE_T_MAX, value != NULL ? value : Py_None));
 }
 

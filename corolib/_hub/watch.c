@@ -6,6 +6,8 @@
  * started and forgot still works. */
 #include "watch.h"
 
+#include "arguments.h"
+
 PyTypeObject *watch_callback_type;
 
 int watch_queue(struct watch *watch)
@@ -106,17 +108,11 @@ int watch_take_call(PyObject *self, PyObject *const *args, Py_ssize_t nargs, PyO
         PyErr_Format(PyExc_TypeError, "the callback must be callable, not %.100s", nargs ? Py_TYPE(args[0])->tp_name : "missing");
         return -1;
     }
-    for (Py_ssize_t i = 0; names != NULL && i < PyTuple_GET_SIZE(names); i++) {
-        PyObject *name = PyTuple_GET_ITEM(names, i);
-        if (PyUnicode_CompareWithASCIIString(name, keyword) != 0) {
-            PyErr_Format(PyExc_TypeError, "unexpected keyword argument %R; only %s is known", name, keyword);
-            return -1;
-        }
-        if ((*flag = PyObject_IsTrue(args[nargs + i])) < 0) return -1;
-    }
-    PyObject *rest = PyTuple_New(nargs - 1);
-    if (rest == NULL) return -1;
-    for (Py_ssize_t i = 1; i < nargs; i++) PyTuple_SET_ITEM(rest, i - 1, Py_NewRef(args[i]));
+    const char *known[] = {keyword, NULL};
+    PyObject *value, *rest, *kwargs;
+    if (arguments_take("start", known, 0, args + nargs, 0, names, &value) < 0) return -1;
+    if (value != NULL && (*flag = PyObject_IsTrue(value)) < 0) return -1;
+    if (arguments_pack(1, args, nargs, NULL, &rest, &kwargs) < 0) return -1;
     Py_XSETREF(watch_cast(self)->args, rest);
     Py_XSETREF(watch_cast(self)->fn, Py_NewRef(args[0]));
     return 0;

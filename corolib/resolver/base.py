@@ -24,9 +24,6 @@ __all__ = ["AddressInfo", "Resolver", "is_numeric"]
 #: (family, type, protocol, canonical name, address), as `_socket.getaddrinfo` returns it.
 AddressInfo = tuple[int, int, int, str, tuple[Any, ...]]
 
-#: It takes bytearrays as well, other than its stub says.
-_getaddrinfo: Any = _socket.getaddrinfo
-
 #: What `_socket` reads as "any address" and "everybody" where it takes a host.
 WILDCARDS = ("", "<broadcast>")
 
@@ -48,12 +45,12 @@ def is_numeric(host: str) -> bool:
     return True
 
 
-def _text(host: str | bytes | bytearray | None) -> str | None:
+def _text(host: object, kinds: tuple[type, ...] = (str, bytes, bytearray)) -> str | None:
+    if host is not None and not isinstance(host, kinds):
+        raise TypeError(f"host must be str, bytes or None, not {type(host).__name__}")
     if isinstance(host, (bytes, bytearray)):
         return host.decode("latin-1")
-    if host is None or isinstance(host, str):
-        return host
-    raise TypeError(f"host must be str, bytes or None, not {type(host).__name__}")
+    return host if isinstance(host, str) else None
 
 
 class Resolver:
@@ -74,7 +71,7 @@ class Resolver:
 
     def getaddrinfo(
         self,
-        host: str | bytes | bytearray | None,
+        host: str | bytes | None,
         port: str | int | bytes | None,
         family: int = 0,
         type: int = 0,
@@ -82,9 +79,9 @@ class Resolver:
         flags: int = 0,
     ) -> list[AddressInfo]:
         """The addresses of a host and service; gaierror if there is none."""
-        name = _text(host)
+        name = _text(host, (str, bytes))
         if not name or flags & AI_NUMERICHOST or is_numeric(name):
-            found: list[AddressInfo] = _getaddrinfo(host, port, family, type, proto, flags)
+            found: list[AddressInfo] = _socket.getaddrinfo(host, port, family, type, proto, flags)
             return found
         found = self._known(name, port, family, type, proto, flags)
         return found or self._ask("getaddrinfo", _encode(name), port, family, type, proto, flags)

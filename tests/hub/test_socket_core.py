@@ -103,6 +103,7 @@ def test_peek_leaves_the_data(pair):
 
 def test_waitall_waits_for_all(pair):
     client, server = pair
+    server.settimeout(None)
     rec = Recorder()
     reader = Greenlet.spawn(lambda: rec(server.recv(6, stdlib.MSG_WAITALL)))
     let_others_run()
@@ -117,6 +118,14 @@ def test_waitall_waits_for_all(pair):
     client.close()
     assert server.recv_into(buffer, 0, stdlib.MSG_WAITALL) == 1
     assert buffer == b"g\0\0"
+
+
+def test_waitall_with_a_timeout_takes_what_comes(pair):
+    client, server = pair
+    reader = Greenlet.spawn(server.recv, 6, stdlib.MSG_WAITALL)
+    let_others_run()
+    client.sendall(b"abc")
+    assert reader.get(timeout=LONG) == b"abc"
 
 
 def test_dontwait_never_parks(pair):

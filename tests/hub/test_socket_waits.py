@@ -16,6 +16,8 @@ from ends import (
     close_all,
     fill,
     let_others_run,
+    pattern,
+    read_all,
     unix_pair,
 )
 from helpers import Recorder, run_isolated

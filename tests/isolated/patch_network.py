@@ -7,8 +7,8 @@ monkey.patch_all()
 
 import http.client
 import os
-import selectors
 import select
+import selectors
 import socket
 import socketserver
 import threading
@@ -119,7 +119,12 @@ with xmlrpc.server.SimpleXMLRPCServer(("127.0.0.1", 0), logRequests=False) as rp
     running.join()
 
 # Select and selectors wait without stopping the others.
-for make in (selectors.DefaultSelector, selectors.PollSelector, selectors.SelectSelector, selectors.EpollSelector):
+for make in (
+    selectors.DefaultSelector,
+    selectors.PollSelector,
+    selectors.SelectSelector,
+    selectors.EpollSelector,
+):
     near, far = socket.socketpair()
     with near, far, make() as selector:
         selector.register(near, selectors.EVENT_READ, "data")

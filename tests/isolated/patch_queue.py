@@ -35,7 +35,7 @@ assert type(threading._active_limbo_lock) is ours.RLock
 for kind in (queue.Queue, queue.LifoQueue, queue.PriorityQueue):
     items = kind(maxsize=2)
 
-    def produce() -> None:
+    def produce(items: queue.Queue[int] = items) -> None:
         for number in range(5):
             items.put(number)
             rec(("put", number))
@@ -133,7 +133,9 @@ class Slow(logging.Handler):
 logger = logging.getLogger("test")
 logger.addHandler(Slow())
 logger.propagate = False
-loggers = [threading.Thread(target=logger.warning, args=(str(number),), name=f"T{number}") for number in range(5)]
+loggers = [
+    threading.Thread(target=logger.warning, args=(str(number),), name=f"T{number}") for number in range(5)
+]
 for each in loggers:
     each.start()
 for each in loggers:

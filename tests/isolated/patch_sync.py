@@ -89,9 +89,9 @@ else:
 # Condition, over both kinds of lock.
 for condition in (threading.Condition(), threading.Condition(threading.Lock())):
     rec.items.clear()
-    ready = []
+    ready: list[str] = []
 
-    def waits(name: str) -> None:
+    def waits(name: str, condition=condition, ready=ready) -> None:
         with condition:
             ready.append(name)
             assert condition.wait_for(lambda: "go" in ready, 10)

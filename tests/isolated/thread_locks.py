@@ -1,6 +1,7 @@
 """Locks between native threads and greenlets at once: nothing is lost, nobody waits for ever.
 
-Every native thread has some greenlets that take the same locks; the interpreter changes threads as often as it can.
+Every native thread has some greenlets that take the same locks; the interpreter changes threads as often as
+it can.
 """
 
 import sys

@@ -18,7 +18,8 @@ def test_patching_twice_changes_nothing() -> None:
         saved = {module: dict(names) for module, names in monkey.saved.items()}
         lock = threading.Lock()
         assert monkey.patch_all()
-        monkey.patch_thread(); monkey.patch_socket(); monkey.patch_select(); monkey.patch_time(); monkey.patch_queue()
+        monkey.patch_thread(); monkey.patch_socket(); monkey.patch_select(); monkey.patch_time()
+        monkey.patch_queue(); monkey.patch_dns(); monkey.patch_selectors()
         assert before == (vars(time), vars(socket), vars(threading))
         assert saved == monkey.saved
         assert monkey.get_original("time", "sleep") is not time.sleep

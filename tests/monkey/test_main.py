@@ -53,7 +53,9 @@ def test_a_module(tmp_path: Path) -> None:
 
 
 def test_a_directory_and_an_archive(tmp_path: Path) -> None:
-    (tmp_path / "__main__.py").write_text("import sys, threading\nprint(__name__, threading.Lock.__module__)\n")
+    (tmp_path / "__main__.py").write_text(
+        "import sys, threading\nprint(__name__, threading.Lock.__module__)\n"
+    )
     with zipfile.ZipFile(tmp_path / "program.pyz", "w") as archive:
         archive.write(tmp_path / "__main__.py", "__main__.py")
     for target in (tmp_path, tmp_path / "program.pyz"):
@@ -99,7 +101,11 @@ def test_switches(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("arguments", "problem"),
-    [([], "what is to be run is missing"), (["--no-such"], "there is no option --no-such"), (["-m"], "missing")],
+    [
+        ([], "what is to be run is missing"),
+        (["--no-such"], "there is no option --no-such"),
+        (["-m"], "missing"),
+    ],
 )
 def test_wrong_use_is_explained(arguments: list[str], problem: str) -> None:
     done = run(*arguments, status=2)

@@ -1,0 +1,48 @@
+/* Reading the argument vectors of fast calls. */
+#include "arguments.h"
+
+int arguments_take(const char *method, const char *const *names, Py_ssize_t required, PyObject *const *args, Py_ssize_t nargs,
+                   PyObject *kwnames, PyObject **out)
+{
+    Py_ssize_t count = 0;
+    for (; names[count] != NULL; count++) out[count] = count < nargs ? args[count] : NULL;
+    if (nargs > count) {
+        PyErr_Format(PyExc_TypeError, "%s() takes at most %zd arguments (%zd given)", method, count, nargs);
+        return -1;
+    }
+    for (Py_ssize_t k = 0; kwnames != NULL && k < PyTuple_GET_SIZE(kwnames); k++) {
+        PyObject *name = PyTuple_GET_ITEM(kwnames, k);
+        Py_ssize_t i = 0;
+        while (i < count && PyUnicode_CompareWithASCIIString(name, names[i]) != 0) i++;
+        if (i == count || out[i] != NULL) {
+            PyErr_Format(PyExc_TypeError,
+                         i == count ? "%s() got an unexpected keyword argument '%U'"
+                                    : "%s() got multiple values for argument '%U'",
+                         method, name);
+            return -1;
+        }
+        out[i] = args[nargs + k];
+    }
+    for (Py_ssize_t i = 0; i < required; i++) {
+        if (out[i] != NULL) continue;
+        PyErr_Format(PyExc_TypeError, "%s() is missing its argument '%s'", method, names[i]);
+        return -1;
+    }
+    return 0;
+}
+
+int arguments_pack(Py_ssize_t first, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames, PyObject **tuple,
+                   PyObject **dict)
+{
+    *dict = NULL;
+    *tuple = PyTuple_New(nargs > first ? nargs - first : 0);
+    if (*tuple == NULL) return -1;
+    for (Py_ssize_t i = first; i < nargs; i++) PyTuple_SET_ITEM(*tuple, i - first, Py_NewRef(args[i]));
+    if (kwnames == NULL || PyTuple_GET_SIZE(kwnames) == 0) return 0;
+    *dict = PyDict_New();
+    for (Py_ssize_t i = 0; *dict != NULL && i < PyTuple_GET_SIZE(kwnames); i++)
+        if (PyDict_SetItem(*dict, PyTuple_GET_ITEM(kwnames, i), args[nargs + i]) < 0) Py_CLEAR(*dict);
+    if (*dict != NULL) return 0;
+    Py_CLEAR(*tuple);
+    return -1;
+}

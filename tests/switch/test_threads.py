@@ -1,0 +1,435 @@
+"""One tree per thread: what crosses threads, what happens when they end, forks."""
+
+import gc
+import threading
+import weakref
+
+import pytest
+from helpers import Recorder, run_isolated
+
+from corolib._switch import GreenletExit, error, getcurrent, greenlet, stats
+
+
+def in_thread(function, *args):
+    """Run it in a new thread and return the result."""
+    result = []
+    thread = threading.Thread(target=lambda: result.append(function(*args)))
+    thread.start()
+    thread.join()
+    return result[0]
+
+
+class Other:
+    """A thread that does what it is told, one thing at a time."""
+
+    def __init__(self):
+        self.task = self.result = None
+        self.told, self.done = threading.Semaphore(0), threading.Semaphore(0)
+        self.thread = threading.Thread(target=self.loop)
+        self.thread.start()
+
+    def loop(self):
+        while True:
+            self.told.acquire()
+            if self.task is None:
+                return
+            self.result = self.task()
+            self.task = None
+            self.done.release()
+
+    def do(self, task):
+        self.task = task
+        self.told.release()
+        self.done.acquire()
+        result, self.result = self.result, None
+        return result
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *args):
+        self.task = None
+        self.told.release()
+        self.thread.join()
+
+
+def test_each_thread_has_a_main_greenlet_of_its_own():
+    mine = getcurrent()
+    with Other() as other:
+        its = other.do(getcurrent)
+        assert its is not mine
+        assert other.do(getcurrent) is its
+        assert its.parent is None
+        assert repr(its).endswith(" suspended active started main>")
+        assert other.do(lambda: repr(its)).endswith(" current active started main>")
+    assert its.dead
+    assert repr(its).endswith("(thread exited) dead>")
+
+
+@pytest.mark.parametrize("act", [lambda g: g.switch(), lambda g: g.throw(ValueError)])
+def test_a_greenlet_of_another_thread_is_refused(act):
+    with Other() as other:
+        child = other.do(lambda: greenlet(getcurrent().switch))
+        other.do(child.switch)
+        with pytest.raises(error, match="Cannot switch to a different thread\n.*Current: .*\n.*Expected: "):
+            act(child)
+        assert not child.dead
+        with pytest.raises(error, match="Cannot switch to a different thread"):
+            act(other.do(getcurrent))
+        other.do(child.switch)
+        assert child.dead
+
+
+def test_a_fresh_greenlet_belongs_to_the_thread_of_its_parent():
+    with Other() as other:
+        child = other.do(lambda: greenlet(lambda: "ran"))
+        with pytest.raises(error, match="Cannot switch to a different thread"):
+            child.switch()
+        assert other.do(child.switch) == "ran"
+        adopted = other.do(lambda: greenlet(lambda: "ran"))
+        adopted.parent = getcurrent()
+        assert adopted.switch() == "ran"
+
+
+def test_after_the_end_of_the_thread():
+    record = Recorder()
+
+    def run():
+        try:
+            getcurrent().parent.switch()
+        except GreenletExit:
+            record("exit")
+            raise
+        finally:
+            record("finally")
+
+    def thread():
+        suspended, fresh, finished = greenlet(run), greenlet(len), greenlet(lambda: None)
+        suspended.switch()
+        finished.switch()
+        return suspended, fresh, finished, getcurrent()
+
+    suspended, fresh, finished, main = in_thread(thread)
+    assert [g.dead for g in (suspended, fresh, finished, main)] == [True, False, True, True]
+    for child in (suspended, fresh, finished, main):
+        with pytest.raises(error, match="which happens to have exited"):
+            child.switch()
+        with pytest.raises(error, match="which happens to have exited"):
+            child.throw(ValueError)
+    # It can be looked at, but not ended: its clean-up code belongs to a thread that does not exist.
+    assert suspended.gr_frame.f_code.co_name == "run"
+    assert suspended.gr_frame.f_back is None
+    del suspended
+    gc.collect()
+    record.check([])
+
+
+def test_frames_of_a_dead_thread_outlive_their_greenlet():
+    def thread():
+        main = getcurrent()
+
+        def inner(number):
+            local = "value"
+            main.switch(local)
+
+        def run():
+            sorted([1], key=inner)
+
+        child = greenlet(run)
+        child.switch()
+        return child, child.gr_frame
+
+    child, frame = in_thread(thread)
+    del child
+    gc.collect()
+    for _ in range(200):  # something else takes whatever memory was freed
+        in_thread(lambda: greenlet(lambda: None).switch())
+    assert frame.f_locals["local"] == "value"
+    assert [frame.f_code.co_name, frame.f_back.f_code.co_name] == ["inner", "run"]
+    assert frame.f_back.f_back is None
+
+
+def test_a_generator_that_ran_when_its_thread_ended():
+    def thread():
+        main = getcurrent()
+
+        def numbers():
+            main.switch()
+            yield 1
+
+        generator = numbers()
+        child = greenlet(lambda: list(generator))
+        child.switch()
+        return child, generator
+
+    child, generator = in_thread(thread)
+    del child
+    gc.collect()
+    in_thread(thread)
+    assert generator.gi_running
+    assert generator.gi_frame.f_back is None
+    with pytest.raises(ValueError, match="already executing"):
+        next(generator)
+
+
+def test_dropped_by_another_thread_it_ends_in_its_own():
+    record = Recorder()
+
+    def run():
+        try:
+            getcurrent().parent.switch()
+        finally:
+            record(threading.get_ident())
+
+    with Other() as other:
+        ident = other.do(threading.get_ident)
+        holder = [other.do(lambda: greenlet(run))]
+        other.do(holder[0].switch)
+        reference = weakref.ref(holder[0])
+        holder.clear()
+        record.check([])
+        assert other.do(stats)["greenlets_doomed"] == 1
+        other.do(getcurrent)
+        record.check([ident])
+        assert reference() is None
+        assert other.do(stats)["greenlets_doomed"] == 0
+
+        # Any switch of the owner will do as well.
+        holder = [other.do(lambda: greenlet(run)), other.do(lambda: greenlet(run))]
+        other.do(holder[0].switch)
+        other.do(holder[1].switch)
+        holder.clear()
+        other.do(greenlet(len).__class__(lambda: None, other.do(getcurrent)).switch)
+        record.check([ident] * 3)
+
+        # And the end of the owner, if it never switches again.
+        holder = [other.do(lambda: greenlet(run))]
+        other.do(holder[0].switch)
+        holder.clear()
+    record.check([ident] * 4)
+
+
+def test_dropped_after_the_end_of_its_thread():
+    child = in_thread(lambda: (lambda g: (g.switch(), g)[1])(greenlet(getcurrent().switch)))
+    assert child.dead
+    reference = weakref.ref(child)
+    del child
+    assert reference() is None
+
+
+def test_threads_in_great_number_leave_nothing():
+    run_isolated(
+        """
+        import gc, threading
+        from corolib._switch import getcurrent, greenlet
+
+        def size():
+            with open("/proc/self/statm") as file:
+                return int(file.read().split()[1]) * 4096
+
+        def run():
+            getcurrent().parent.switch()
+
+        kept = []
+        def thread():
+            children = [greenlet(run) for _ in range(10)]
+            for child in children:
+                child.switch()
+            kept.append(children)
+
+        def wave():
+            for _ in range(30):
+                threads = [threading.Thread(target=thread) for _ in range(10)]
+                for each in threads: each.start()
+                for each in threads: each.join()
+                kept.clear()
+
+        wave()
+        before = size()
+        for _ in range(9):
+            wave()
+        gc.collect()
+        left = sum(isinstance(o, greenlet) for o in gc.get_objects())
+        # Each parked frame leaks what it refers to: here the main greenlet of its thread, 250 bytes.
+        assert size() - before < 2 << 20, (size() - before, left)
+        """
+    )
+
+
+def test_many_threads_switch_at_the_same_time():
+    def work(seed):
+        main = getcurrent()
+        total = 0
+
+        def run(number):
+            for turn in range(40):
+                assert main.switch(number) == turn
+            return number
+
+        children = [greenlet(run) for _ in range(50)]
+        for number, child in enumerate(children):
+            total += child.switch(number)
+        for turn in range(40):
+            total += sum(child.switch(turn) for child in children)
+        assert all(child.dead for child in children)
+        return total
+
+    results = []
+    threads = [threading.Thread(target=lambda: results.append(work(n))) for n in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert results == [sum(range(50)) * 41] * 8
+
+
+def test_a_thread_that_ends_inside_a_greenlet():
+    def run():
+        raise SystemExit
+
+    record = Recorder()
+
+    def thread():
+        try:
+            greenlet(run).switch()
+        except SystemExit:
+            record("main greenlet of the thread")
+            raise
+
+    each = threading.Thread(target=thread)
+    each.start()
+    each.join()
+    record.check(["main greenlet of the thread"])
+
+
+def test_daemon_threads_at_the_end_of_the_program():
+    done = run_isolated(
+        """
+        import threading, time
+        from corolib._switch import getcurrent, greenlet
+        started = threading.Semaphore(0)
+
+        def run():
+            parent = getcurrent().parent
+            child = greenlet(parent.switch)
+            child.switch()
+            started.release()
+            time.sleep(100)
+
+        def thread():
+            greenlet(run).switch()
+            greenlet(run).switch()
+
+        for _ in range(5):
+            threading.Thread(target=thread, daemon=True).start()
+        for _ in range(5):
+            started.acquire()
+        print("end")
+        """
+    )
+    assert (done.stdout, done.stderr) == ("end\n", "")
+
+
+FORK = """
+    import os, sys, threading
+    from corolib._switch import error, getcurrent, greenlet
+    main = getcurrent()
+    lock = threading.Lock(); lock.acquire()
+    foreign = []
+
+    def other():
+        child = greenlet(getcurrent().switch)
+        child.switch()
+        foreign.append(child)
+        ready.release()
+        lock.acquire()
+        child.switch()
+
+    ready = threading.Semaphore(0)
+    thread = threading.Thread(target=other)
+    thread.start()
+    ready.acquire()
+    parked = [greenlet(main.switch) for _ in range(300)]
+    for child in parked:
+        child.switch()
+
+    def child_process():
+        assert foreign[0].dead
+        try:
+            foreign[0].switch()
+        except error:
+            pass
+        for number, child in enumerate(parked):
+            assert child.switch(number) == number
+        assert greenlet(lambda: 5).switch() == 5
+
+    def forks():
+        pid = os.fork()
+        if pid == 0:
+            try:
+                child_process()
+                os._exit(0)
+            except BaseException:
+                import traceback
+                traceback.print_exc()
+            finally:
+                os._exit(1)
+        assert os.waitpid(pid, 0)[1] == 0
+
+    forks()
+    # From a greenlet: there the child goes on on a lane.
+    greenlet(forks).switch()
+    assert not foreign[0].dead
+    lock.release()
+    thread.join()
+    for number, child in enumerate(parked):
+        assert child.switch(number) == number
+    """
+
+
+@pytest.mark.parametrize("lanes", [1, 2, 64])
+def test_a_fork_leaves_both_sides_working(lanes):
+    run_isolated(FORK, env={"COROLIB_LANES": str(lanes)}, options=["-W", "ignore"])
+
+
+def test_a_thread_attached_by_c_comes_and_goes():
+    """Each PyGILState_Ensure in a foreign thread makes and ends a thread state."""
+    import ctypes
+
+    seen = []
+
+    @ctypes.CFUNCTYPE(None)
+    def callback():
+        child = greenlet(getcurrent().switch)
+        child.switch()
+        seen.append((getcurrent(), child))
+
+    libc = ctypes.CDLL(None)
+    for _ in range(20):
+        thread = ctypes.c_ulong()
+        assert libc.pthread_create(ctypes.byref(thread), None, callback, None) == 0
+        libc.pthread_join(thread, None)
+    assert len({id(main) for main, _ in seen}) == 20
+    assert all(main.dead and child.dead for main, child in seen)
+
+
+def test_the_process_id_is_not_cached():
+    # os.register_at_fork handlers of others may switch.
+    run_isolated(
+        """
+        import os
+        from corolib._switch import getcurrent, greenlet
+        main = getcurrent()
+        children = [greenlet(main.switch) for _ in range(3)]
+        for child in children: child.switch()
+        os.register_at_fork(before=children[0].switch, after_in_parent=children[1].switch,
+                            after_in_child=children[2].switch)
+        pid = os.fork()
+        if pid == 0:
+            os._exit(0 if [c.dead for c in children] == [True, False, True] else 1)
+        assert os.waitpid(pid, 0)[1] == 0
+        assert [c.dead for c in children] == [True, True, False]
+        """
+    )
+
+

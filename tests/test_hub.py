@@ -1,0 +1,831 @@
+"""corolib.hub: errors, deadlock reports, services, the faces of the loop, life and death of a hub."""
+
+import gc
+import io
+import os
+import signal
+import threading
+from weakref import ref
+
+import pytest
+from helpers import Recorder, run_isolated
+
+from corolib import _hub
+from corolib import hub as hub_module
+from corolib._switch import greenlet
+from corolib.errors import BlockingSwitchOutError, InvalidSwitchError, InvalidThreadUseError, LoopExit
+from corolib.event import Event
+from corolib.greenlet import Greenlet
+from corolib.hub import (
+    GreenletExit,
+    Hub,
+    as_error,
+    get_hub,
+    get_hub_if_exists,
+    getcurrent,
+    idle,
+    kill,
+    reinit,
+    set_hub,
+    sleep,
+    spawn_raw,
+)
+
+
+@pytest.fixture
+def stream():
+    """What the hub of this test prints."""
+    get_hub().exception_stream = stream = io.StringIO()
+    return stream
+
+
+def in_thread(function):
+    """The result of function() in a native thread, or what it raised."""
+    found = []
+
+    def run():
+        try:
+            found.append(function())
+        except BaseException as error:
+            found.append(error)
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    thread.join()
+    return found[0]
+
+
+# -- one per thread -------------------------------------------------------------------------------------------
+
+
+def test_made_on_demand_and_then_the_same():
+    assert get_hub_if_exists() is None
+    hub = get_hub()
+    assert isinstance(hub, Hub) and get_hub() is hub and get_hub_if_exists() is hub
+    assert hub.parent is getcurrent()
+    assert hub.main_hub and hub.thread_ident == threading.get_ident()
+    assert repr(hub).startswith("<Hub at 0x") and f"thread_ident={hub.thread_ident:#x}" in repr(hub)
+
+
+def test_a_thread_has_its_own_which_goes_with_it():
+    def use():
+        hub = get_hub()
+        sleep(0)
+        assert not hub.main_hub
+        return hub, ref(hub)
+
+    hub, gone = in_thread(use)
+    assert hub is not get_hub()
+    del hub
+    gc.collect()
+    assert gone() is None
+
+
+def test_many_threads_make_their_first_hub_at_once():
+    barrier = threading.Barrier(50)
+    hubs = []
+
+    def make():
+        barrier.wait()
+        hubs.append(get_hub())
+        sleep(0.001)
+
+    threads = [threading.Thread(target=make) for _ in range(50)]
+    for each in threads:
+        each.start()
+    for each in threads:
+        each.join()
+    assert len(set(hubs)) == 50
+
+
+def test_destroy_and_the_next_one():
+    first = get_hub()
+    first.destroy()
+    assert first.destroyed and "destroyed" in repr(first)
+    first.destroy()
+    assert get_hub_if_exists() is None
+    sleep(0)
+    assert get_hub() is not first
+    with pytest.raises(RuntimeError, match="destroyed"):
+        first.run_callback(print)
+
+
+def test_destroy_in_another_thread_or_within_itself_is_refused():
+    hub = get_hub()
+    closed = []
+    hub.service("x", lambda hub: Closing(closed))
+    assert isinstance(in_thread(hub.destroy), InvalidThreadUseError)
+    caught = []
+
+    def in_hub():
+        try:
+            hub.destroy()
+        except RuntimeError as error:
+            caught.append(str(error))
+
+    hub.run_callback(in_hub)
+    sleep(0)
+    assert "within itself" in caught[0]
+    assert not hub.destroyed and closed == []
+    sleep(0)
+
+
+def test_set_hub():
+    first = get_hub()
+    set_hub(None)
+    second = get_hub()
+    assert second is not first
+    set_hub(first)
+    assert get_hub() is first
+    second.destroy()
+    assert get_hub() is first
+    with pytest.raises(TypeError):
+        set_hub(5)
+
+
+def test_names_and_numbers():
+    hub = get_hub()
+    hub.name = "mine"
+    assert "'mine'" in repr(hub)
+    assert hub.minimal_ident >= 0 and hub.minimal_ident == hub.minimal_ident
+    registry = hub.ident_registry
+    a, b, c = greenlet(), greenlet(), greenlet()
+    assert [registry.get_ident(each) for each in (a, b, a, c)] == [0, 1, 0, 2]
+    del a
+    gc.collect()
+    assert registry.get_ident(greenlet()) == 0
+
+
+# -- waiting --------------------------------------------------------------------------------------------------
+
+
+def test_sleep_lets_others_run_first():
+    rec = Recorder()
+    spawn_raw(rec, "raw")
+    get_hub().run_callback(rec, "callback")
+    sleep(0)
+    rec("main")
+    sleep(-1)
+    rec.check(["raw", "callback", "main"])
+
+
+@pytest.mark.parametrize("bad", [None, "1", float("nan")])
+def test_sleep_wants_a_number(bad):
+    with pytest.raises((TypeError, ValueError)):
+        sleep(bad)
+
+
+def test_wait_for_a_watcher_which_is_stopped_after():
+    hub = get_hub()
+    timer = hub.loop.timer(0.001)
+    hub.wait(timer)
+    assert not timer.active
+    read, write = os.pipe()
+    try:
+        readable = hub.loop.io(read, 1)
+        hub.loop.timer(0.001).start(os.write, write, b"x")
+        hub.wait(readable)
+        assert os.read(read, 1) == b"x" and not readable.active
+    finally:
+        readable.close()
+        os.close(read)
+        os.close(write)
+
+
+def test_wait_that_is_interrupted_stops_its_watcher():
+    hub = get_hub()
+    timer = hub.loop.timer(100)
+    waiter = Greenlet.spawn(hub.wait, timer)
+    sleep(0)
+    assert timer.active
+    waiter.kill()
+    assert not timer.active
+
+
+def test_wait_in_the_hub_is_an_error():
+    hub = get_hub()
+    errors = []
+
+    def block():
+        timer = hub.loop.timer(1)
+        try:
+            hub.wait(timer)
+        except BlockingSwitchOutError as error:
+            errors.append((error, timer.active))
+
+    hub.run_callback(block)
+    sleep(0)
+    assert len(errors) == 1 and errors[0][1] is False
+
+
+def test_wait_resumed_by_a_stranger():
+    hub = get_hub()
+    caught = []
+
+    main = getcurrent()
+
+    def wait():
+        try:
+            hub.wait(hub.loop.timer(100))
+        except InvalidSwitchError as error:
+            caught.append(str(error))
+        main.switch()
+
+    waiter = spawn_raw(wait)
+    sleep(0)
+    waiter.switch("hello")
+    assert "'hello'" in caught[0]
+
+
+def test_cancel_wait():
+    hub = get_hub()
+    timer = hub.loop.timer(100)
+    waiter = Greenlet.spawn(hub.wait, timer)
+    sleep(0)
+    hub.exception_stream = None
+    hub.cancel_wait(timer, OSError("closed"), close_watcher=True)
+    waiter.join()
+    assert isinstance(waiter.exception, OSError)
+    hub.cancel_wait(timer, OSError)
+
+
+def test_switch_as_third_parties_do_it():
+    hub = get_hub()
+    timer = hub.loop.timer(0.001)
+    timer.start(getcurrent().switch, "done")
+    assert hub.switch() == "done"
+
+
+def test_idle_comes_after_all_that_is_ready():
+    rec = Recorder()
+
+    def busy():
+        for n in range(3):
+            rec(n)
+            sleep(0)
+
+    spawn_raw(busy)
+    idle()
+    rec("idle")
+    rec.check([0, 1, 2, "idle"])
+
+
+def test_join_waits_for_all_work():
+    rec = Recorder()
+    assert get_hub().join() is True
+    Greenlet.spawn_later(0.005, rec, "later")
+    assert get_hub().join(timeout=0.001) is False
+    assert get_hub().join(timeout=5) is True
+    rec.check(["later"])
+
+
+def test_join_is_for_the_main_greenlet():
+    get_hub().exception_stream = None
+    joiner = Greenlet.spawn(get_hub().join)
+    joiner.join()
+    assert isinstance(joiner.exception, AssertionError)
+
+
+def test_join_in_a_thread():
+    def use():
+        Greenlet.spawn_later(0.001, int)
+        # The thread that waits for this one could still put something in; so there is a limit.
+        return get_hub().join(timeout=0.05)
+
+    assert in_thread(use) in (True, False)
+
+
+# -- killing --------------------------------------------------------------------------------------------------
+
+
+def test_kill_a_raw_greenlet_at_its_wait():
+    rec = Recorder()
+
+    def work():
+        try:
+            sleep(100)
+        except GreenletExit:
+            rec("killed")
+
+    victim = spawn_raw(work)
+    sleep(0)
+    kill(victim)
+    rec("not yet")
+    sleep(0)
+    kill(victim)
+    rec.check(["not yet", "killed"])
+    assert victim.dead
+
+
+def test_kill_a_raw_greenlet_before_it_ran():
+    rec = Recorder()
+    victim = spawn_raw(rec, "ran")
+    kill(victim)
+    sleep(0)
+    rec.check([])
+    assert victim.dead
+
+
+def test_kill_main():
+    kill(getcurrent(), KeyError("x"))
+    with pytest.raises(KeyError, match="x"):
+        sleep(0)
+
+
+def test_kill_wants_an_exception():
+    victim = spawn_raw(int)
+    with pytest.raises(TypeError, match="expected an exception class, instance or triple, found 5"):
+        kill(victim, 5)
+    sleep(0)
+
+
+def test_as_error():
+    error = ValueError(1)
+    assert as_error(error) is error
+    assert type(as_error(KeyError)) is KeyError
+    assert as_error((KeyError, None, None)).args == ()
+    assert as_error((KeyError, "x", None)).args == ("x",)
+    assert as_error((ValueError, error, None)) is error
+    for bad in (None, "x", int, (int, 5, None)):
+        with pytest.raises(TypeError):
+            as_error(bad)
+
+
+# -- errors ---------------------------------------------------------------------------------------------------
+
+
+def boom(error=None):
+    raise error if error is not None else ValueError("boom")
+
+
+def test_a_failed_callback_is_reported_and_the_others_run(stream):
+    rec = Recorder()
+    hub = get_hub()
+    hub.run_callback(rec, 1)
+    hub.run_callback(boom)
+    hub.run_callback(rec, 2)
+    sleep(0)
+    rec.check([1, 2])
+    text = stream.getvalue()
+    assert "in boom" in text and "ValueError: boom" in text and "failed with ValueError\n\n" in text
+
+
+def test_a_report_is_one_write():
+    writes = []
+
+    class Stream:
+        def write(self, text):
+            writes.append(text)
+
+    get_hub().exception_stream = Stream()
+    get_hub().run_callback(boom)
+    sleep(0)
+    assert len(writes) == 1
+
+
+def test_a_stream_that_fails_or_a_handler_that_fails_does_not_stop_the_hub(capfd):
+    class Full:
+        def write(self, text):
+            raise OSError(28, "No space left on device")
+
+    hub = get_hub()
+    hub.exception_stream = Full()
+    hub.run_callback(boom)
+    sleep(0)
+    hub.exception_stream = io.StringIO()
+    hub.exception_stream.close()
+    hub.run_callback(boom)
+    sleep(0)
+    assert capfd.readouterr().err == ""
+
+
+def test_a_handler_that_fails_does_not_stop_the_hub():
+    run_isolated("""
+        import sys
+        from corolib.hub import get_hub, sleep
+
+        def handler(*error):
+            raise OSError("handler")
+        unraised = []
+        sys.unraisablehook = unraised.append
+        get_hub().handle_error = handler
+        get_hub().run_callback(lambda: 1 / 0)
+        sleep(0)
+        sleep(0.001)
+        assert [str(each.exc_value) for each in unraised] == ["handler"]
+    """)
+
+
+def test_exception_stream_can_be_turned_off(capsys):
+    hub = get_hub()
+    hub.run_callback(boom)
+    sleep(0)
+    assert "ValueError: boom" in capsys.readouterr().err
+    hub.exception_stream = None
+    hub.run_callback(boom)
+    sleep(0)
+    assert capsys.readouterr().err == "" and hub.exception_stream is None
+
+
+def test_a_context_whose_repr_fails(stream):
+    class Bad:
+        def __repr__(self):
+            raise KeyError
+
+    get_hub().handle_error(Bad(), ValueError, ValueError("x"), None)
+    assert "<Bad at 0x" in stream.getvalue() and "its repr failed with KeyError> failed with" in stream.getvalue()
+
+
+def test_handle_error_takes_what_is_being_handled_and_texts(stream):
+    try:
+        boom()
+    except ValueError:
+        get_hub().handle_error("here", None, None, None)
+    assert "'here' failed with ValueError" in stream.getvalue()
+    get_hub().handle_error("there", ValueError, "a text", None)
+    assert "ValueError: a text" in stream.getvalue()
+    get_hub().handle_error("nowhere", None, None, None)
+    assert "nowhere" not in stream.getvalue()
+
+
+def test_handle_error_can_be_replaced_on_the_instance():
+    calls = []
+    get_hub().handle_error = lambda *args: calls.append(args)
+    failed = Greenlet.spawn(boom)
+    failed.join()
+    ((context, kind, value, tb),) = calls
+    assert context is failed and kind is ValueError and value is failed.exception and tb is not None
+
+
+def test_greenlet_exit_is_not_an_error(stream):
+    Greenlet.spawn(boom, GreenletExit()).join()
+    spawn_raw(boom, GreenletExit())
+    get_hub().run_callback(boom, GreenletExit())
+    sleep(0)
+    assert stream.getvalue() == ""
+
+
+@pytest.mark.parametrize("kind", [KeyboardInterrupt, SystemError, SystemExit])
+@pytest.mark.parametrize("start", [Greenlet.spawn, spawn_raw, lambda *args: get_hub().run_callback(*args)])
+def test_a_system_error_is_raised_in_the_main_greenlet(stream, kind, start):
+    start(boom, kind("x"))
+    with pytest.raises(kind, match="x"):
+        sleep(10)
+    assert ("x\n" in stream.getvalue()) is (kind is not SystemExit)
+    sleep(0.001)
+
+
+def test_a_system_error_reaches_main_even_if_it_has_just_been_woken(stream):
+    rec = Recorder()
+    failed = Greenlet.spawn(boom, SystemExit(3))
+    failed.rawlink(lambda _: rec("link"))
+    with pytest.raises(SystemExit):
+        failed.join()  # the end of `failed` wakes us first
+    rec("main")
+    sleep(0.001)
+    rec.check(["main", "link"])
+    assert failed.dead
+
+
+def test_main_woken_with_a_lock_and_then_hit_by_a_system_error_has_not_got_the_lock(stream):
+    from corolib.lock import Semaphore
+
+    lock = Semaphore(0)
+
+    def give_and_fail():
+        lock.release()
+        raise SystemExit
+
+    Greenlet.spawn(give_and_fail)
+    with pytest.raises(SystemExit):
+        lock.acquire()
+    assert lock.counter == 1
+    sleep(0.001)
+
+
+def test_an_error_without_context_goes_to_main(stream):
+    get_hub().run_callback(get_hub().handle_error, None, ValueError, ValueError("fatal"), None)
+    with pytest.raises(ValueError, match="fatal"):
+        sleep(10)
+    assert "ValueError: fatal" in stream.getvalue()
+
+
+def test_what_a_signal_handler_raises_goes_to_main():
+    done = run_isolated("""
+        import os, signal, threading, time
+        from corolib.hub import sleep
+
+        def handler(signum, frame):
+            raise OSError("from the handler")
+
+        def later():
+            time.sleep(0.1)
+            os.kill(os.getpid(), signal.SIGUSR1)
+
+        signal.signal(signal.SIGUSR1, handler)
+        threading.Thread(target=later).start()
+        try:
+            sleep(30)
+        except OSError as error:
+            print(error)
+    """)
+    assert done.stdout == "from the handler\n" and "OSError: from the handler" in done.stderr
+
+
+def test_keyboard_interrupt_while_the_loop_polls():
+    done = run_isolated("""
+        import os, signal, threading, time
+        from corolib.hub import sleep
+
+        def later():
+            time.sleep(0.2)
+            os.kill(os.getpid(), signal.SIGINT)
+
+        threading.Thread(target=later).start()
+        try:
+            sleep(30)
+        except KeyboardInterrupt:
+            print("interrupted")
+        try:
+            threading.Thread(target=later).start()
+            sleep(30)
+        except KeyboardInterrupt:
+            print("again")
+        sleep(0)
+    """)
+    assert done.stdout == "interrupted\nagain\n"
+
+
+def test_sys_exit_in_a_greenlet_ends_the_program_quietly():
+    done = run_isolated(
+        """
+        import sys
+        from corolib.greenlet import Greenlet
+        from corolib.hub import sleep
+
+        Greenlet.spawn(sys.exit, 7)
+        try:
+            sleep(10)
+        finally:
+            print("cleaned up")
+    """,
+        check=False,
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (7, "cleaned up\n", "")
+
+
+# -- deadlock reports -----------------------------------------------------------------------------------------
+
+
+def test_loop_exit_says_who_waits_for_what_and_where():
+    def stuck(event):
+        event.wait()
+
+    event = Event()
+    waiter = Greenlet.spawn(stuck, event)
+    with pytest.raises(LoopExit) as caught:
+        event.wait()
+    waiting = "\n".join(caught.value.waiting)
+    assert caught.value.hub is get_hub()
+    assert len(caught.value.waiting) == 2
+    assert f"waits for Event {event!r}"[:40] in waiting
+    assert "test_hub.py" in waiting and " in stuck" in waiting
+    assert "the main greenlet" in waiting
+    assert str(caught.value).startswith("This operation would block forever\n")
+    waiter.kill()
+
+
+def test_a_report_has_a_limit(monkeypatch):
+    monkeypatch.setattr(hub_module, "REPORT_LINES", 3)
+    event = Event()
+    waiters = [Greenlet.spawn(event.wait) for _ in range(5)]
+    with pytest.raises(LoopExit) as caught:
+        event.wait()
+    assert len(caught.value.waiting) == 4 and caught.value.waiting[-1] == "... and 3 more"
+    event.set()
+    for each in waiters:
+        each.join()
+
+
+def test_no_loop_exit_while_something_can_still_happen():
+    event = Event()
+    hub = get_hub()
+    hub.loop.timer(0.005).start(event.set)
+    assert event.wait()
+    event.clear()
+    waker = hub.loop.async_()
+    waker.start(event.set)
+    thread = threading.Timer(0.02, waker.send)
+    thread.start()
+    assert event.wait()
+    waker.close()
+    thread.join()
+    event.clear()
+    hub.external_enter()
+    thread = threading.Timer(0.02, lambda: (hub.external_leave(), event.set()))
+    thread.start()
+    assert event.wait()
+    thread.join()
+
+
+# -- the loop -------------------------------------------------------------------------------------------------
+
+
+def test_watchers_of_libev_call_back_in_the_hub():
+    hub = get_hub()
+    rec = Recorder()
+    for kind in ("prepare", "check", "idle"):
+        watcher = getattr(hub.loop, kind)()
+        watcher.start(lambda kind=kind, watcher=watcher: (rec((kind, getcurrent() is hub)), watcher.stop()))
+    sleep(0.001)
+    sleep(0.001)
+    rec.check([{("prepare", True), ("check", True), ("idle", True)}])
+
+
+def test_a_signal_watcher():
+    hub = get_hub()
+    watcher = hub.loop.signal(signal.SIGUSR2)
+    event = Event()
+    watcher.start(event.set)
+    os.kill(os.getpid(), signal.SIGUSR2)
+    assert event.wait(5)
+    watcher.close()
+    with pytest.raises(ValueError):
+        hub.loop.signal(100000)
+
+
+def test_a_child_watcher():
+    run_isolated("""
+        import os
+        from corolib.hub import get_hub
+
+        child = os.fork()
+        if child == 0:
+            os._exit(3)
+        watcher = get_hub().loop.child(child)
+        get_hub().wait(watcher)
+        assert (watcher.rpid, os.waitstatus_to_exitcode(watcher.rstatus)) == (child, 3)
+    """)
+    with pytest.raises(ValueError, match="trace"):
+        get_hub().loop.child(1, trace=1)
+
+
+def test_a_stat_watcher(tmp_path):
+    path = tmp_path / "file"
+    watcher = get_hub().loop.stat(str(path), interval=0.01)
+    event = Event()
+    watcher.start(event.set)
+    path.write_text("x")
+    assert event.wait(10)
+    watcher.close()
+
+
+def test_a_failing_watcher_is_reported_to_the_hub(stream):
+    watcher = get_hub().loop.prepare()
+
+    def fail():
+        watcher.stop()
+        boom()
+
+    watcher.start(fail)
+    sleep(0.001)
+    assert "ValueError: boom" in stream.getvalue()
+
+
+def test_a_callback_can_be_taken_back():
+    rec = Recorder()
+    loop = get_hub().loop
+    first = loop.run_callback(rec, 1)
+    loop.run_callback_threadsafe(rec, 2)
+    first.stop()
+    assert not first
+    sleep(0)
+    rec.check([2])
+
+
+def test_the_loop_belongs_to_its_hub():
+    loop = get_hub().loop
+    assert loop is get_hub().loop and loop.backend == get_hub().backend
+    with pytest.raises(RuntimeError, match="run by its hub"):
+        loop.run()
+    assert loop.now() <= loop.now()
+    loop.update_now()
+    with pytest.raises(AttributeError):
+        loop.no_such_thing
+    assert loop.closing_fd(999) is False
+
+
+def test_closing_a_descriptor_ends_its_waits():
+    hub = get_hub()
+    hub.exception_stream = None
+    read, write = os.pipe()
+    watcher = hub.loop.io(read, 1)
+    waiter = Greenlet.spawn(watcher.wait)
+    sleep(0)
+    assert hub.loop.closing_fd(read) is True
+    waiter.join()
+    assert isinstance(waiter.exception, OSError)
+    watcher.close()
+    os.close(read)
+    os.close(write)
+
+
+# -- services -------------------------------------------------------------------------------------------------
+
+
+class Closing:
+    def __init__(self, closed):
+        self.closed = closed
+
+    def close(self):
+        self.closed.append(self)
+
+
+def test_a_service_is_made_once_and_closed_last_first():
+    closed = []
+    hub = get_hub()
+    first = hub.service("first", lambda found: Closing(closed))
+    assert hub.service("first", lambda found: 1 / 0) is first
+    second = hub.service("second", lambda found: Closing(closed))
+    plain = hub.service("plain", lambda found: found)
+    assert plain is hub
+    hub.destroy()
+    assert closed == [second, first]
+
+
+def test_the_thread_pool_of_a_hub():
+    from corolib.threadpool import ThreadPool
+
+    hub = get_hub()
+    assert isinstance(hub.threadpool, ThreadPool) and hub.threadpool is hub.threadpool
+    own = ThreadPool(1)
+    hub.threadpool = own
+    assert hub.threadpool is own
+    del hub.threadpool
+    assert hub.threadpool is not own
+
+
+def test_a_service_that_nobody_offers_names_the_module():
+    run_isolated("""
+        from corolib.hub import get_hub
+        try:
+            get_hub().threadpool
+        except AttributeError as error:
+            assert "corolib.threadpool" in str(error), error
+        else:
+            raise SystemExit("expected AttributeError")
+        get_hub().resolver = 5
+        assert get_hub().resolver == 5
+    """)
+
+
+# -- fork -----------------------------------------------------------------------------------------------------
+
+
+def test_the_child_of_a_fork_has_a_working_hub():
+    done = run_isolated("""
+        import os, sys
+        from corolib.greenlet import Greenlet
+        from corolib.hub import get_hub, reinit, sleep
+
+        class Service:
+            def after_fork(self):
+                print("renewed in", "child" if os.getpid() != parent else "parent", flush=True)
+
+        parent = os.getpid()
+        get_hub().service("x", lambda hub: Service())
+        sleeper = Greenlet.spawn(sleep, 0.01)
+        sleep(0)
+        child = os.fork()
+        if child == 0:
+            sleeper.join()
+            sleep(0.01)
+            os.write(1, b"child is fine\\n")
+            os._exit(0)
+        _, status = os.waitpid(child, 0)
+        assert status == 0, status
+        sleeper.join()
+        reinit()
+        print("parent is fine")
+    """)
+    assert done.stdout == "renewed in child\nchild is fine\nrenewed in parent\nparent is fine\n"
+
+
+def test_reinit_without_a_hub_does_nothing():
+    reinit()
+    assert get_hub_if_exists() is None
+
+
+def test_an_unknown_backend(monkeypatch):
+    monkeypatch.setattr(hub_module.config, "libev_backend", "carrier pigeon")
+    with pytest.raises(ValueError, match="carrier pigeon"):
+        Hub()
+    monkeypatch.setattr(hub_module.config, "libev_backend", "select")
+    hub = Hub()
+    assert hub.backend == "select"
+    hub.destroy()
+
+
+def test_everything_public_exists():
+    assert all(hasattr(hub_module, name) for name in hub_module.__all__)
+    assert hub_module.sleep is _hub.sleep
