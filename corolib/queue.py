@@ -117,12 +117,11 @@ class SimpleQueue(Generic[_T]):
         #: Who waits for an item, who waits for a place; the longest waiting first.
         self.getters = WaitList(me, partial(_give_back, me))
         self.putters = WaitList(me, partial(SimpleQueue._free_place, me))
-        self._append, self._take, self._untake = self._make(items)
-        # A subclass may override these two, as with the standard library's queues.
-        if type(self)._put is not SimpleQueue._put:
-            self._append = self._put
-        if type(self)._get is not SimpleQueue._get:
-            self._take = self._get
+        self._store, self._fetch, self._untake = self._make(items)
+        # A subclass may override _put() and _get(), as with the standard library's queues.
+        own = type(self)
+        self._append = self._store if own._put is SimpleQueue._put else self._put
+        self._take = self._fetch if own._get is SimpleQueue._get else self._get
 
     def _make(
         self, items: Iterable[_T]
@@ -134,10 +133,10 @@ class SimpleQueue(Generic[_T]):
         return container.append, container.popleft, container.appendleft
 
     def _put(self, item: _T) -> None:
-        self._append(item)
+        self._store(item)
 
     def _get(self) -> _T:
-        return self._take()
+        return self._fetch()
 
     # -- looking ---------------------------------------------------------------------------------------------
 

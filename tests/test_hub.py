@@ -471,7 +471,7 @@ def test_a_system_error_is_raised_in_the_main_greenlet(stream, kind, start):
     start(boom, kind("x"))
     with pytest.raises(kind, match="x"):
         sleep(10)
-    assert ("x\n" in stream.getvalue()) is (kind is not SystemExit)
+    assert ("x\n" in stream.getvalue()) is (kind is SystemError)
     sleep(0.001)
 
 
@@ -507,7 +507,7 @@ def test_an_error_without_context_goes_to_main(stream):
     get_hub().run_callback(get_hub().handle_error, None, ValueError, ValueError("fatal"), None)
     with pytest.raises(ValueError, match="fatal"):
         sleep(10)
-    assert "ValueError: fatal" in stream.getvalue()
+    assert stream.getvalue() == ""  # main has it, nobody needs to be told
 
 
 def test_what_a_signal_handler_raises_goes_to_main():
@@ -529,7 +529,7 @@ def test_what_a_signal_handler_raises_goes_to_main():
         except OSError as error:
             print(error)
     """)
-    assert done.stdout == "from the handler\n" and "OSError: from the handler" in done.stderr
+    assert done.stdout == "from the handler\n" and done.stderr == ""
 
 
 def test_keyboard_interrupt_while_the_loop_polls():

@@ -10,6 +10,7 @@ from corolib._switch import greenlet
 
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
+_S = TypeVar("_S", bound="Socket")
 
 #: What a wait returns when its time ran out.
 TIMED_OUT: Final[object]
@@ -206,6 +207,8 @@ class Socket(_socket.socket):
     def wait_read(self, timeout: float | None = ...) -> None:
         """Park until readable; the socket's own timeout unless one is given. TimeoutError when it runs out."""
     def wait_write(self, timeout: float | None = ...) -> None: ...
+    def accept_as(self, type: type[_S], /) -> tuple[_S, Any]:
+        """The next connection as an object of this type, and the peer's address; parks until there is one."""
     def accept4(self) -> tuple[int, Any]:
         """Like _socket's _accept: (descriptor, address); parks until there is one."""
 

@@ -68,7 +68,8 @@ static PyObject *slot_new(PyTypeObject *type, PyObject *Py_UNUSED(args), PyObjec
     if (here == NULL) return NULL;
     reap_if_doomed(here);
     /* object's constructor is the one that refuses abstract classes. */
-    struct greenlet *self = (struct greenlet *)PyBaseObject_Type.tp_new(type, switch_empty, NULL);
+    /* Not object.__new__: on 3.11 and 3.12 that makes a __dict__ at once, which few greenlets ever use. */
+    struct greenlet *self = (struct greenlet *)type->tp_alloc(type, 0);
     if (self == NULL) return NULL;
     blank(self);
     self->parent = (struct greenlet *)Py_NewRef(here->current);
@@ -85,23 +86,24 @@ static int set_run(struct greenlet *self, PyObject *run)
     return 0;
 }
 
-static int fill(struct greenlet *self, PyObject *run, PyObject *parent, PyObject *pin)
-{
-    if (run != NULL && set_run(self, run) < 0) return -1;
-    if (parent != NULL && parent != Py_None && greenlet_set_parent((PyObject *)self, parent) < 0) return -1;
-    if (pin != NULL) {
-        int wanted = PyObject_IsTrue(pin);
-        if (wanted < 0 || (wanted && greenlet_pin((PyObject *)self) < 0)) return -1;
-    }
-    return 0;
-}
-
 static int slot_init(PyObject *self, PyObject *args, PyObject *kwargs)
 {
     static char *names[] = {"run", "parent", "pin", NULL};
     PyObject *run = NULL, *parent = NULL, *pin = NULL;
     if (!PyArg_ParseTupleAndKeywords(args, kwargs, "|OO$O:greenlet", names, &run, &parent, &pin)) return -1;
-    return fill(as_greenlet(self), run, parent, pin);
+    if (run != NULL && set_run(as_greenlet(self), run) < 0) return -1;
+    if (parent != NULL && parent != Py_None && greenlet_set_parent(self, parent) < 0) return -1;
+    int pinned = pin != NULL ? PyObject_IsTrue(pin) : 0;
+    if (pinned < 0 || (pinned && greenlet_pin(self) < 0)) return -1;
+    return 0;
+}
+
+static bool check_parent(PyObject *parent)
+{
+    if (greenlet_check(parent)) return true;
+    PyErr_Format(PyExc_TypeError, "GreenletChecker: Expected any type of greenlet, not %.200s",
+                 Py_TYPE(parent)->tp_name);
+    return false;
 }
 
 PyObject *greenlet_new(PyObject *run, PyObject *parent)
@@ -109,10 +111,14 @@ PyObject *greenlet_new(PyObject *run, PyObject *parent)
     struct thread *here = thread_here();
     if (here == NULL) return NULL;
     reap_if_doomed(here);
+    if (parent == NULL || parent == Py_None)
+        parent = (PyObject *)here->current;
+    else if (!check_parent(parent))
+        return NULL;
     struct greenlet *self = new_raw(here);
     if (self == NULL) return NULL;
-    self->parent = (struct greenlet *)Py_NewRef(here->current);
-    if (fill(self, run, parent, NULL) < 0) Py_CLEAR(self);
+    self->parent = (struct greenlet *)Py_NewRef(parent); /* no cycle: nobody knows this one yet */
+    self->run = Py_XNewRef(run);
     return (PyObject *)self;
 }
 
@@ -370,11 +376,7 @@ int greenlet_set_parent(PyObject *object, PyObject *parent)
         PyErr_SetString(PyExc_AttributeError, "can't delete attribute");
         return -1;
     }
-    if (!greenlet_check(parent)) {
-        PyErr_Format(PyExc_TypeError, "GreenletChecker: Expected any type of greenlet, not %.200s",
-                     Py_TYPE(parent)->tp_name);
-        return -1;
-    }
+    if (!check_parent(parent)) return -1;
     if (is_main(self)) {
         PyErr_SetString(PyExc_AttributeError, "cannot set the parent of a main greenlet");
         return -1;

@@ -32,7 +32,8 @@ struct cargo {
 
 static const struct cargo exception = {EXCEPTION, NULL, NULL};
 
-PyObject *switch_pack(PyObject *args, PyObject *kwargs)
+/* What switch() returns for these arguments: (), the one, the tuple, the dict, or both. Both stolen. */
+static PyObject *pack(PyObject *args, PyObject *kwargs)
 {
     PyObject *value = args;
     if (kwargs != NULL && PyDict_GET_SIZE(kwargs) > 0) {
@@ -50,7 +51,8 @@ PyObject *switch_pack(PyObject *args, PyObject *kwargs)
     return value;
 }
 
-PyObject *switch_catch_exit(void)
+/* If the exception that is set is a GreenletExit, clear it and return the instance; else NULL. */
+static PyObject *catch_exit(void)
 {
     if (!PyErr_ExceptionMatches(switch_exit)) return NULL;
     return PyErr_GetRaisedException();
@@ -254,7 +256,7 @@ static int shape(struct cargo *cargo, enum cargo_kind kind)
 {
     if (cargo->kind == kind) return 1;
     if (kind == VALUE)
-        cargo->value = switch_pack(cargo->value, cargo->kwargs);
+        cargo->value = pack(cargo->value, cargo->kwargs);
     else {
         PyObject *tuple = PyTuple_Pack(1, cargo->value);
         Py_DECREF(cargo->value);
@@ -334,7 +336,7 @@ static PyObject *travel(struct thread *here, struct greenlet *target, struct car
             break;
 
         case SWITCH_DEAD:
-            if (cargo.kind == EXCEPTION && (cargo.value = switch_catch_exit()) != NULL) cargo.kind = VALUE;
+            if (cargo.kind == EXCEPTION && (cargo.value = catch_exit()) != NULL) cargo.kind = VALUE;
             if (target->parent == NULL) goto refuse;
             climb(&target, target->parent);
             continue;
@@ -421,7 +423,7 @@ PyObject *switch_transfer(PyObject *object, PyObject *value)
 static __attribute__((noreturn)) void finish(struct thread *here, struct greenlet *self, PyObject *result)
 {
     struct cargo cargo = {VALUE, result, NULL};
-    if (result == NULL && (cargo.value = switch_catch_exit()) == NULL) cargo.kind = EXCEPTION;
+    if (result == NULL && (cargo.value = catch_exit()) == NULL) cargo.kind = EXCEPTION;
     (void)travel(here, self->parent != NULL ? self->parent : here->main, cargo, true);
     CHECK(!"a finished greenlet was resumed");
     abort();

@@ -29,12 +29,6 @@ SWITCH_HIDDEN PyObject *switch_transfer(PyObject *target, PyObject *value);
 /* switch(*args, **kwargs); both stolen, kwargs may be NULL. */
 SWITCH_HIDDEN PyObject *switch_call(struct greenlet *target, PyObject *args, PyObject *kwargs);
 
-/* What switch() returns for these arguments: (), the one, the tuple, the dict, or both. Both stolen. */
-SWITCH_HIDDEN PyObject *switch_pack(PyObject *args, PyObject *kwargs);
-
-/* If the exception that is set is a GreenletExit, clear it and return the instance; else NULL. */
-SWITCH_HIDDEN PyObject *switch_catch_exit(void);
-
 /* Throw GreenletExit into a suspended greenlet that nobody refers to any more, or leave that to its thread.
  */
 SWITCH_HIDDEN void switch_kill(struct greenlet *greenlet);

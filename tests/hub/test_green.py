@@ -3,7 +3,7 @@
 from contextvars import ContextVar
 
 import pytest
-from helpers import Recorder
+from helpers import Recorder, run_isolated
 
 from corolib import _hub
 from corolib._hub import Greenlet
@@ -266,3 +266,33 @@ def test_a_greenlet_switched_to_by_hand_runs_once(errors):
 
 def test_generic_alias():
     assert Greenlet[int].__origin__ is Greenlet
+
+
+def test_no_memory_is_lost_by_greenlets_that_come_and_go():
+    done = run_isolated(
+        """
+        import gc, sys
+        from corolib import _hub
+        from corolib._hub import Greenlet
+        from corolib.hub import get_hub
+
+        def fail():
+            raise KeyError
+
+        def rounds(count):
+            for _ in range(count):
+                Greenlet.spawn(int).get()
+                Greenlet.spawn(fail).join()
+                Greenlet.spawn_later(3600, int).cancel()
+                Greenlet(int)
+                _hub.spawn_raw(int)
+                _hub.sleep(0)
+            gc.collect()
+            return sys.getallocatedblocks()
+
+        get_hub().handle_error = lambda *error: None
+        rounds(200)
+        print(rounds(1000) - rounds(200))
+        """
+    )
+    assert abs(int(done.stdout)) < 100
