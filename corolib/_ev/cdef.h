@@ -1,6 +1,6 @@
-/* What Python may see of libev. Read by cffi, so: plain declarations, no preprocessor; "..." stands for what the
- * compiler knows and Python does not need. A name that is a macro in ev.h (ev_is_active, ev_io_set) is declared here
- * as the function it looks like. */
+/* What Python may see of libev. Read by cffi, so: plain declarations, no preprocessor; "..." stands for what
+ * the compiler knows and Python does not need. A name that is a macro in ev.h (ev_is_active, ev_io_set) is
+ * declared here as the function it looks like. */
 
 typedef double ev_tstamp;
 

@@ -1,8 +1,8 @@
 /* The table of libev functions that _ev hands to _hub.
  *
  * _ev is the only part that links libev. It fills one static table and tells its address as an integer
- * (corolib._ev.table_address()); _hub checks the sizes and versions below and calls through the pointers. Both sides
- * include the same <ev.h>, so struct layouts agree; the table is the proof. */
+ * (corolib._ev.table_address()); _hub checks the sizes and versions below and calls through the pointers.
+ * Both sides include the same <ev.h>, so struct layouts agree; the table is the proof. */
 #ifndef COROLIB_EVAPI_H
 #define COROLIB_EVAPI_H
 
@@ -23,7 +23,8 @@ struct evapi {
     void (*unref)(struct ev_loop *);
     void (*now_update)(struct ev_loop *);
     unsigned (*pending_count)(struct ev_loop *);
-    void (*set_release)(struct ev_loop *, void (*release)(struct ev_loop *), void (*acquire)(struct ev_loop *));
+    void (*set_release)(struct ev_loop *, void (*release)(struct ev_loop *),
+                        void (*acquire)(struct ev_loop *));
     void (*set_userdata)(struct ev_loop *, void *);
     void *(*userdata)(struct ev_loop *);
 

@@ -1,4 +1,5 @@
-/* What the compiler builds around cdef.h: the trampoline from libev into Python, and the table for corolib._hub. */
+/* What the compiler builds around cdef.h: the trampoline from libev into Python, and the table for
+ * corolib._hub. */
 #include "evapi.h"
 
 #include <signal.h>

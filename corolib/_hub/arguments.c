@@ -1,8 +1,8 @@
 /* Reading the argument vectors of fast calls. */
 #include "arguments.h"
 
-int arguments_take(const char *method, const char *const *names, Py_ssize_t required, PyObject *const *args, Py_ssize_t nargs,
-                   PyObject *kwnames, PyObject **out)
+int arguments_take(const char *method, const char *const *names, Py_ssize_t required, PyObject *const *args,
+                   Py_ssize_t nargs, PyObject *kwnames, PyObject **out)
 {
     Py_ssize_t count = 0;
     for (; names[count] != NULL; count++) out[count] = count < nargs ? args[count] : NULL;
@@ -31,8 +31,8 @@ int arguments_take(const char *method, const char *const *names, Py_ssize_t requ
     return 0;
 }
 
-int arguments_pack(Py_ssize_t first, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames, PyObject **tuple,
-                   PyObject **dict)
+int arguments_pack(Py_ssize_t first, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames,
+                   PyObject **tuple, PyObject **dict)
 {
     *dict = NULL;
     *tuple = PyTuple_New(nargs > first ? nargs - first : 0);

@@ -1,5 +1,5 @@
-/* One heap of (deadline, sequence) per hub: sleeps, wait timeouts and timers. Equal deadlines fire in the order
- * they were added. Knows nothing of greenlets: a node carries what to do. */
+/* One heap of (deadline, sequence) per hub: sleeps, wait timeouts and timers. Equal deadlines fire in the
+ * order they were added. Knows nothing of greenlets: a node carries what to do. */
 #ifndef COROLIB_HUB_DEADLINE_H
 #define COROLIB_HUB_DEADLINE_H
 
@@ -9,7 +9,7 @@
 
 /* A node lives in the record or object it belongs to (never on the stack of a greenlet that parks). */
 struct deadline {
-    ptrdiff_t index;               /* place in the heap, -1 when it is in none; owned by deadline.c */
+    ptrdiff_t index;                 /* place in the heap, -1 when it is in none; owned by deadline.c */
     void (*fire)(struct deadline *); /* called once, after the node was taken out of the heap */
 };
 
@@ -30,7 +30,10 @@ struct deadline_heap {
 double deadline_clock(void);
 void deadline_init(struct deadline *node, void (*fire)(struct deadline *));
 void deadline_free(struct deadline_heap *heap);
-static inline bool deadline_active(const struct deadline *node) { return node->index >= 0; }
+static inline bool deadline_active(const struct deadline *node)
+{
+    return node->index >= 0;
+}
 /* -1 if there is no memory (no Python error is set); the node must not be active. */
 int deadline_add(struct deadline_heap *heap, struct deadline *node, double at);
 /* Nothing if it is not active. */

@@ -1,22 +1,27 @@
 /* Readiness of descriptors, and the Python type io over it (`hub.loop.io`).
  *
- * A read watcher stays registered from one wait to the next: no epoll_ctl per wait. Readiness is level-triggered, so an
- * event that finds nobody waiting stops the watcher, at the cost of one wasted wake-up; without that the loop would spin.
- * While the one who was woken has not run yet, the same event comes again with each poll; that is no reason to stop.
- * A write watcher is stopped after each event, since a socket is writable nearly always.
+ * A read watcher stays registered from one wait to the next: no epoll_ctl per wait. Readiness is
+ * level-triggered, so an event that finds nobody waiting stops the watcher, at the cost of one wasted
+ * wake-up; without that the loop would spin. While the one who was woken has not run yet, the same event
+ * comes again with each poll; that is no reason to stop. A write watcher is stopped after each event, since a
+ * socket is writable nearly always.
  *
- * The hub's thread alone touches libev. A side that another thread drops is cut off (its waiter woken, its callback
- * forgotten) and left in hub->orphans for the loop to stop and free. */
+ * The hub's thread alone touches libev. A side that another thread drops is cut off (its waiter woken, its
+ * callback forgotten) and left in hub->orphans for the loop to stop and free. */
 #include "fd.h"
 
 #include <errno.h>
 #include <fcntl.h>
 
-static bool own_thread(const struct hub *hub) { return hub->thread_ident == PyThread_get_thread_ident(); }
+static bool own_thread(const struct hub *hub)
+{
+    return hub->thread_ident == PyThread_get_thread_ident();
+}
 
 static PyObject *closed_error(void)
 {
-    return PyObject_CallFunction(PyExc_OSError, "is", EBADF, "the descriptor was closed while a greenlet waited for it");
+    return PyObject_CallFunction(PyExc_OSError, "is", EBADF,
+                                 "the descriptor was closed while a greenlet waited for it");
 }
 
 static void unlink_side(struct fd_side *side)
@@ -51,8 +56,8 @@ static int reserve(struct hub *hub, int fd)
     return 0;
 }
 
-/* libev takes a change to the kernel at the next poll, and aborts the process if the number has been closed by then (in
- * builds with assertions, such as Debian's). So each changed number is looked at before that. */
+/* libev takes a change to the kernel at the next poll, and aborts the process if the number has been closed
+ * by then (in builds with assertions, such as Debian's). So each changed number is looked at before that. */
 static int note_change(struct hub *hub, int fd)
 {
     if (hub->changed_len > 0 && hub->changed[hub->changed_len - 1] == fd) return 0;
@@ -98,7 +103,8 @@ static void on_io(struct ev_loop *loop, ev_io *watcher, int revents)
 {
     struct fd_side *side = (struct fd_side *)watcher;
     if (revents & EV_ERROR) {
-        /* libev found the number closed and stopped the watcher, which took a reference that we had given back already. */
+        /* libev found the number closed and stopped the watcher, which took a reference that we had given
+         * back already. */
         side->started = false;
         hub_ev->ref(loop);
         wake_closed(side);

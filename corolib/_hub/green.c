@@ -1,11 +1,13 @@
-/* The C Greenlet: state, result, links and joiners, so that spawn, run, finish and join need no Python frame of ours.
+/* The C Greenlet: state, result, links and joiners, so that spawn, run, finish and join need no Python frame
+ * of ours.
  *
  *     NEW --start()--> SCHEDULED --the hub switches to it--> RUNNING --returns or raises--> DONE
  *      |                    |
  *      +------cancel()------+----> DONE, without ever having run
  *
- * The struct is the tail of the engine's greenlet object. The engine calls boot() in place of `run`; whatever happens in
- * there is a result, never an exception in the parent: it is kept, reported to hub.handle_error, and raised by get(). */
+ * The struct is the tail of the engine's greenlet object. The engine calls boot() in place of `run`; whatever
+ * happens in there is a result, never an exception in the parent: it is kept, reported to hub.handle_error,
+ * and raised by get(). */
 #include "green.h"
 
 #include <stddef.h>
@@ -54,7 +56,8 @@ static void finish(PyObject *self, PyObject *result)
     Py_CLEAR(green->run);
     Py_CLEAR(green->args);
     Py_CLEAR(green->kwargs);
-    if (waitlist_wake(&green->joiners, PY_SSIZE_T_MAX, Py_None) < 0 || green_schedule_links(self) < 0) PyErr_WriteUnraisable(self);
+    if (waitlist_wake(&green->joiners, PY_SSIZE_T_MAX, Py_None) < 0 || green_schedule_links(self) < 0)
+        PyErr_WriteUnraisable(self);
     if (failed) {
         PyErr_SetObject((PyObject *)Py_TYPE(green->error), green->error);
         if (loop_report(hub_core(green->hub), self) < 0) PyErr_Clear(); /* a destroyed hub: nobody to tell */
@@ -67,7 +70,7 @@ static PyObject *boot(PyObject *self, PyObject *value)
     (void)value;
     struct green *green = green_of(self);
     if (green->status >= RUNNING) Py_RETURN_NONE; /* cancelled, then switched to by hand */
-    forget_later(self); /* started before its time by somebody's switch() */
+    forget_later(self);                           /* started before its time by somebody's switch() */
     green->status = RUNNING;
     PyObject *result = NULL;
     if (!park_raise_pending(self)) {
@@ -95,7 +98,8 @@ static int set_up(PyObject *self, PyObject *run, PyObject *args, PyObject *kwarg
     if (green->status != NEW || green->hub != NULL) {
         PyErr_SetString(PyExc_RuntimeError, "Greenlet.__init__() was called twice");
     } else if (run != NULL && !PyCallable_Check(run)) {
-        PyErr_Format(PyExc_TypeError, "a Greenlet runs a callable, not %.100s: %R", Py_TYPE(run)->tp_name, run);
+        PyErr_Format(PyExc_TypeError, "a Greenlet runs a callable, not %.100s: %R", Py_TYPE(run)->tp_name,
+                     run);
     } else if ((hub = hub_here()) != NULL) {
         context = PyContext_CopyCurrent();
     }
@@ -297,7 +301,10 @@ static int green_clear(PyObject *self)
     return engine->clear(self); /* the hub goes last: its heap may hold our deadline until then */
 }
 
-static void green_finalize(PyObject *self) { engine->finalize(self); }
+static void green_finalize(PyObject *self)
+{
+    engine->finalize(self);
+}
 
 static void green_dealloc(PyObject *self)
 {
@@ -318,18 +325,24 @@ static void green_dealloc(PyObject *self)
 
 static PyMethodDef green_methods[] = {
     {"spawn", FAST(green_spawn), METH_FASTCALL | METH_KEYWORDS | METH_CLASS,
-     "spawn(function, *args, **kwargs)\n--\n\nMake a greenlet and schedule it; it runs when the caller waits next."},
+     "spawn(function, *args, **kwargs)\n--\n\nMake a greenlet and schedule it; it runs when the caller waits "
+     "next."},
     {"spawn_later", FAST(green_spawn_later), METH_FASTCALL | METH_KEYWORDS | METH_CLASS,
      "spawn_later(seconds, function, *args, **kwargs)\n--\n\nMake a greenlet that starts after `seconds`."},
-    {"start", green_start, METH_NOARGS, "start()\n--\n\nSchedule it to run; nothing if it was started or cancelled."},
-    {"start_later", green_start_later, METH_O, "start_later(seconds, /)\n--\n\nSchedule it to run after `seconds`."},
+    {"start", green_start, METH_NOARGS,
+     "start()\n--\n\nSchedule it to run; nothing if it was started or cancelled."},
+    {"start_later", green_start_later, METH_O,
+     "start_later(seconds, /)\n--\n\nSchedule it to run after `seconds`."},
     {"cancel", FAST(green_cancel), METH_FASTCALL,
-     "cancel(error=GreenletExit(), /)\n--\n\nBefore it ran: it never will; it is ready with `error`, its links are called.\n"
+     "cancel(error=GreenletExit(), /)\n--\n\nBefore it ran: it never will; it is ready with `error`, its "
+     "links are called.\n"
      "False if it had started. Never switches."},
     {"join", FAST(green_join), METH_FASTCALL | METH_KEYWORDS,
-     "join(timeout=None)\n--\n\nWait until it is over, or for `timeout` seconds. Switches unless it is over."},
+     "join(timeout=None)\n--\n\nWait until it is over, or for `timeout` seconds. Switches unless it is "
+     "over."},
     {"get", FAST(green_get), METH_FASTCALL | METH_KEYWORDS,
-     "get(block=True, timeout=None)\n--\n\nWait for the result: returns it, or raises what the greenlet raised; Timeout if it is not\n"
+     "get(block=True, timeout=None)\n--\n\nWait for the result: returns it, or raises what the greenlet "
+     "raised; Timeout if it is not\n"
      "there in time. Switches unless it is over."},
     {"ready", green_ready, METH_NOARGS, "ready()\n--\n\nTrue once it is over."},
     {"successful", green_successful, METH_NOARGS,
@@ -338,7 +351,8 @@ static PyMethodDef green_methods[] = {
      "rawlink(callback, /)\n--\n\nCall callback(greenlet) in the hub once it is over; it must not block."},
     {"unlink", green_unlink, METH_O, "unlink(callback, /)\n--\n\nTake a link away; silent if there is none."},
     {"unlink_all", green_unlink_all, METH_NOARGS, "unlink_all()\n--\n\nTake all links away."},
-    {"has_links", green_has_links, METH_NOARGS, "has_links()\n--\n\nHow many links and waiting joiners there are."},
+    {"has_links", green_has_links, METH_NOARGS,
+     "has_links()\n--\n\nHow many links and waiting joiners there are."},
     {"_run", FAST(green_run_nothing), METH_VARARGS | METH_KEYWORDS,
      "_run(*args, **kwargs)\n--\n\nWhat runs if no function was given; for subclasses to override."},
     {"_notify_links", green_notify_links, METH_NOARGS, NULL},
@@ -347,7 +361,8 @@ static PyMethodDef green_methods[] = {
 };
 
 static PyType_Slot green_slots[] = {
-    {Py_tp_doc, "Greenlet(run=None, *args, **kwargs)\n--\n\nA greenlet with a result, that can be joined and linked to."},
+    {Py_tp_doc, "Greenlet(run=None, *args, **kwargs)\n--\n\nA greenlet with a result, that can be joined and "
+                "linked to."},
     {Py_tp_new, green_new},
     {Py_tp_init, green_init},
     {Py_tp_traverse, green_traverse},

@@ -1,5 +1,5 @@
-/* The C Greenlet: a greenlet with a result, that can be started, joined, linked to. green.c: how it begins, runs and ends;
- * greenface.c: what others ask of it. */
+/* The C Greenlet: a greenlet with a result, that can be started, joined, linked to. green.c: how it begins,
+ * runs and ends; greenface.c: what others ask of it. */
 #ifndef COROLIB_HUB_GREEN_H
 #define COROLIB_HUB_GREEN_H
 
@@ -9,18 +9,18 @@
 enum status { NEW, SCHEDULED, RUNNING, DONE };
 
 struct green {
-    PyObject *run;            /* owned: what was given to the constructor; NULL: _run of a subclass */
-    PyObject *args;           /* owned tuple, NULL for none and after the end */
-    PyObject *kwargs;         /* owned dict or NULL */
-    PyObject *value;          /* owned: the result, or the GreenletExit that ended it */
-    PyObject *error;          /* owned: the exception that ended it */
-    PyObject *links;          /* owned list of callables, or NULL */
-    PyObject *hub;            /* owned: the Hub of the thread that made it */
-    PyObject *self;           /* borrowed: for the way back from the deadline */
+    PyObject *run;    /* owned: what was given to the constructor; NULL: _run of a subclass */
+    PyObject *args;   /* owned tuple, NULL for none and after the end */
+    PyObject *kwargs; /* owned dict or NULL */
+    PyObject *value;  /* owned: the result, or the GreenletExit that ended it */
+    PyObject *error;  /* owned: the exception that ended it */
+    PyObject *links;  /* owned list of callables, or NULL */
+    PyObject *hub;    /* owned: the Hub of the thread that made it */
+    PyObject *self;   /* borrowed: for the way back from the deadline */
     struct waitlist joiners;
-    struct deadline later;    /* start_later() */
-    unsigned char status;     /* enum status */
-    bool notifying;           /* a call of _notify_links stands in the ready queue */
+    struct deadline later; /* start_later() */
+    unsigned char status;  /* enum status */
+    bool notifying;        /* a call of _notify_links stands in the ready queue */
 };
 
 /* Makes the type (its base is known only at run time) and adds it to the module. */
@@ -28,9 +28,12 @@ int green_setup(PyObject *module);
 
 /* Between the two files. */
 
-extern Py_ssize_t green_offset;  /* of struct green in the object */
-extern PyObject *green_no_args;  /* the empty tuple */
-static inline struct green *green_of(PyObject *self) { return (struct green *)((char *)self + green_offset); }
+extern Py_ssize_t green_offset; /* of struct green in the object */
+extern PyObject *green_no_args; /* the empty tuple */
+static inline struct green *green_of(PyObject *self)
+{
+    return (struct green *)((char *)self + green_offset);
+}
 
 /* The hub it was made in; NULL with RuntimeError if it was not initialised. */
 struct hub *green_hub(struct green *);

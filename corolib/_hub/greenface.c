@@ -19,7 +19,8 @@ PyObject *green_join(PyObject *self, PyObject *const *args, Py_ssize_t nargs, Py
 {
     PyObject *argument;
     double timeout;
-    if (arguments_take("join", (const char *[]){"timeout", NULL}, 0, args, nargs, names, &argument) < 0) return NULL;
+    if (arguments_take("join", (const char *[]){"timeout", NULL}, 0, args, nargs, names, &argument) < 0)
+        return NULL;
     if (park_timeout(argument, &timeout) < 0) return NULL;
     if (green_of(self)->status == DONE) Py_RETURN_NONE;
     PyObject *result = waitlist_wait(&green_of(self)->joiners, self, timeout);
@@ -45,7 +46,8 @@ PyObject *green_get(PyObject *self, PyObject *const *args, Py_ssize_t nargs, PyO
     struct green *green = green_of(self);
     PyObject *found[2];
     double timeout;
-    if (arguments_take("get", (const char *[]){"block", "timeout", NULL}, 0, args, nargs, names, found) < 0) return NULL;
+    if (arguments_take("get", (const char *[]){"block", "timeout", NULL}, 0, args, nargs, names, found) < 0)
+        return NULL;
     int block = found[0] == NULL ? 1 : PyObject_IsTrue(found[0]);
     if (block < 0 || park_timeout(found[1], &timeout) < 0) return NULL;
     if (green->status != DONE) {
@@ -72,7 +74,10 @@ PyObject *green_successful(PyObject *self, PyObject *unused)
     return PyBool_FromLong(green_of(self)->status == DONE && green_of(self)->error == NULL);
 }
 
-int green_bool(PyObject *self) { return green_of(self)->status == SCHEDULED || green_of(self)->status == RUNNING; }
+int green_bool(PyObject *self)
+{
+    return green_of(self)->status == SCHEDULED || green_of(self)->status == RUNNING;
+}
 
 /* Links. */
 
@@ -123,7 +128,8 @@ PyObject *green_rawlink(PyObject *self, PyObject *callback)
     struct green *green = green_of(self);
     if (green_hub(green) == NULL) return NULL;
     if (!PyCallable_Check(callback)) {
-        PyErr_Format(PyExc_TypeError, "a link must be callable, not %.100s: %R", Py_TYPE(callback)->tp_name, callback);
+        PyErr_Format(PyExc_TypeError, "a link must be callable, not %.100s: %R", Py_TYPE(callback)->tp_name,
+                     callback);
         return NULL;
     }
     if (green->links == NULL && (green->links = PyList_New(0)) == NULL) return NULL;
@@ -156,12 +162,16 @@ PyObject *green_has_links(PyObject *self, PyObject *unused)
 {
     (void)unused;
     struct green *green = green_of(self);
-    return PyLong_FromSsize_t((green->links == NULL ? 0 : PyList_GET_SIZE(green->links)) + green->joiners.len);
+    return PyLong_FromSsize_t((green->links == NULL ? 0 : PyList_GET_SIZE(green->links)) +
+                              green->joiners.len);
 }
 
 /* Attributes. */
 
-static PyObject *or_none(PyObject *object) { return Py_NewRef(object != NULL ? object : Py_None); }
+static PyObject *or_none(PyObject *object)
+{
+    return Py_NewRef(object != NULL ? object : Py_None);
+}
 
 static PyObject *get_args(PyObject *self, void *closure)
 {

@@ -1,5 +1,5 @@
-/* The Python type Hub: a greenlet that runs the loop of its thread. Policy (errors, reports, services) is in the Python
- * subclass corolib.hub.Hub. */
+/* The Python type Hub: a greenlet that runs the loop of its thread. Policy (errors, reports, services) is in
+ * the Python subclass corolib.hub.Hub. */
 #include "hub.h"
 
 #include "arguments.h"
@@ -10,12 +10,16 @@
 const struct switch_hubapi *engine;
 const struct evapi *hub_ev;
 Py_ssize_t hub_idle_threads, hub_offset;
-PyObject *hub_error_blocking, *hub_error_invalid_switch, *hub_error_concurrent, *hub_error_thread, *hub_timed_out;
+PyObject *hub_error_blocking, *hub_error_invalid_switch, *hub_error_concurrent, *hub_error_thread,
+    *hub_timed_out;
 
 static PyTypeObject *hub_type; /* borrowed from the module */
 static PyObject *factory;      /* owned: makes the hub of a thread */
 
-bool hub_check(PyObject *object) { return PyObject_TypeCheck(object, hub_type); }
+bool hub_check(PyObject *object)
+{
+    return PyObject_TypeCheck(object, hub_type);
+}
 
 struct hub *hub_if_exists(void)
 {
@@ -69,7 +73,10 @@ int hub_set(PyObject *hub)
     return 0;
 }
 
-void hub_set_factory(PyObject *callable) { Py_XSETREF(factory, Py_NewRef(callable)); }
+void hub_set_factory(PyObject *callable)
+{
+    Py_XSETREF(factory, Py_NewRef(callable));
+}
 
 /* Life. */
 
@@ -77,15 +84,18 @@ static int check_table(const struct evapi *table)
 {
     if (table->version != COROLIB_EVAPI_VERSION || table->size != sizeof(struct evapi)) {
         PyErr_Format(PyExc_ImportError,
-                     "corolib._ev and corolib._hub were built from different sources (table version %u of %u bytes; expected "
+                     "corolib._ev and corolib._hub were built from different sources (table version %u of %u "
+                     "bytes; expected "
                      "%u of %zu): build corolib anew",
                      table->version, table->size, COROLIB_EVAPI_VERSION, sizeof(struct evapi));
         return -1;
     }
-    if (table->ev_major != EV_VERSION_MAJOR || table->ev_minor != EV_VERSION_MINOR || table->sizeof_io != sizeof(ev_io) ||
-        table->sizeof_timer != sizeof(ev_timer) || table->sizeof_async != sizeof(ev_async)) {
+    if (table->ev_major != EV_VERSION_MAJOR || table->ev_minor != EV_VERSION_MINOR ||
+        table->sizeof_io != sizeof(ev_io) || table->sizeof_timer != sizeof(ev_timer) ||
+        table->sizeof_async != sizeof(ev_async)) {
         PyErr_Format(PyExc_ImportError,
-                     "corolib._ev was built with libev %u.%u, corolib._hub with %d.%d, or with other settings: build corolib anew",
+                     "corolib._ev was built with libev %u.%u, corolib._hub with %d.%d, or with other "
+                     "settings: build corolib anew",
                      table->ev_major, table->ev_minor, EV_VERSION_MAJOR, EV_VERSION_MINOR);
         return -1;
     }
@@ -110,7 +120,8 @@ static int hub_init(PyObject *self, PyObject *args, PyObject *kwargs)
     struct hub *hub = hub_core(self);
     unsigned long long table, loop;
     int watch_signals;
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "KKp:Hub", names, &table, &loop, &watch_signals)) return -1;
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "KKp:Hub", names, &table, &loop, &watch_signals))
+        return -1;
     if (hub->loop != NULL || hub->destroyed) {
         PyErr_SetString(PyExc_RuntimeError, "Hub.__init__() was called twice");
         return -1;
@@ -182,7 +193,8 @@ static PyObject *hub_destroy(PyObject *self, PyObject *unused)
     (void)unused;
     struct hub *hub = hub_core(self);
     if (engine->current() == self) {
-        PyErr_SetString(PyExc_RuntimeError, "a hub cannot be destroyed from within itself; do it from another greenlet");
+        PyErr_SetString(PyExc_RuntimeError,
+                        "a hub cannot be destroyed from within itself; do it from another greenlet");
         return NULL;
     }
     if (hub->loop != NULL && hub->thread_ident != PyThread_get_thread_ident()) {
@@ -191,7 +203,8 @@ static PyObject *hub_destroy(PyObject *self, PyObject *unused)
     }
     close_down(hub);
     if (hub_face(self)->state == SWITCH_SUSPENDED && engine->current() == engine->main_greenlet()) {
-        /* It unwinds now, with what its frames hold, and ends in its parent, which is us. Otherwise when it is freed. */
+        /* It unwinds now, with what its frames hold, and ends in its parent, which is us. Otherwise when it
+         * is freed. */
         PyErr_SetNone(engine->GreenletExit);
         PyObject *result = engine->transfer(self, NULL);
         if (result == NULL) return NULL;
@@ -207,7 +220,8 @@ static PyObject *hub_destroy(PyObject *self, PyObject *unused)
 static int check_open(struct hub *hub)
 {
     if (hub->loop != NULL) return 0;
-    PyErr_SetString(PyExc_RuntimeError, hub->destroyed ? "the hub is destroyed" : "Hub.__init__() was not called");
+    PyErr_SetString(PyExc_RuntimeError,
+                    hub->destroyed ? "the hub is destroyed" : "Hub.__init__() was not called");
     return -1;
 }
 
@@ -335,35 +349,46 @@ static PyObject *get_destroyed(PyObject *self, void *closure)
 
 static PyMethodDef hub_methods[] = {
     {"switch", FAST(hub_switch), METH_FASTCALL,
-     "switch()\n--\n\nPark the caller until somebody switches to it (the way third parties wait for a watcher)."},
+     "switch()\n--\n\nPark the caller until somebody switches to it (the way third parties wait for a "
+     "watcher)."},
     {"run_callback", FAST(hub_run_callback), METH_FASTCALL | METH_KEYWORDS,
-     "run_callback(fn, *args, **kwargs)\n--\n\nCall fn in the hub, in order with all that is ready. Any thread; never switches."},
+     "run_callback(fn, *args, **kwargs)\n--\n\nCall fn in the hub, in order with all that is ready. Any "
+     "thread; never switches."},
     {"run_callback_threadsafe", FAST(hub_run_callback), METH_FASTCALL | METH_KEYWORDS,
-     "run_callback_threadsafe(fn, *args, **kwargs)\n--\n\nThe same as run_callback(), which is thread-safe here."},
+     "run_callback_threadsafe(fn, *args, **kwargs)\n--\n\nThe same as run_callback(), which is thread-safe "
+     "here."},
     {"external_enter", hub_external_enter, METH_NOARGS,
-     "external_enter()\n--\n\nSomething outside (a job of a thread pool) will wake somebody: no LoopExit until external_leave()."},
-    {"external_leave", hub_external_leave, METH_NOARGS, "external_leave()\n--\n\nThe end of external_enter()."},
+     "external_enter()\n--\n\nSomething outside (a job of a thread pool) will wake somebody: no LoopExit "
+     "until external_leave()."},
+    {"external_leave", hub_external_leave, METH_NOARGS,
+     "external_leave()\n--\n\nThe end of external_enter()."},
     {"now", hub_now, METH_NOARGS, "now()\n--\n\nThe clock of deadlines, in seconds (CLOCK_MONOTONIC)."},
     {"fd_closing", hub_fd_closing, METH_O,
-     "fd_closing(fd, /)\n--\n\nThe number is about to be closed: its waiters get OSError(EBADF), its watchers stop; how many."},
-    {"after_fork", hub_after_fork, METH_NOARGS, "after_fork()\n--\n\nIn the child of a fork, before anything waits."},
+     "fd_closing(fd, /)\n--\n\nThe number is about to be closed: its waiters get OSError(EBADF), its "
+     "watchers stop; how many."},
+    {"after_fork", hub_after_fork, METH_NOARGS,
+     "after_fork()\n--\n\nIn the child of a fork, before anything waits."},
     {"destroy", hub_destroy, METH_NOARGS,
-     "destroy()\n--\n\nEnd the hub: what waits in it is dropped. Its thread only, and not from within the hub."},
-    {"parked", hub_parked, METH_NOARGS, "parked()\n--\n\nThe greenlets that wait here, longest waiting first."},
+     "destroy()\n--\n\nEnd the hub: what waits in it is dropped. Its thread only, and not from within the "
+     "hub."},
+    {"parked", hub_parked, METH_NOARGS,
+     "parked()\n--\n\nThe greenlets that wait here, longest waiting first."},
     {NULL, NULL, 0, NULL},
 };
 
 static PyGetSetDef hub_getset[] = {
     {"ready_count", get_ready_count, NULL, "Number of entries in the ready queue.", NULL},
     {"parked_count", get_parked_count, NULL, "Number of greenlets that wait here.", NULL},
-    {"deadline_count", get_deadline_count, NULL, "Number of deadlines: sleeps, wait timeouts and timers.", NULL},
+    {"deadline_count", get_deadline_count, NULL, "Number of deadlines: sleeps, wait timeouts and timers.",
+     NULL},
     {"thread_ident", get_thread_ident, NULL, "The thread it belongs to.", NULL},
     {"destroyed", get_destroyed, NULL, "True once destroy() was called.", NULL},
     {NULL, NULL, NULL, NULL, NULL},
 };
 
 static PyType_Slot hub_slots[] = {
-    {Py_tp_doc, "Hub(table, loop, watch_signals)\n--\n\nThe C half of a hub: ready queue, deadlines, loop. One per thread."},
+    {Py_tp_doc, "Hub(table, loop, watch_signals)\n--\n\nThe C half of a hub: ready queue, deadlines, loop. "
+                "One per thread."},
     {Py_tp_new, hub_new},
     {Py_tp_init, hub_init},
     {Py_tp_traverse, hub_traverse},

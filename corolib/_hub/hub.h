@@ -1,7 +1,7 @@
 /* The hub of a thread: one struct made of one part per file, and how to get at it.
  *
- * Everything here is touched with the GIL held, by any thread; only the libev loop itself belongs to the hub's own
- * thread alone. */
+ * Everything here is touched with the GIL held, by any thread; only the libev loop itself belongs to the
+ * hub's own thread alone. */
 #ifndef COROLIB_HUB_HUB_H
 #define COROLIB_HUB_HUB_H
 
@@ -17,52 +17,54 @@ struct park;
 struct fd_side;
 
 struct hub {
-    PyObject *self;           /* borrowed: the Hub object this struct is the tail of */
-    struct ev_loop *loop;     /* borrowed: owned by the Python Loop that the Hub keeps; NULL before __init__ */
+    PyObject *self;       /* borrowed: the Hub object this struct is the tail of */
+    struct ev_loop *loop; /* borrowed: owned by the Python Loop that the Hub keeps; NULL before __init__ */
     struct ready ready;
-    PyObject *handed;         /* owned: the greenlet that another one is switching to, past the hub; it drops this itself */
+    PyObject *
+        handed; /* owned: the greenlet that another one is switching to, past the hub; it drops this itself */
     struct deadline_heap deadlines;
-    double now;               /* the deadline clock as read last by the loop: for `since` */
+    double now; /* the deadline clock as read last by the loop: for `since` */
 
     /* loop.c */
-    ev_timer alarm;           /* armed for the earliest deadline while the loop blocks */
-    double alarm_at;          /* what it is armed for */
-    ev_io signal_io;          /* main thread: the wakeup descriptor of Python's signal handlers */
-    int signal_pipe[2];       /* its pipe, -1 -1 without */
-    int signal_chained;       /* the user's wakeup descriptor that was there before, or -1 */
-    PyThreadState *released;  /* while the GIL is released around the poll */
-    size_t unpolled;          /* entries run since the last poll */
-    size_t batch;             /* how many more were ready by its end */
+    ev_timer alarm;          /* armed for the earliest deadline while the loop blocks */
+    double alarm_at;         /* what it is armed for */
+    ev_io signal_io;         /* main thread: the wakeup descriptor of Python's signal handlers */
+    int signal_pipe[2];      /* its pipe, -1 -1 without */
+    int signal_chained;      /* the user's wakeup descriptor that was there before, or -1 */
+    PyThreadState *released; /* while the GIL is released around the poll */
+    size_t unpolled;         /* entries run since the last poll */
+    size_t batch;            /* how many more were ready by its end */
     double polled_at;
-    bool may_block;           /* read by the release callback: give the GIL up around this poll */
-    bool polling;             /* the loop stands in the poll without the GIL: a wake-up must send the async */
+    bool may_block; /* read by the release callback: give the GIL up around this poll */
+    bool polling;   /* the loop stands in the poll without the GIL: a wake-up must send the async */
     bool started, destroyed;
 
     /* inbox.c */
     ev_async wakeup;
 
     /* park.c */
-    struct park *parked;      /* all that wait here, newest first */
+    struct park *parked; /* all that wait here, newest first */
     Py_ssize_t parked_count;
-    Py_ssize_t live;          /* waits, timers and watchers that something outside can still end; 0: maybe a deadlock */
-    Py_ssize_t external;      /* jobs of a thread pool and the like */
+    Py_ssize_t
+        live; /* waits, timers and watchers that something outside can still end; 0: maybe a deadlock */
+    Py_ssize_t external; /* jobs of a thread pool and the like */
 
     /* fd.c */
-    struct fd_side **sides;   /* by descriptor number: the sides that watch it, a linked list each */
+    struct fd_side **sides; /* by descriptor number: the sides that watch it, a linked list each */
     Py_ssize_t sides_len;
-    struct fd_side *orphans;  /* sides dropped by another thread, to be stopped and freed by ours */
-    int *changed;             /* numbers whose watchers were started or stopped since the last poll */
+    struct fd_side *orphans; /* sides dropped by another thread, to be stopped and freed by ours */
+    int *changed;            /* numbers whose watchers were started or stopped since the last poll */
     Py_ssize_t changed_len, changed_cap;
-    char *scratch;            /* receive buffer of SCRATCH_SIZE bytes, made on first use */
+    char *scratch; /* receive buffer of SCRATCH_SIZE bytes, made on first use */
 
     unsigned long thread_ident;
 };
 
 #define SCRATCH_SIZE 65536
 
-/* What stood in the ready queue at the end of a poll is run before the next one: whatever that found would stand behind it
- * anyway. What comes after may follow within these bounds: a poll costs about as much as four switches, and 50 us of delay
- * are less than one wake-up of a sleeping process. */
+/* What stood in the ready queue at the end of a poll is run before the next one: whatever that found would
+ * stand behind it anyway. What comes after may follow within these bounds: a poll costs about as much as four
+ * switches, and 50 us of delay are less than one wake-up of a sleeping process. */
 #define HUB_POLL_ENTRIES 64
 #define HUB_POLL_SECONDS 50e-6
 /* Reading the clock costs a quarter of a switch, so it is read at every eighth entry. */
@@ -91,11 +93,17 @@ extern PyObject *hub_error_blocking, *hub_error_invalid_switch, *hub_error_concu
 /* Singleton that a wait returns when its time ran out. */
 extern PyObject *hub_timed_out;
 
-static inline struct switch_face *hub_face(PyObject *greenlet) { return (struct switch_face *)greenlet; }
+static inline struct switch_face *hub_face(PyObject *greenlet)
+{
+    return (struct switch_face *)greenlet;
+}
 
 extern Py_ssize_t hub_offset; /* where struct hub begins in a Hub object */
 /* The struct behind a Hub object (which must be one). */
-static inline struct hub *hub_core(PyObject *hub) { return (struct hub *)((char *)hub + hub_offset); }
+static inline struct hub *hub_core(PyObject *hub)
+{
+    return (struct hub *)((char *)hub + hub_offset);
+}
 bool hub_check(PyObject *object);
 /* The hub of this thread, made on demand by the factory; borrowed. NULL with an exception set. */
 struct hub *hub_here(void);
@@ -107,16 +115,16 @@ int hub_set(PyObject *hub);
 void hub_set_factory(PyObject *callable);
 /* Makes the type and adds it to the module. */
 int hub_setup(PyObject *module);
-/* Ground for all that is queued: appends `entry` (a greenlet or a ready_item; a new reference is taken) and sees to it
- * that the hub notices, whichever thread we are on. -1 with MemoryError set. (inbox.c) */
+/* Ground for all that is queued: appends `entry` (a greenlet or a ready_item; a new reference is taken) and
+ * sees to it that the hub notices, whichever thread we are on. -1 with MemoryError set. (inbox.c) */
 int inbox_push(struct hub *hub, PyObject *entry);
 int inbox_open(struct hub *hub);
 void inbox_close(struct hub *hub);
 /* Wakes a hub that blocks in its poll; nothing if it does not. */
 void inbox_kick(struct hub *hub);
 
-/* Calls hub.handle_error(context, the exception that is set). 0, or -1 with an exception set if the hub itself is to
- * end. Never call it inside libev's dispatch: it may switch. (loop.c) */
+/* Calls hub.handle_error(context, the exception that is set). 0, or -1 with an exception set if the hub
+ * itself is to end. Never call it inside libev's dispatch: it may switch. (loop.c) */
 int loop_report(struct hub *hub, PyObject *context);
 /* What the Hub greenlet runs. */
 PyObject *loop_boot(PyObject *self, PyObject *value);

@@ -9,11 +9,14 @@ struct io {
     struct watch watch;
     struct fd_side *side; /* made at the first start() or wait() */
     int fd, events;
-    int revents;          /* collected while the call stands in the queue */
-    bool pass_events;     /* the call gets them as its first argument */
+    int revents;      /* collected while the call stands in the queue */
+    bool pass_events; /* the call gets them as its first argument */
 };
 
-static struct io *cast(PyObject *self) { return (struct io *)self; }
+static struct io *cast(PyObject *self)
+{
+    return (struct io *)self;
+}
 
 static int io_run(PyObject *self, struct hub *hub)
 {
@@ -42,9 +45,11 @@ static int io_run(PyObject *self, struct hub *hub)
 static void on_event(struct fd_side *side, int revents)
 {
     struct io *io = side->owner;
-    /* On a descriptor that was closed the function is called as if all were ready: its own call finds the error. */
+    /* On a descriptor that was closed the function is called as if all were ready: its own call finds the
+     * error. */
     io->revents |= revents & EV_ERROR ? io->events : revents;
-    if (watch_queue(&io->watch) < 0) PyErr_Clear(); /* no memory: level-triggered, the next poll finds it again */
+    if (watch_queue(&io->watch) < 0)
+        PyErr_Clear(); /* no memory: level-triggered, the next poll finds it again */
     if (revents & EV_ERROR) watch_set_active(&io->watch, false);
 }
 
@@ -54,7 +59,8 @@ static int io_init(PyObject *self, PyObject *args, PyObject *kwargs)
     struct io *io = cast(self);
     PyObject *hub, *priority = NULL;
     int fd, events, ref = 1;
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "Oii|pO:io", names, &hub, &fd, &events, &ref, &priority)) return -1;
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "Oii|pO:io", names, &hub, &fd, &events, &ref, &priority))
+        return -1;
     if (events == 0 || (events & ~(EV_READ | EV_WRITE)) != 0) {
         PyErr_Format(PyExc_ValueError, "events must be READ (1), WRITE (2) or both (3), not %d", events);
         return -1;
@@ -82,7 +88,8 @@ static struct fd_side *side_of(struct io *io)
     }
     struct hub *hub = hub_core(io->watch.hub);
     if (hub->thread_ident != PyThread_get_thread_ident()) {
-        PyErr_SetString(hub_error_thread, "an io watcher is started and waited for in the thread of its hub only");
+        PyErr_SetString(hub_error_thread,
+                        "an io watcher is started and waited for in the thread of its hub only");
         return NULL;
     }
     if (hub->destroyed) {
@@ -101,7 +108,8 @@ static PyObject *io_start(PyObject *self, PyObject *const *args, Py_ssize_t narg
     struct io *io = cast(self);
     int pass_events = 0;
     struct fd_side *side = side_of(io);
-    if (side == NULL || watch_take_call(self, args, nargs, names, "pass_events", &pass_events) < 0) return NULL;
+    if (side == NULL || watch_take_call(self, args, nargs, names, "pass_events", &pass_events) < 0)
+        return NULL;
     io->pass_events = pass_events;
     side->event = on_event;
     if (fd_start(side) < 0) return NULL;
@@ -168,12 +176,15 @@ static void io_dealloc(PyObject *self)
 
 static PyMethodDef io_methods[] = {
     {"start", (PyCFunction)(void (*)(void))io_start, METH_FASTCALL | METH_KEYWORDS,
-     "start(callback, *args, pass_events=False)\n--\n\nCall callback(*args) in the hub for each turn of the loop that finds the\n"
+     "start(callback, *args, pass_events=False)\n--\n\nCall callback(*args) in the hub for each turn of the "
+     "loop that finds the\n"
      "descriptor ready; with pass_events the events come first."},
-    {"stop", io_stop, METH_NOARGS, "stop()\n--\n\nStop; a call that is queued already is not made, a waiter gets OSError(EBADF)."},
+    {"stop", io_stop, METH_NOARGS,
+     "stop()\n--\n\nStop; a call that is queued already is not made, a waiter gets OSError(EBADF)."},
     {"close", io_stop, METH_NOARGS, "close()\n--\n\nThe same as stop()."},
     {"wait", (PyCFunction)(void (*)(void))io_wait, METH_FASTCALL,
-     "wait(timeout=None, /)\n--\n\nPark until the descriptor is ready: the events that are, or TIMED_OUT. One waiter at a time."},
+     "wait(timeout=None, /)\n--\n\nPark until the descriptor is ready: the events that are, or TIMED_OUT. "
+     "One waiter at a time."},
     {"__enter__", watch_enter, METH_NOARGS, NULL},
     {"__exit__", io_exit, METH_VARARGS, NULL},
     {NULL, NULL, 0, NULL},
@@ -190,7 +201,8 @@ static PyGetSetDef io_getset[] = {
 };
 
 static PyType_Slot io_slots[] = {
-    {Py_tp_doc, "io(hub, fd, events, ref=True, priority=None)\n--\n\nReadiness of a descriptor, level-triggered."},
+    {Py_tp_doc,
+     "io(hub, fd, events, ref=True, priority=None)\n--\n\nReadiness of a descriptor, level-triggered."},
     {Py_tp_new, PyType_GenericNew},
     {Py_tp_init, io_init},
     {Py_tp_traverse, watch_traverse},

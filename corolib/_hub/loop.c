@@ -1,12 +1,12 @@
 /* What the hub greenlet runs: drain, poll, deadlines, signals; and the GIL around the poll.
  *
- *     drain   run ready entries in order, up to a bound (hub_budget); greenlets that wait in turn hand over to each other
- *     poll    let libev look at the descriptors: without blocking while something is ready, else until the next
- *             deadline. libev's callbacks only queue; nothing switches inside its dispatch.
- *     then    what is due on the deadline heap, and PyErr_CheckSignals
+ *     drain   run ready entries in order, up to a bound (hub_budget); greenlets that wait in turn hand over
+ * to each other poll    let libev look at the descriptors: without blocking while something is ready, else
+ * until the next deadline. libev's callbacks only queue; nothing switches inside its dispatch. then    what
+ * is due on the deadline heap, and PyErr_CheckSignals
  *
- * All watchers of ours are unref'd after their start, so libev's active count holds those of corolib._ev alone. A poll
- * that is to block takes one reference for its length, otherwise libev would return at once. */
+ * All watchers of ours are unref'd after their start, so libev's active count holds those of corolib._ev
+ * alone. A poll that is to block takes one reference for its length, otherwise libev would return at once. */
 #include <Python.h>
 
 #include <errno.h>
@@ -17,11 +17,12 @@
 #include "hub.h"
 #include "park.h"
 
-/* Other threads may wake us without our being able to know of them: with nothing else to wait for we look again after so
- * long whether they are still there. */
+/* Other threads may wake us without our being able to know of them: with nothing else to wait for we look
+ * again after so long whether they are still there. */
 #define RECHECK_SECONDS 0.5
 
-/* The GIL is given up for a poll that blocks, and only then: two mutex operations less for each poll that does not. */
+/* The GIL is given up for a poll that blocks, and only then: two mutex operations less for each poll that
+ * does not. */
 static void release_gil(struct ev_loop *loop)
 {
     struct hub *hub = hub_ev->userdata(loop);
@@ -44,8 +45,8 @@ static void on_alarm(struct ev_loop *loop, ev_timer *watcher, int revents)
     (void)loop, (void)watcher, (void)revents; /* the loop looks at the heap after each poll */
 }
 
-/* Signals. CPython's C handler writes the signal's number to the wakeup descriptor, in whichever thread it runs; so a
- * signal that comes between PyErr_CheckSignals and the poll still ends the poll. */
+/* Signals. CPython's C handler writes the signal's number to the wakeup descriptor, in whichever thread it
+ * runs; so a signal that comes between PyErr_CheckSignals and the poll still ends the poll. */
 
 static void on_signal(struct ev_loop *loop, ev_io *watcher, int revents)
 {
@@ -54,12 +55,13 @@ static void on_signal(struct ev_loop *loop, ev_io *watcher, int revents)
     unsigned char numbers[64];
     ssize_t n;
     while ((n = read(watcher->fd, numbers, sizeof numbers)) > 0)
-        /* The descriptor that was set before ours gets them too. If it is full or gone, that is its owner's matter. */
+        /* The descriptor that was set before ours gets them too. If it is full or gone, that is its owner's
+         * matter. */
         if (hub->signal_chained >= 0 && write(hub->signal_chained, numbers, (size_t)n) < 0) continue;
 }
 
-/* signal.set_wakeup_fd(): the descriptor before, or -1. By way of Python, since PySignal_SetWakeupFd is exported from
- * CPython 3.13 on only. */
+/* signal.set_wakeup_fd(): the descriptor before, or -1. By way of Python, since PySignal_SetWakeupFd is
+ * exported from CPython 3.13 on only. */
 static int set_wakeup(int fd)
 {
     PyObject *type, *error, *tb;
@@ -143,7 +145,8 @@ int loop_report(struct hub *hub, PyObject *context)
     PyErr_Fetch(&type, &error, &tb);
     PyErr_NormalizeException(&type, &error, &tb);
     if (tb != NULL) PyException_SetTraceback(error, tb);
-    PyObject *result = PyObject_CallMethod(hub->self, "handle_error", "OOOO", context, type, error, tb ? tb : Py_None);
+    PyObject *result =
+        PyObject_CallMethod(hub->self, "handle_error", "OOOO", context, type, error, tb ? tb : Py_None);
     Py_XDECREF(type);
     Py_XDECREF(error);
     Py_XDECREF(tb);
@@ -184,13 +187,15 @@ static Py_ssize_t other_threads(void)
     return count;
 }
 
-/* Nothing can wake anybody any more: LoopExit in the greenlet above the hub. Comes back when that one waits again. */
+/* Nothing can wake anybody any more: LoopExit in the greenlet above the hub. Comes back when that one waits
+ * again. */
 static int deadlocked(struct hub *hub)
 {
     PyObject *error = PyObject_CallMethod(hub->self, "loop_exit", NULL);
     if (error == NULL) return loop_report(hub, hub->self);
     if (!PyExceptionInstance_Check(error)) {
-        PyErr_Format(PyExc_TypeError, "loop_exit() must return an exception, not %.100s", Py_TYPE(error)->tp_name);
+        PyErr_Format(PyExc_TypeError, "loop_exit() must return an exception, not %.100s",
+                     Py_TYPE(error)->tp_name);
         Py_DECREF(error);
         return loop_report(hub, hub->self);
     }
@@ -202,8 +207,8 @@ static int deadlocked(struct hub *hub)
     return 0;
 }
 
-/* One look at the descriptors, for `wait` seconds at most; 0 for no wait, PARK_FOREVER for no limit. Returns libev's
- * count of active watchers that are not ours. */
+/* One look at the descriptors, for `wait` seconds at most; 0 for no wait, PARK_FOREVER for no limit. Returns
+ * libev's count of active watchers that are not ours. */
 static int look(struct hub *hub, double wait)
 {
     hub->unpolled = 0;
@@ -230,7 +235,8 @@ static int look(struct hub *hub, double wait)
     return active;
 }
 
-/* How long the next poll may block: 0 if there is something to do, PARK_FOREVER if nothing is due at any time. */
+/* How long the next poll may block: 0 if there is something to do, PARK_FOREVER if nothing is due at any
+ * time. */
 static double idle_time(struct hub *hub)
 {
     if (hub->ready.len > 0) return 0;
@@ -244,7 +250,8 @@ static int poll_once(struct hub *hub)
     fd_verify(hub);
     double wait = idle_time(hub);
     if (wait != 0 && hub->live == 0 && hub->external == 0) {
-        /* Nobody here waits for anything from outside. Watchers of corolib._ev, or other threads, may still do something. */
+        /* Nobody here waits for anything from outside. Watchers of corolib._ev, or other threads, may still
+         * do something. */
         int active = look(hub, 0);
         if (hub->ready.len > 0)
             wait = 0;

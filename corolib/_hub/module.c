@@ -52,7 +52,8 @@ static PyObject *core_set_hub_factory(PyObject *module, PyObject *callable)
 {
     (void)module;
     if (!PyCallable_Check(callable)) {
-        PyErr_Format(PyExc_TypeError, "the hub factory must be callable, not %.100s", Py_TYPE(callable)->tp_name);
+        PyErr_Format(PyExc_TypeError, "the hub factory must be callable, not %.100s",
+                     Py_TYPE(callable)->tp_name);
         return NULL;
     }
     hub_set_factory(callable);
@@ -81,7 +82,8 @@ static PyObject *core_sleep(PyObject *module, PyObject *const *args, Py_ssize_t 
     struct hub *hub;
     if (nargs == 1 && names == NULL)
         found[0] = args[0], found[1] = NULL; /* the usual call */
-    else if (arguments_take("sleep", (const char *[]){"seconds", "ref", NULL}, 0, args, nargs, names, found) < 0)
+    else if (arguments_take("sleep", (const char *[]){"seconds", "ref", NULL}, 0, args, nargs, names, found) <
+             0)
         return NULL;
     if (found[0] == Py_None) {
         PyErr_SetString(PyExc_TypeError, "sleep() takes a number of seconds, not None");
@@ -115,12 +117,14 @@ static PyObject *core_park(PyObject *module, PyObject *args, PyObject *kwargs)
     int external = 0;
     double timeout;
     struct hub *hub;
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "U|OOp:park", names, &kind, &object, &limit, &external)) return NULL;
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "U|OOp:park", names, &kind, &object, &limit, &external))
+        return NULL;
     if (park_timeout(limit, &timeout) < 0) return NULL;
     struct park *park = park_begin(&hub);
     if (park == NULL) return NULL;
     park->label = kind;
-    PyObject *value = park_wait(park, external ? &kind_park_external : &kind_park, object == Py_None ? NULL : object, timeout);
+    PyObject *value = park_wait(park, external ? &kind_park_external : &kind_park,
+                                object == Py_None ? NULL : object, timeout);
     park->label = NULL;
     return value;
 }
@@ -141,7 +145,8 @@ static PyObject *core_wake(PyObject *module, PyObject *const *args, Py_ssize_t n
 static int take_target(const char *name, PyObject *const *args, Py_ssize_t nargs)
 {
     if (nargs != 2) {
-        PyErr_Format(PyExc_TypeError, "%s() takes a greenlet and an exception, got %zd arguments", name, nargs);
+        PyErr_Format(PyExc_TypeError, "%s() takes a greenlet and an exception, got %zd arguments", name,
+                     nargs);
         return -1;
     }
     return check_greenlet(args[0]) < 0 ? -1 : check_error(args[1]);
@@ -189,7 +194,8 @@ static PyObject *core_spawn_raw(PyObject *module, PyObject *const *args, Py_ssiz
     struct hub *hub = hub_here();
     if (hub == NULL) return NULL;
     if (nargs < 1 || !PyCallable_Check(args[0])) {
-        PyErr_Format(PyExc_TypeError, "spawn_raw() takes a callable first, not %.100s", nargs ? Py_TYPE(args[0])->tp_name : "nothing");
+        PyErr_Format(PyExc_TypeError, "spawn_raw() takes a callable first, not %.100s",
+                     nargs ? Py_TYPE(args[0])->tp_name : "nothing");
         return NULL;
     }
     PyObject *rest, *kwargs, *fn = Py_NewRef(args[0]), *greenlet = NULL;
@@ -219,11 +225,14 @@ static PyObject *core_set_context_of(PyObject *module, PyObject *const *args, Py
 {
     (void)module;
     if (nargs != 2 || check_greenlet(args[0]) < 0) {
-        if (!PyErr_Occurred()) PyErr_Format(PyExc_TypeError, "set_context_of() takes a greenlet and a context, got %zd arguments", nargs);
+        if (!PyErr_Occurred())
+            PyErr_Format(PyExc_TypeError,
+                         "set_context_of() takes a greenlet and a context, got %zd arguments", nargs);
         return NULL;
     }
     if (args[1] != Py_None && !PyContext_CheckExact(args[1])) {
-        PyErr_Format(PyExc_TypeError, "a contextvars.Context or None was expected, not %.100s", Py_TYPE(args[1])->tp_name);
+        PyErr_Format(PyExc_TypeError, "a contextvars.Context or None was expected, not %.100s",
+                     Py_TYPE(args[1])->tp_name);
         return NULL;
     }
     if (hub_face(args[0])->state != SWITCH_FRESH) {
@@ -236,29 +245,42 @@ static PyObject *core_set_context_of(PyObject *module, PyObject *const *args, Py
 
 static PyMethodDef methods[] = {
     {"get_hub", core_get_hub, METH_NOARGS, "get_hub()\n--\n\nThe hub of this thread, made on demand."},
-    {"get_hub_if_exists", core_get_hub_if_exists, METH_NOARGS, "get_hub_if_exists()\n--\n\nThe hub of this thread, or None."},
-    {"set_hub", core_set_hub, METH_O, "set_hub(hub, /)\n--\n\nMake it the hub of this thread; None to forget the one there is."},
-    {"set_hub_factory", core_set_hub_factory, METH_O, "set_hub_factory(factory, /)\n--\n\nfactory() makes a thread's hub."},
+    {"get_hub_if_exists", core_get_hub_if_exists, METH_NOARGS,
+     "get_hub_if_exists()\n--\n\nThe hub of this thread, or None."},
+    {"set_hub", core_set_hub, METH_O,
+     "set_hub(hub, /)\n--\n\nMake it the hub of this thread; None to forget the one there is."},
+    {"set_hub_factory", core_set_hub_factory, METH_O,
+     "set_hub_factory(factory, /)\n--\n\nfactory() makes a thread's hub."},
     {"thread_idle", core_thread_idle, METH_O,
-     "thread_idle(delta, /)\n--\n\nCounts native threads that cannot wake anybody (idle workers): they put off no LoopExit."},
+     "thread_idle(delta, /)\n--\n\nCounts native threads that cannot wake anybody (idle workers): they put "
+     "off no LoopExit."},
     {"sleep", FAST(core_sleep), METH_FASTCALL | METH_KEYWORDS,
-     "sleep(seconds=0, ref=True)\n--\n\nSwitch to the hub for `seconds`; with 0 or less, what is ready runs first."},
+     "sleep(seconds=0, ref=True)\n--\n\nSwitch to the hub for `seconds`; with 0 or less, what is ready runs "
+     "first."},
     {"park", FAST(core_park), METH_VARARGS | METH_KEYWORDS,
-     "park(kind, object=None, timeout=None, external=False)\n--\n\nWait until wake() or wake_error(): the value, or TIMED_OUT.\n"
+     "park(kind, object=None, timeout=None, external=False)\n--\n\nWait until wake() or wake_error(): the "
+     "value, or TIMED_OUT.\n"
      "`external`: something outside will end it, so it is no deadlock."},
     {"wake", FAST(core_wake), METH_FASTCALL,
-     "wake(target, value=None, /)\n--\n\nEnd the wait of `target` with a value; False if it does not wait. Any thread; never switches."},
+     "wake(target, value=None, /)\n--\n\nEnd the wait of `target` with a value; False if it does not wait. "
+     "Any thread; never switches."},
     {"wake_error", FAST(core_wake_error), METH_FASTCALL,
-     "wake_error(target, error, /)\n--\n\nEnd the wait of `target` with an exception; False if it does not wait. Any thread."},
+     "wake_error(target, error, /)\n--\n\nEnd the wait of `target` with an exception; False if it does not "
+     "wait. Any thread."},
     {"interrupt", FAST(core_interrupt), METH_FASTCALL,
-     "interrupt(target, error, /)\n--\n\nDeliver an exception exactly once: True at the wait of `target`, False pending at its next one."},
+     "interrupt(target, error, /)\n--\n\nDeliver an exception exactly once: True at the wait of `target`, "
+     "False pending at its next one."},
     {"cancel_interrupt", FAST(core_cancel_interrupt), METH_FASTCALL,
-     "cancel_interrupt(target, error, /)\n--\n\nTake a pending interrupt back, by identity; False if there is none (any more)."},
-    {"waiting", core_waiting, METH_O, "waiting(target, /)\n--\n\n(kind, object, since) of a greenlet that waits, or None."},
+     "cancel_interrupt(target, error, /)\n--\n\nTake a pending interrupt back, by identity; False if there "
+     "is none (any more)."},
+    {"waiting", core_waiting, METH_O,
+     "waiting(target, /)\n--\n\n(kind, object, since) of a greenlet that waits, or None."},
     {"spawn_raw", FAST(core_spawn_raw), METH_FASTCALL | METH_KEYWORDS,
-     "spawn_raw(fn, *args, **kwargs)\n--\n\nSchedule fn in a raw greenlet: no result, no links; with an empty context."},
+     "spawn_raw(fn, *args, **kwargs)\n--\n\nSchedule fn in a raw greenlet: no result, no links; with an "
+     "empty context."},
     {"set_context_of", FAST(core_set_context_of), METH_FASTCALL,
-     "set_context_of(target, context, /)\n--\n\nBefore the start: the contextvars.Context that `target` runs in; None for an empty one."},
+     "set_context_of(target, context, /)\n--\n\nBefore the start: the contextvars.Context that `target` runs "
+     "in; None for an empty one."},
     {NULL, NULL, 0, NULL},
 };
 
@@ -274,7 +296,8 @@ static int take_engine(void)
     if (api == NULL) return -1;
     if (api->version != SWITCH_HUBAPI_VERSION || api->size != sizeof *api) {
         PyErr_Format(PyExc_ImportError,
-                     "corolib._switch and corolib._hub were built from different sources (API version %u of %zu bytes; expected "
+                     "corolib._switch and corolib._hub were built from different sources (API version %u of "
+                     "%zu bytes; expected "
                      "%u of %zu): build corolib anew",
                      api->version, api->size, SWITCH_HUBAPI_VERSION, sizeof *api);
         return -1;
@@ -293,7 +316,8 @@ static int take_errors(void)
     hub_error_concurrent = PyObject_GetAttrString(errors, "ConcurrentObjectUseError");
     hub_error_thread = PyObject_GetAttrString(errors, "InvalidThreadUseError");
     Py_DECREF(errors);
-    return hub_error_blocking && hub_error_invalid_switch && hub_error_concurrent && hub_error_thread ? 0 : -1;
+    return hub_error_blocking && hub_error_invalid_switch && hub_error_concurrent && hub_error_thread ? 0
+                                                                                                      : -1;
 }
 
 static PyObject *timed_out_repr(PyObject *self)
@@ -337,7 +361,8 @@ static int exec(PyObject *module)
 {
     if (engine != NULL) {
         /* The types' offsets and the engine's table are per process: one interpreter. */
-        PyErr_SetString(PyExc_ImportError, "corolib._hub is already in use by another interpreter of this process");
+        PyErr_SetString(PyExc_ImportError,
+                        "corolib._hub is already in use by another interpreter of this process");
         return -1;
     }
     if (take_engine() < 0 || take_errors() < 0) return -1;
@@ -365,4 +390,7 @@ static struct PyModuleDef definition = {
     .m_slots = slots,
 };
 
-PyMODINIT_FUNC PyInit__core(void) { return PyModuleDef_Init(&definition); }
+PyMODINIT_FUNC PyInit__core(void)
+{
+    return PyModuleDef_Init(&definition);
+}

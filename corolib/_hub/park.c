@@ -1,15 +1,16 @@
 /* The one wait.
  *
  *     park_begin()   may this greenlet wait? (not the hub's; a kill that is pending comes first)
- *     park_wait()    IDLE -> WAITING, then the switch to the hub, or straight to who is next in the ready queue
- *     park_wake()    WAITING -> READY: takes the record out of all it waits in, then queues the greenlet
+ *     park_wait()    IDLE -> WAITING, then the switch to the hub, or straight to who is next in the ready
+ * queue park_wake()    WAITING -> READY: takes the record out of all it waits in, then queues the greenlet
  *     park_resume()  READY -> RESUMED: the hub hands the value over and switches
  *     park_wait()    RESUMED -> IDLE, returns the value
  *
- * Only one party can move a record from WAITING to READY, so delivery is exactly once. A greenlet that is resumed by
- * somebody else's switch() or throw() finds its record in WAITING (then it leaves what it waits in, as if it had never
- * come) or in READY (then the value it was given goes back through kind->undo, an error becomes pending). The entry
- * that is left in the ready queue is stale: park_resume() passes over a greenlet whose record is not READY.
+ * Only one party can move a record from WAITING to READY, so delivery is exactly once. A greenlet that is
+ * resumed by somebody else's switch() or throw() finds its record in WAITING (then it leaves what it waits
+ * in, as if it had never come) or in READY (then the value it was given goes back through kind->undo, an
+ * error becomes pending). The entry that is left in the ready queue is stale: park_resume() passes over a
+ * greenlet whose record is not READY.
  *
  * A record in WAITING owns a reference to its greenlet: whoever waits is alive, as a blocked thread is. */
 #include "park.h"
@@ -93,7 +94,8 @@ static void on_deadline(struct deadline *node)
 {
     struct park *park = (struct park *)((char *)node - offsetof(struct park, deadline));
     if (deliver(park, hub_timed_out, false) >= 0) return;
-    /* No memory for the queue: the wait goes on for a moment. The slot just given up is there, so adding cannot fail. */
+    /* No memory for the queue: the wait goes on for a moment. The slot just given up is there, so adding
+     * cannot fail. */
     PyErr_Clear();
     deadline_add(&park->hub->deadlines, node, deadline_clock() + 0.01);
 }
@@ -128,8 +130,8 @@ struct park *park_begin(struct hub **out)
     PyObject *self = engine->current();
     if (self == NULL) return NULL;
     if (self == hub->self) {
-        PyErr_SetString(hub_error_blocking,
-                        "the hub cannot wait: a callback of the loop called something that blocks; spawn a greenlet there");
+        PyErr_SetString(hub_error_blocking, "the hub cannot wait: a callback of the loop called something "
+                                            "that blocks; spawn a greenlet there");
         return NULL;
     }
     struct park *park = park_of(self);
@@ -168,7 +170,8 @@ static PyObject *resumed_by_other(struct park *park, PyObject *value)
         if (park->raises) {
             /* An error that has not arrived is raised at the next wait. */
             if (park->pending == NULL) park->pending = PyList_New(0);
-            if (park->pending == NULL || PyList_Insert(park->pending, 0, lost) < 0) PyErr_WriteUnraisable(park->greenlet);
+            if (park->pending == NULL || PyList_Insert(park->pending, 0, lost) < 0)
+                PyErr_WriteUnraisable(park->greenlet);
         } else if (park->kind->undo != NULL) {
             park->kind->undo(park, lost);
             if (PyErr_Occurred()) PyErr_WriteUnraisable(park->greenlet);
@@ -178,12 +181,14 @@ static PyObject *resumed_by_other(struct park *park, PyObject *value)
     }
     if (value == NULL || foreign) return value;
     PyErr_Format(hub_error_invalid_switch,
-                 "a greenlet that waits (%s) was switched to with %R by something other than its hub", park_name(park), value);
+                 "a greenlet that waits (%s) was switched to with %R by something other than its hub",
+                 park_name(park), value);
     Py_DECREF(value);
     return NULL;
 }
 
-/* Takes what a READY record holds, for the switch to its greenlet: the value (owned), or NULL with the exception set. */
+/* Takes what a READY record holds, for the switch to its greenlet: the value (owned), or NULL with the
+ * exception set. */
 static PyObject *take_delivery(struct park *park)
 {
     PyObject *value = park->value;
@@ -194,8 +199,9 @@ static PyObject *take_delivery(struct park *park)
     return NULL;
 }
 
-/* The one to run next if it can be switched to straight from here: a greenlet that stands at the front of the queue with its
- * delivery, while there is no need to poll yet. This halves the switches of greenlets that hand work to each other. */
+/* The one to run next if it can be switched to straight from here: a greenlet that stands at the front of the
+ * queue with its delivery, while there is no need to poll yet. This halves the switches of greenlets that
+ * hand work to each other. */
 static struct park *next_in_line(struct hub *hub)
 {
     PyObject *entry = ready_peek(&hub->ready);

@@ -1,6 +1,6 @@
-/* The one wait. Every blocking call of corolib ends in park_wait(); every wake-up in park_wake() or one of its
- * brothers. Delivery is exactly once: whoever changes a record from WAITING to READY has won, all others come too
- * late and know it. */
+/* The one wait. Every blocking call of corolib ends in park_wait(); every wake-up in park_wake() or one of
+ * its brothers. Delivery is exactly once: whoever changes a record from WAITING to READY has won, all others
+ * come too late and know it. */
 #ifndef COROLIB_HUB_PARK_H
 #define COROLIB_HUB_PARK_H
 
@@ -17,47 +17,51 @@ struct park;
 
 /* A way of waiting; static constants. */
 struct park_kind {
-    const char *name;  /* in reports; NULL: the type name of the object waited for */
-    bool external;     /* something outside this thread's greenlets ends it (a descriptor): never a deadlock */
-    bool foreign;      /* hub.switch(): anybody may resume it, with any value */
-    /* Takes the record out of what it waits in (list, descriptor), undoing what the way in did. Must not run Python code. */
+    const char *name; /* in reports; NULL: the type name of the object waited for */
+    bool external;    /* something outside this thread's greenlets ends it (a descriptor): never a deadlock */
+    bool foreign;     /* hub.switch(): anybody may resume it, with any value */
+    /* Takes the record out of what it waits in (list, descriptor), undoing what the way in did. Must not run
+     * Python code. */
     void (*leave)(struct park *);
     /* Gives back a value that was delivered but never arrived. May run Python code. */
     void (*undo)(struct park *, PyObject *value);
 };
 
-/* One per greenlet that ever waited; made at its first wait, freed with it. On the heap by the stack rule: the C
- * stack of a parked greenlet may be elsewhere. */
+/* One per greenlet that ever waited; made at its first wait, freed with it. On the heap by the stack rule:
+ * the C stack of a parked greenlet may be elsewhere. */
 struct park {
-    PyObject *greenlet;          /* borrowed: whose record this is */
-    struct hub *hub;             /* where it waits; NULL when it does not */
+    PyObject *greenlet; /* borrowed: whose record this is */
+    struct hub *hub;    /* where it waits; NULL when it does not */
     const struct park_kind *kind;
-    PyObject *object;            /* borrowed for the length of the wait: what it waits for */
-    PyObject *value;             /* owned: what the wait will return or raise, in state READY */
-    PyObject *pending;           /* owned list of exceptions for the next wait, or NULL */
-    void *where;                 /* the kind's own: the list or descriptor side */
-    struct park *prev, *next;    /* the kind's own: neighbours in a WaitList */
-    struct park *up, *down;      /* neighbours in hub->parked */
+    PyObject *object;         /* borrowed for the length of the wait: what it waits for */
+    PyObject *value;          /* owned: what the wait will return or raise, in state READY */
+    PyObject *pending;        /* owned list of exceptions for the next wait, or NULL */
+    void *where;              /* the kind's own: the list or descriptor side */
+    struct park *prev, *next; /* the kind's own: neighbours in a WaitList */
+    struct park *up, *down;   /* neighbours in hub->parked */
     struct deadline deadline;
-    double since;                /* hub clock at the start of the wait */
-    PyObject *label;             /* borrowed for the length of the wait: the kind's name given to park(), a str, or NULL */
-    unsigned char state;         /* enum park_state */
-    bool raises;                 /* READY: value is an exception to raise */
-    bool held;                   /* WAITING: the record owns a reference to its greenlet */
-    bool counted;                /* WAITING: counts in hub->live */
+    double since; /* hub clock at the start of the wait */
+    PyObject
+        *label; /* borrowed for the length of the wait: the kind's name given to park(), a str, or NULL */
+    unsigned char state; /* enum park_state */
+    bool raises;         /* READY: value is an exception to raise */
+    bool held;           /* WAITING: the record owns a reference to its greenlet */
+    bool counted;        /* WAITING: counts in hub->live */
 };
 
 #define PARK_FOREVER (-1.0)
 
-/* The current greenlet's record, idle, and its hub. NULL with an exception: a pending kill or timeout is raised here,
- * blocking in the hub itself is an error. */
+/* The current greenlet's record, idle, and its hub. NULL with an exception: a pending kill or timeout is
+ * raised here, blocking in the hub itself is an error. */
 struct park *park_begin(struct hub **hub);
-/* Wait: switches to the hub until woken. `timeout` in seconds, PARK_FOREVER for none. Before the call set where/prev/next
- * as the kind needs them. Returns a new reference: the value, hub_timed_out, or NULL with an exception. After it the record is idle. */
+/* Wait: switches to the hub until woken. `timeout` in seconds, PARK_FOREVER for none. Before the call set
+ * where/prev/next as the kind needs them. Returns a new reference: the value, hub_timed_out, or NULL with an
+ * exception. After it the record is idle. */
 PyObject *park_wait(struct park *, const struct park_kind *, PyObject *object, double timeout);
 /* Let what is ready run first: straight to the end of the ready queue. 0 or -1. */
 int park_yield(struct park *);
-/* End a wait with a value (borrowed) or an exception instance (borrowed). 1 if it waited, 0 if not, -1 on a full memory. Any thread. */
+/* End a wait with a value (borrowed) or an exception instance (borrowed). 1 if it waited, 0 if not, -1 on a
+ * full memory. Any thread. */
 int park_wake(struct park *, PyObject *value);
 int park_wake_error(struct park *, PyObject *error);
 /* The record of any greenlet, made if it has none; NULL with an exception set. */
@@ -70,7 +74,8 @@ void park_unstart(PyObject *greenlet);
 int park_raise_pending(PyObject *greenlet);
 /* Takes a pending exception back, by identity: 1, 0 if it is not there (any more), -1. */
 int park_cancel_interrupt(PyObject *greenlet, PyObject *error);
-/* Called by the loop with an entry of the ready queue that is a greenlet (borrowed). 0, or -1 to end the hub. */
+/* Called by the loop with an entry of the ready queue that is a greenlet (borrowed). 0, or -1 to end the hub.
+ */
 int park_resume(struct hub *, PyObject *greenlet);
 /* Deliver an exception instance: 1 at its wait, 0 pending for its next one, -1 on failure. */
 int park_interrupt(PyObject *greenlet, PyObject *error);
@@ -78,7 +83,8 @@ int park_interrupt(PyObject *greenlet, PyObject *error);
 void park_abandon(struct hub *);
 /* Engine hook: the greenlet is gone. */
 void park_free(void *park);
-/* Reads a timeout argument: None is PARK_FOREVER, negative counts as 0. -1 with TypeError or ValueError (NaN). */
+/* Reads a timeout argument: None is PARK_FOREVER, negative counts as 0. -1 with TypeError or ValueError
+ * (NaN). */
 int park_timeout(PyObject *argument, double *timeout);
 /* Name of the kind of a wait in progress; borrowed C string. */
 const char *park_name(const struct park *);

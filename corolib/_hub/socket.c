@@ -18,6 +18,7 @@
 
 #include "socket.h"
 
+#include "arguments.h"
 #include "park.h"
 #include "sockops.h"
 #include "sockwait.h"
@@ -261,7 +262,7 @@ static PyObject *wait_for(PyObject *self, const char *method, enum sockwait_dire
     static const char *const names[] = {"timeout", NULL};
     struct sock *sock = sock_of(self);
     PyObject *given;
-    if (sockops_spread(method, names, 0, args, nargs, kwnames, &given) < 0) return NULL;
+    if (arguments_take(method, names, 0, args, nargs, kwnames, &given) < 0) return NULL;
     if (sock->fd < 0) {
         errno = EBADF;
         return PyErr_SetFromErrno(PyExc_OSError);

@@ -28,6 +28,7 @@
 
 #include "sockops.h"
 
+#include "arguments.h"
 #include "hub.h"
 
 #define FULL_PATIENCE 3
@@ -60,36 +61,6 @@ static int read_flags(PyObject *argument, int *flags)
         return -1;
     }
     *flags = (int)value;
-    return 0;
-}
-
-int sockops_spread(const char *method, const char *const *names, Py_ssize_t required, PyObject *const *args,
-                   Py_ssize_t nargs, PyObject *kwnames, PyObject **out)
-{
-    Py_ssize_t count = 0;
-    while (names[count] != NULL) {
-        out[count] = count < nargs ? args[count] : NULL;
-        count++;
-    }
-    if (arity(method, nargs, 0, count) < 0) return -1;
-    for (Py_ssize_t k = 0; kwnames != NULL && k < PyTuple_GET_SIZE(kwnames); k++) {
-        PyObject *name = PyTuple_GET_ITEM(kwnames, k);
-        Py_ssize_t i = 0;
-        while (i < count && PyUnicode_CompareWithASCIIString(name, names[i]) != 0) i++;
-        if (i == count || out[i] != NULL) {
-            PyErr_Format(PyExc_TypeError,
-                         i == count ? "%s() got an unexpected keyword argument '%U'"
-                                    : "%s() got multiple values for argument '%U'",
-                         method, name);
-            return -1;
-        }
-        out[i] = args[nargs + k];
-    }
-    for (Py_ssize_t i = 0; i < required; i++) {
-        if (out[i] != NULL) continue;
-        PyErr_Format(PyExc_TypeError, "%s() is missing its argument '%s'", method, names[i]);
-        return -1;
-    }
     return 0;
 }
 
@@ -248,7 +219,7 @@ PyObject *sockops_recv_into(PyObject *self, PyObject *const *args, Py_ssize_t na
     PyObject *given[3], *result = NULL;
     Py_ssize_t size = 0;
     int flags = 0;
-    if (sockops_spread("recv_into", names, 1, args, nargs, kwnames, given) < 0) return NULL;
+    if (arguments_take("recv_into", names, 1, args, nargs, kwnames, given) < 0) return NULL;
     if (given[1] != NULL && read_size(given[1], &size) < 0) return NULL;
     if (given[2] != NULL && read_flags(given[2], &flags) < 0) return NULL;
     Py_buffer view;

@@ -17,11 +17,6 @@ PyObject *sockops_connect_ex(PyObject *self, PyObject *address);
  * reference, the peer's address. -1 with an exception set. */
 int sockops_accept(struct sock *listener, PyObject **address);
 
-/* Spreads the arguments of a METH_FASTCALL | METH_KEYWORDS method over `out` (borrowed; NULL for what was not
- * given), in the order of `names`, which ends with NULL. -1 with TypeError. */
-int sockops_spread(const char *method, const char *const *names, Py_ssize_t required, PyObject *const *args,
-                   Py_ssize_t nargs, PyObject *kwnames, PyObject **out);
-
 /* Methods of _socket.socket that ours stand on; owned, found once by socket_setup(). */
 extern PyObject *sockops_base_accept, *sockops_base_connect_ex;
 

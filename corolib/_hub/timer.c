@@ -56,7 +56,9 @@ static int timer_init(PyObject *self, PyObject *args, PyObject *kwargs)
     struct timer *timer = (struct timer *)self;
     PyObject *hub, *after = NULL, *repeat = NULL, *priority = NULL;
     int ref = 1;
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O|OOpO:timer", names, &hub, &after, &repeat, &ref, &priority)) return -1;
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O|OOpO:timer", names, &hub, &after, &repeat, &ref,
+                                     &priority))
+        return -1;
     double seconds = 0, period = 0;
     if (after != NULL && read_seconds(after, "after", &seconds) < 0) return -1;
     if (repeat != NULL && read_seconds(repeat, "repeat", &period) < 0) return -1;
@@ -69,7 +71,8 @@ static int timer_init(PyObject *self, PyObject *args, PyObject *kwargs)
     return 0;
 }
 
-static PyObject *timer_begin(PyObject *self, PyObject *const *args, Py_ssize_t nargs, PyObject *names, double seconds)
+static PyObject *timer_begin(PyObject *self, PyObject *const *args, Py_ssize_t nargs, PyObject *names,
+                             double seconds)
 {
     struct timer *timer = (struct timer *)self;
     int update = 1;
@@ -81,7 +84,8 @@ static PyObject *timer_begin(PyObject *self, PyObject *const *args, Py_ssize_t n
     struct hub *hub = watch_hub(self);
     deadline_remove(&hub->deadlines, &timer->deadline);
     timer->watch.pending = false;
-    if (deadline_add(&hub->deadlines, &timer->deadline, (update ? deadline_clock() : hub->now) + seconds) < 0) {
+    if (deadline_add(&hub->deadlines, &timer->deadline, (update ? deadline_clock() : hub->now) + seconds) <
+        0) {
         watch_set_active(&timer->watch, false);
         return PyErr_NoMemory();
     }
@@ -123,16 +127,19 @@ static PyObject *timer_get_at(PyObject *self, void *closure)
 {
     (void)closure;
     struct timer *timer = (struct timer *)self;
-    double at = deadline_active(&timer->deadline) ? deadline_at(&watch_hub(self)->deadlines, &timer->deadline) : 0;
+    double at =
+        deadline_active(&timer->deadline) ? deadline_at(&watch_hub(self)->deadlines, &timer->deadline) : 0;
     return PyFloat_FromDouble(at);
 }
 
 static PyMethodDef timer_methods[] = {
     {"start", (PyCFunction)(void (*)(void))timer_start, METH_FASTCALL | METH_KEYWORDS,
-     "start(callback, *args, update=True)\n--\n\nCall callback(*args) in the hub when the time is over; starts anew if active.\n"
+     "start(callback, *args, update=True)\n--\n\nCall callback(*args) in the hub when the time is over; "
+     "starts anew if active.\n"
      "update=False counts from the time of the loop's last look at the clock, which is cheaper."},
     {"again", (PyCFunction)(void (*)(void))timer_again, METH_FASTCALL | METH_KEYWORDS,
-     "again(callback, *args, update=True)\n--\n\nStart with `repeat` as the time (see ev_timer_again in libev)."},
+     "again(callback, *args, update=True)\n--\n\nStart with `repeat` as the time (see ev_timer_again in "
+     "libev)."},
     {"stop", timer_stop, METH_NOARGS, "stop()\n--\n\nStop; a call that is queued already is not made."},
     {"close", timer_stop, METH_NOARGS, "close()\n--\n\nThe same as stop()."},
     {"__enter__", watch_enter, METH_NOARGS, NULL},

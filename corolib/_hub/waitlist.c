@@ -1,7 +1,8 @@
 /* FIFO of waiting greenlets, and its Python type WaitList.
  *
- * The list links the park records themselves, so joining and leaving allocate nothing. A list may hold waiters of several
- * threads: each record knows its hub, and a wake-up goes to that hub's queue. All under the GIL. */
+ * The list links the park records themselves, so joining and leaving allocate nothing. A list may hold
+ * waiters of several threads: each record knows its hub, and a wake-up goes to that hub's queue. All under
+ * the GIL. */
 #include "waitlist.h"
 
 #include "arguments.h"
@@ -21,7 +22,8 @@ static void leave(struct park *park)
     list->len--;
 }
 
-/* The record has left the list by now, but `where` still names it; the list lives, since the waiter's frame holds it. */
+/* The record has left the list by now, but `where` still names it; the list lives, since the waiter's frame
+ * holds it. */
 static void undo(struct park *park, PyObject *value)
 {
     struct waitlist *list = park->where;
@@ -67,12 +69,14 @@ Py_ssize_t waitlist_wake_error(struct waitlist *list, PyObject *error)
 /* The Python type. */
 
 struct list_object {
-    PyObject_HEAD
-    struct waitlist list;
+    PyObject_HEAD struct waitlist list;
     PyObject *owner; /* owned: what reports name, NULL for the list itself */
 };
 
-static struct list_object *cast(PyObject *self) { return (struct list_object *)self; }
+static struct list_object *cast(PyObject *self)
+{
+    return (struct list_object *)self;
+}
 
 static int list_init(PyObject *self, PyObject *args, PyObject *kwargs)
 {
@@ -116,19 +120,24 @@ static PyObject *list_wait(PyObject *self, PyObject *const *args, Py_ssize_t nar
 {
     PyObject *argument;
     double timeout;
-    if (arguments_take("wait", (const char *[]){"timeout", NULL}, 0, args, nargs, names, &argument) < 0) return NULL;
+    if (arguments_take("wait", (const char *[]){"timeout", NULL}, 0, args, nargs, names, &argument) < 0)
+        return NULL;
     if (park_timeout(argument, &timeout) < 0) return NULL;
     PyObject *owner = cast(self)->owner != NULL ? cast(self)->owner : self;
     return waitlist_wait(&cast(self)->list, owner, timeout);
 }
 
-static PyObject *woken(Py_ssize_t count) { return count < 0 ? NULL : PyLong_FromSsize_t(count); }
+static PyObject *woken(Py_ssize_t count)
+{
+    return count < 0 ? NULL : PyLong_FromSsize_t(count);
+}
 
 static PyObject *list_wake(PyObject *self, PyObject *const *args, Py_ssize_t nargs, PyObject *names)
 {
     PyObject *found[2];
     Py_ssize_t count = 1;
-    if (arguments_take("wake", (const char *[]){"value", "count", NULL}, 0, args, nargs, names, found) < 0) return NULL;
+    if (arguments_take("wake", (const char *[]){"value", "count", NULL}, 0, args, nargs, names, found) < 0)
+        return NULL;
     if (found[1] != NULL) {
         count = PyNumber_AsSsize_t(found[1], PyExc_OverflowError);
         if (count == -1 && PyErr_Occurred()) return NULL;
@@ -139,22 +148,30 @@ static PyObject *list_wake(PyObject *self, PyObject *const *args, Py_ssize_t nar
 static PyObject *list_wake_all(PyObject *self, PyObject *const *args, Py_ssize_t nargs, PyObject *names)
 {
     PyObject *value;
-    if (arguments_take("wake_all", (const char *[]){"value", NULL}, 0, args, nargs, names, &value) < 0) return NULL;
+    if (arguments_take("wake_all", (const char *[]){"value", NULL}, 0, args, nargs, names, &value) < 0)
+        return NULL;
     return woken(waitlist_wake(&cast(self)->list, PY_SSIZE_T_MAX, value != NULL ? value : Py_None));
 }
 
 static PyObject *list_wake_error(PyObject *self, PyObject *error)
 {
     if (!PyExceptionInstance_Check(error)) {
-        PyErr_Format(PyExc_TypeError, "wake_error() takes an exception instance, not %.100s", Py_TYPE(error)->tp_name);
+        PyErr_Format(PyExc_TypeError, "wake_error() takes an exception instance, not %.100s",
+                     Py_TYPE(error)->tp_name);
         return NULL;
     }
     return woken(waitlist_wake_error(&cast(self)->list, error));
 }
 
-static Py_ssize_t list_len(PyObject *self) { return cast(self)->list.len; }
+static Py_ssize_t list_len(PyObject *self)
+{
+    return cast(self)->list.len;
+}
 
-static int list_bool(PyObject *self) { return cast(self)->list.first != NULL; }
+static int list_bool(PyObject *self)
+{
+    return cast(self)->list.first != NULL;
+}
 
 static int list_contains(PyObject *self, PyObject *item)
 {
@@ -179,9 +196,11 @@ static PyObject *list_iter(PyObject *self)
 
 static PyMethodDef list_methods[] = {
     {"wait", (PyCFunction)(void (*)(void))list_wait, METH_FASTCALL | METH_KEYWORDS,
-     "wait(timeout=None)\n--\n\nPark at the end of the list: the value of the wake-up, or TIMED_OUT. Switches."},
+     "wait(timeout=None)\n--\n\nPark at the end of the list: the value of the wake-up, or TIMED_OUT. "
+     "Switches."},
     {"wake", (PyCFunction)(void (*)(void))list_wake, METH_FASTCALL | METH_KEYWORDS,
-     "wake(value=None, count=1)\n--\n\nWake up to `count` waiters, longest waiting first; how many. Any thread; never switches."},
+     "wake(value=None, count=1)\n--\n\nWake up to `count` waiters, longest waiting first; how many. Any "
+     "thread; never switches."},
     {"wake_all", (PyCFunction)(void (*)(void))list_wake_all, METH_FASTCALL | METH_KEYWORDS,
      "wake_all(value=None)\n--\n\nWake all waiters; how many. Any thread; never switches."},
     {"wake_error", list_wake_error, METH_O,
@@ -190,10 +209,11 @@ static PyMethodDef list_methods[] = {
 };
 
 static PyType_Slot list_slots[] = {
-    {Py_tp_doc, "WaitList(owner=None, undo=None)\n--\n\n"
-                "FIFO of waiting greenlets. `owner` is what a report names as waited for (default: the list itself).\n"
-                "`undo(value)` is called when a wake-up had been handed to a greenlet that was then resumed by an\n"
-                "exception from somewhere else, so that nothing is lost."},
+    {Py_tp_doc,
+     "WaitList(owner=None, undo=None)\n--\n\n"
+     "FIFO of waiting greenlets. `owner` is what a report names as waited for (default: the list itself).\n"
+     "`undo(value)` is called when a wake-up had been handed to a greenlet that was then resumed by an\n"
+     "exception from somewhere else, so that nothing is lost."},
     {Py_tp_new, PyType_GenericNew},
     {Py_tp_init, list_init},
     {Py_tp_traverse, list_traverse},

@@ -1,9 +1,10 @@
-/* What callback, timer and io have in common, and callback itself: entries of the ready queue that call a function.
+/* What callback, timer and io have in common, and callback itself: entries of the ready queue that call a
+ * function.
  *
  * `struct watch` is a function and its arguments, and whether a call stands in the queue. An event
- * (a deadline that fires, a descriptor that is ready) only queues; the call itself is made by the loop, outside libev's
- * dispatch, so it may do anything but wait. An active timer or io owns a reference to itself: a watcher that somebody
- * started and forgot still works. */
+ * (a deadline that fires, a descriptor that is ready) only queues; the call itself is made by the loop,
+ * outside libev's dispatch, so it may do anything but wait. An active timer or io owns a reference to itself:
+ * a watcher that somebody started and forgot still works. */
 #include "watch.h"
 
 #include "arguments.h"
@@ -97,15 +98,18 @@ int watch_take_hub(PyObject *self, PyObject *hub)
     return 0;
 }
 
-/* Reads (callback, *args, keyword) of start() and again(). `keyword` is the one keyword allowed, `*flag` its value. */
-int watch_take_call(PyObject *self, PyObject *const *args, Py_ssize_t nargs, PyObject *names, const char *keyword, int *flag)
+/* Reads (callback, *args, keyword) of start() and again(). `keyword` is the one keyword allowed, `*flag` its
+ * value. */
+int watch_take_call(PyObject *self, PyObject *const *args, Py_ssize_t nargs, PyObject *names,
+                    const char *keyword, int *flag)
 {
     if (watch_hub(self)->destroyed) {
         PyErr_SetString(PyExc_ValueError, "the hub of this watcher is destroyed");
         return -1;
     }
     if (nargs < 1 || !PyCallable_Check(args[0])) {
-        PyErr_Format(PyExc_TypeError, "the callback must be callable, not %.100s", nargs ? Py_TYPE(args[0])->tp_name : "missing");
+        PyErr_Format(PyExc_TypeError, "the callback must be callable, not %.100s",
+                     nargs ? Py_TYPE(args[0])->tp_name : "missing");
         return -1;
     }
     const char *known[] = {keyword, NULL};
@@ -199,7 +203,10 @@ static PyObject *callback_stop(PyObject *self, PyObject *unused)
     Py_RETURN_NONE;
 }
 
-static int callback_bool(PyObject *self) { return watch_cast(self)->pending; }
+static int callback_bool(PyObject *self)
+{
+    return watch_cast(self)->pending;
+}
 
 static PyMethodDef callback_methods[] = {
     {"stop", callback_stop, METH_NOARGS, "stop()\n--\n\nTake the call back; nothing if it was made already."},
@@ -213,7 +220,8 @@ static PyGetSetDef callback_getset[] = {
 };
 
 static PyType_Slot callback_slots[] = {
-    {Py_tp_doc, "A call in the ready queue of a hub, made by run_callback(); false once it was made or stopped."},
+    {Py_tp_doc,
+     "A call in the ready queue of a hub, made by run_callback(); false once it was made or stopped."},
     {Py_tp_traverse, watch_traverse},
     {Py_tp_clear, watch_clear},
     {Py_tp_dealloc, watch_dealloc},

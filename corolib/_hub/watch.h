@@ -1,5 +1,5 @@
-/* What Python code sees of the ready queue, the deadline heap and descriptors: callback (watch.c), timer (timer.c),
- * io (io.c). All three begin with `struct watch`. */
+/* What Python code sees of the ready queue, the deadline heap and descriptors: callback (watch.c), timer
+ * (timer.c), io (io.c). All three begin with `struct watch`. */
 #ifndef COROLIB_HUB_WATCH_H
 #define COROLIB_HUB_WATCH_H
 
@@ -20,13 +20,20 @@ struct watch {
     bool counted;           /* ... and is counted in hub->live now */
 };
 
-static inline struct watch *watch_cast(PyObject *self) { return (struct watch *)self; }
-static inline struct hub *watch_hub(PyObject *self) { return hub_core(watch_cast(self)->hub); }
+static inline struct watch *watch_cast(PyObject *self)
+{
+    return (struct watch *)self;
+}
+static inline struct hub *watch_hub(PyObject *self)
+{
+    return hub_core(watch_cast(self)->hub);
+}
 
 extern PyTypeObject *watch_callback_type; /* set by module.c */
 extern PyType_Spec watch_callback_spec, watch_timer_spec, watch_io_spec;
 
-/* Queues fn(*args, **kwargs) for the hub (all borrowed, kwargs may be NULL): the callback object, new. Any thread. */
+/* Queues fn(*args, **kwargs) for the hub (all borrowed, kwargs may be NULL): the callback object, new. Any
+ * thread. */
 PyObject *watch_call(struct hub *, PyObject *fn, PyObject *args, PyObject *kwargs);
 
 /* Shared by the three files. */
@@ -42,7 +49,8 @@ void watch_forget(struct watch *);
 /* __init__: takes the hub (a TypeError if it is none; a ValueError while active). */
 int watch_take_hub(PyObject *self, PyObject *hub);
 /* Reads (callback, *args, keyword=) of start(); `keyword` is the one keyword allowed, `*flag` its truth. */
-int watch_take_call(PyObject *self, PyObject *const *args, Py_ssize_t nargs, PyObject *names, const char *keyword, int *flag);
+int watch_take_call(PyObject *self, PyObject *const *args, Py_ssize_t nargs, PyObject *names,
+                    const char *keyword, int *flag);
 PyObject *watch_get_pending(PyObject *self, void *);
 PyObject *watch_get_active(PyObject *self, void *);
 PyObject *watch_get_ref(PyObject *self, void *);

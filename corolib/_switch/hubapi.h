@@ -25,8 +25,7 @@ enum switch_state {
 /* The head of every greenlet, whatever its type. The first four words are the layout that greenlet.h shows
  * to C extensions; the rest is ours. */
 struct switch_face {
-    PyObject_HEAD
-    PyObject *weakrefs;
+    PyObject_HEAD PyObject *weakrefs;
     PyObject *dict;
     void *engine; /* greenlet.h's opaque pointer: the greenlet itself */
     /* The hub's park record or NULL. Set by _hub at the first wait of the greenlet; when the greenlet is
@@ -39,9 +38,9 @@ struct switch_face {
 };
 
 struct switch_hubapi {
-    unsigned version;      /* SWITCH_HUBAPI_VERSION */
-    size_t size;           /* sizeof(struct switch_hubapi) */
-    PyTypeObject *type;    /* the raw greenlet type; a subtype's struct starts with type->tp_basicsize bytes */
+    unsigned version;   /* SWITCH_HUBAPI_VERSION */
+    size_t size;        /* sizeof(struct switch_hubapi) */
+    PyTypeObject *type; /* the raw greenlet type; a subtype's struct starts with type->tp_basicsize bytes */
     PyObject *GreenletExit;
     PyObject *error;
 
@@ -59,8 +58,8 @@ struct switch_hubapi {
      *   fresh target without boot: value must be a tuple, the positional arguments of run();
      *   fresh target with boot: value is handed to boot();
      *   dead target: goes to the nearest live ancestor, as greenlet's switch does.
-     * Returns a new reference, or NULL with an exception: one thrown here by whoever resumed us, or `error` at
-     * once if the target belongs to another thread. */
+     * Returns a new reference, or NULL with an exception: one thrown here by whoever resumed us, or `error`
+     * at once if the target belongs to another thread. */
     PyObject *(*transfer)(PyObject *target, PyObject *value);
 
     /* Before the start only. The lane of a pinned greenlet is its own: it is never evicted. -1 on failure. */
@@ -75,7 +74,8 @@ struct switch_hubapi {
     /* Called with switch_face.park of a greenlet that is being deallocated. Set once by _hub. */
     void (**park_free)(void *park);
 
-    /* Whether a foreign thread's, or a dead greenlet's references can go: subtype slots of _hub chain to these. */
+    /* Whether a foreign thread's, or a dead greenlet's references can go: subtype slots of _hub chain to
+     * these. */
     int (*traverse)(PyObject *self, visitproc visit, void *arg);
     int (*clear)(PyObject *self);
     void (*finalize)(PyObject *self);
