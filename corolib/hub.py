@@ -540,8 +540,28 @@ def kill(greenlet: greenlet, exception: Killer = GreenletExit) -> None:
     if greenlet.dead:
         return
     error = as_error(exception)
-    if not (isinstance(greenlet, _hub.Greenlet) and greenlet.cancel(error)):
-        _hub.interrupt(greenlet, error)
+    hub = get_hub()
+    if isinstance(greenlet, _hub.Greenlet):
+        if greenlet.cancel(error):
+            return
+        hub = cast(Hub, greenlet.hub)
+    if not _hub.interrupt(greenlet, error) and greenlet is not getcurrent():
+        hub.run_callback(_throw_pending, hub, greenlet, error)
+
+
+def _throw_pending(hub: Hub, greenlet: greenlet, error: BaseException) -> None:
+    """It was not waiting when it was killed. What was ready then has run since; so if it has not had the
+    exception yet, somebody has switched away from it by hand, and there may be no next wait.
+    """
+    root = greenlet
+    while root.parent is not None:
+        root = root.parent
+    if root is not hub.parent or greenlet.gr_frame is None:
+        return  # of another thread, or not started
+    if _hub.cancel_interrupt(greenlet, error):
+        if greenlet is not root:
+            greenlet.parent = hub  # its end is to come back here, not to somebody who waits
+        greenlet.throw(error)
 
 
 def reinit(hub: Hub | None = None) -> None:

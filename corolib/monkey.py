@@ -73,7 +73,8 @@ TABLE = (
     Row("socket", "socket", "socket", names=("create_connection", "fromfd", "socket", "socketpair")),
     Row("socket", "socket", "dns", names="__dns__"),
     # Queue, LifoQueue and PriorityQueue are Python code over threading's locks, and cooperative with these.
-    Row("queue", "queue", "queue", after=("threading",), names=("SimpleQueue",)),
+    Row("_queue", "queue", "queue", names=("SimpleQueue",)),
+    Row("queue", "queue", "queue", after=("_queue", "threading"), names=("SimpleQueue",)),
 )
 
 #: Flags that patch_all() of others knows and that have nothing to replace here.

@@ -33,6 +33,8 @@ _T = TypeVar("_T")
 def __getattr__(name: str) -> Any:
     if name != "PoolFull":
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    if name in globals():
+        return globals()[name]
     # Made when it is first needed: its base is in the standard library's queue module, which brings threading
     # with it.
     from queue import Full
@@ -58,7 +60,7 @@ _END = object()
 class IMapUnordered(Greenlet[None]):
     """What imap_unordered() returns: a greenlet that has the calls made, and an iterator over their results.
 
-    Results come as soon as they are there. next() switches unless one is; it raises what the call raised, or
+    Results come as soon as they are there. next() switches unless one is; it raises what the call raised, at the end
     what iterating over `iterable` raised. With `maxsize`, no more than so many results are unread or under
     way.
     """
@@ -83,6 +85,7 @@ class IMapUnordered(Greenlet[None]):
         #: Calls under way -> their numbers.
         self._calls: dict[Any, int] = {}
         self._count = 0
+        self._failure: _Failure | None = None
         self._fed = False
         self._ended = False
 
@@ -115,8 +118,7 @@ class IMapUnordered(Greenlet[None]):
                 self._count += 1
                 call.rawlink(self._arrived)
         except BaseException as error:  # the reader is to have it, whatever it is
-            self._give(self._count, _Failure(error))
-            self._count += 1
+            self._failure = _Failure(error)
         self._fed = True
         self._end_if_done()
 
@@ -130,6 +132,9 @@ class IMapUnordered(Greenlet[None]):
 
     def _end_if_done(self) -> None:
         if self._fed and not self._calls:
+            if self._failure is not None:
+                self._give(self._count, self._failure)
+                self._count += 1
             self._give(self._count, _END)
 
 

@@ -11,7 +11,9 @@ from collections.abc import Iterator
 
 import pytest
 
-HANG_AFTER = 60.0  # seconds; a test that needs more says so with @pytest.mark.hang_after(seconds)
+# Seconds, and more than run_isolated() takes to give a script up: that fails one test, this ends the run.
+# A test that needs more says so with @pytest.mark.hang_after(seconds).
+HANG_AFTER = 90.0
 GRACE = 15.0  # after that many more the guard has not managed to write: nobody gives up the GIL
 
 

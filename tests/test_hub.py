@@ -326,6 +326,33 @@ def test_kill_a_raw_greenlet_before_it_ran():
     assert victim.dead
 
 
+def test_kill_one_that_was_switched_away_from_by_hand():
+    rec = Recorder()
+    main = getcurrent()
+
+    def work():
+        try:
+            main.switch("out")
+        except KeyError:
+            rec("killed")
+        return "its end goes to the hub"
+
+    victim = greenlet(work)
+    assert victim.switch() == "out"
+    kill(victim, KeyError)
+    sleep(0)
+    rec.check(["killed"])
+    assert victim.dead
+
+
+def test_kill_one_that_nobody_has_started_takes_effect_when_somebody_does():
+    fresh = greenlet(sleep)
+    kill(fresh, KeyError("x"))
+    sleep(0)
+    with pytest.raises(KeyError, match="x"):
+        fresh.switch(0)
+
+
 def test_kill_main():
     kill(getcurrent(), KeyError("x"))
     with pytest.raises(KeyError, match="x"):

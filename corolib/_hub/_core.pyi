@@ -3,8 +3,10 @@
 import _socket
 from collections.abc import Callable, Iterator
 from contextvars import Context
-from types import TracebackType
-from typing import Any, Final, Generic, ParamSpec, Self, TypeVar
+from types import GenericAlias, TracebackType
+from typing import Any, Final, Generic, ParamSpec, Self, TypeVar, final
+
+from typing_extensions import disjoint_base
 
 from corolib._switch import greenlet
 
@@ -15,6 +17,7 @@ _S = TypeVar("_S", bound="Socket")
 #: What a wait returns when its time ran out.
 TIMED_OUT: Final[object]
 
+@final
 class callback:
     """A function in the ready queue; false once it ran or was stopped."""
 
@@ -26,6 +29,7 @@ class callback:
     def close(self) -> None: ...
     def __bool__(self) -> bool: ...
 
+@disjoint_base
 class timer:
     """One entry of the deadline heap; its callback runs in the hub, through the ready queue."""
 
@@ -48,6 +52,7 @@ class timer:
     def __enter__(self) -> Self: ...
     def __exit__(self, *exc: object) -> None: ...
 
+@disjoint_base
 class io:
     """Readiness of a descriptor; level-triggered: the callback is queued once for each turn of the loop that finds it ready."""
 
@@ -70,11 +75,12 @@ class io:
     def start(self, callback: Callable[..., object], *args: object, pass_events: bool = False) -> None: ...
     def stop(self) -> None: ...
     def close(self) -> None: ...
-    def wait(self, timeout: float | None = None) -> int | object:
+    def wait(self, timeout: float | None = None, /) -> int | object:
         """Park until the descriptor is ready: the events that are, or TIMED_OUT. One waiter at a time."""
     def __enter__(self) -> Self: ...
     def __exit__(self, *exc: object) -> None: ...
 
+@disjoint_base
 class Hub(greenlet):
     """The C half of a hub: ready queue, deadlines, loop. One per thread; made by the factory in corolib.hub."""
 
@@ -101,50 +107,42 @@ class Hub(greenlet):
     ) -> callback: ...
     def now(self) -> float:
         """The clock of deadlines, in seconds (CLOCK_MONOTONIC)."""
-    def fd_closing(self, fd: int) -> int:
+    def fd_closing(self, fd: int, /) -> int:
         """A descriptor number is about to be closed: its waiters get EBADF, its watchers stop. Returns how many."""
     def after_fork(self) -> None: ...
     def destroy(self) -> None: ...
     def parked(self) -> list[greenlet]:
         """The greenlets that are parked in a wait of this hub."""
-    # Overridden by corolib.hub.Hub; called by the C half.
-    def handle_error(
-        self,
-        context: object,
-        type: type[BaseException] | None,
-        value: BaseException | None,
-        tb: TracebackType | None,
-    ) -> None: ...
-    def loop_exit(self) -> BaseException:
-        """The exception raised in the main greenlet when nothing can ever wake anybody."""
+    # handle_error() and loop_exit() are called here, and defined in corolib.hub.Hub.
 
 def get_hub() -> Hub:
     """The hub of this thread, made on demand."""
 
 def get_hub_if_exists() -> Hub | None: ...
-def set_hub(hub: Hub | None) -> None: ...
-def set_hub_factory(factory: Callable[[], Hub]) -> None: ...
+def set_hub(hub: Hub | None, /) -> None: ...
+def set_hub_factory(factory: Callable[[], Hub], /) -> None: ...
 def sleep(seconds: float = 0, ref: bool = True) -> None:
     """Switch to the hub for `seconds`; 0 or less lets what is ready run first."""
 
 def park(kind: str, object: object = None, timeout: float | None = None, external: bool = False) -> Any:
     """Wait until wake() or wake_error(): the value, or TIMED_OUT. `external`: something outside will end it, no deadlock."""
 
-def wake(target: greenlet, value: object = None) -> bool:
+def wake(target: greenlet, value: object = None, /) -> bool:
     """End the wait of `target` with a value; False if it does not wait. Any thread."""
 
-def wake_error(target: greenlet, error: BaseException) -> bool: ...
-def interrupt(target: greenlet, error: BaseException) -> bool:
+def wake_error(target: greenlet, error: BaseException, /) -> bool: ...
+def interrupt(target: greenlet, error: BaseException, /) -> bool:
     """Deliver an exception exactly once: at the wait of `target`, or (False) pending, at its next one. Any thread."""
 
-def cancel_interrupt(target: greenlet, error: BaseException) -> bool:
+def cancel_interrupt(target: greenlet, error: BaseException, /) -> bool:
     """Take a pending interrupt back, by identity; False if there is none (any more)."""
 
-def waiting(target: greenlet) -> tuple[str, object, float] | None:
+def waiting(target: greenlet, /) -> tuple[str, object, float] | None:
     """(kind, object, since) of a parked greenlet, or None."""
 
 def spawn_raw(fn: Callable[_P, object], *args: _P.args, **kwargs: _P.kwargs) -> greenlet: ...
 
+@disjoint_base
 class WaitList:
     """FIFO of waiting greenlets. `owner` is what a report names as waited for (default: the list itself).
 
@@ -158,13 +156,14 @@ class WaitList:
     def wake(self, value: object = None, count: int = 1) -> int:
         """Wake up to `count` waiters, longest waiting first; how many. Any thread. Never switches."""
     def wake_all(self, value: object = None) -> int: ...
-    def wake_error(self, error: BaseException) -> int:
+    def wake_error(self, error: BaseException, /) -> int:
         """Raise `error` in all waiters."""
     def __len__(self) -> int: ...
     def __bool__(self) -> bool: ...
     def __iter__(self) -> Iterator[greenlet]: ...
-    def __contains__(self, target: object) -> bool: ...
+    def __contains__(self, target: object, /) -> bool: ...
 
+@disjoint_base
 class Greenlet(greenlet, Generic[_T]):
     """State, result, links and joiners of a greenlet in C; corolib.greenlet.Greenlet adds the rest."""
 
@@ -184,21 +183,24 @@ class Greenlet(greenlet, Generic[_T]):
     @property
     def started(self) -> bool: ...
     def start(self) -> None: ...
-    def start_later(self, seconds: float) -> None: ...
+    def start_later(self, seconds: float, /) -> None: ...
     def ready(self) -> bool: ...
     def successful(self) -> bool: ...
     def join(self, timeout: float | None = None) -> None: ...
     def get(self, block: bool = True, timeout: float | None = None) -> _T: ...
-    def rawlink(self, callback: Callable[[Self], object]) -> None: ...
-    def unlink(self, callback: Callable[..., object]) -> None: ...
+    def rawlink(self, callback: Callable[[Self], object], /) -> None: ...
+    def unlink(self, callback: Callable[..., object], /) -> None: ...
     def unlink_all(self) -> None: ...
     def has_links(self) -> int: ...
     def cancel(self, error: BaseException = ..., /) -> bool:
         """Before it ran: it never will; ready with `error` (GreenletExit()), links are run. False if it had started."""
+    @classmethod
+    def __class_getitem__(cls, item: Any, /) -> GenericAlias: ...
     def _run(self, *args: Any, **kwargs: Any) -> _T: ...
     #: Called in place of raising when get() runs out of time or is not to block: () -> exception (set by corolib.greenlet).
     _timeout_error: Callable[[float | None], BaseException]
 
+@disjoint_base
 class Socket(_socket.socket):
     """_socket.socket whose blocking operations park. The descriptor is always non-blocking; the timeout is ours."""
 
@@ -215,5 +217,5 @@ class Socket(_socket.socket):
 def thread_idle(delta: int, /) -> None:
     """Counts native threads that cannot wake anybody (idle workers of a pool): they put off no LoopExit."""
 
-def set_context_of(target: greenlet, context: Context | None) -> None:
+def set_context_of(target: greenlet, context: Context | None, /) -> None:
     """Before the start: the context that `target` runs in."""

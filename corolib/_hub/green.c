@@ -325,36 +325,42 @@ static void green_dealloc(PyObject *self)
 
 static PyMethodDef green_methods[] = {
     {"spawn", FAST(green_spawn), METH_FASTCALL | METH_KEYWORDS | METH_CLASS,
-     "spawn(function, *args, **kwargs)\n--\n\nMake a greenlet and schedule it; it runs when the caller waits "
+     "spawn($type, /, *args, **kwargs)\n--\n\nMake a greenlet and schedule it; it runs when the caller waits "
      "next."},
     {"spawn_later", FAST(green_spawn_later), METH_FASTCALL | METH_KEYWORDS | METH_CLASS,
-     "spawn_later(seconds, function, *args, **kwargs)\n--\n\nMake a greenlet that starts after `seconds`."},
+     "spawn_later($type, /, *args, **kwargs)\n--\n\nMake a greenlet that starts after `seconds`."},
     {"start", green_start, METH_NOARGS,
-     "start()\n--\n\nSchedule it to run; nothing if it was started or cancelled."},
+     "start($self, /)\n--\n\nSchedule it to run; nothing if it was started or cancelled."},
     {"start_later", green_start_later, METH_O,
-     "start_later(seconds, /)\n--\n\nSchedule it to run after `seconds`."},
+     "start_later($self, seconds, /)\n--\n\nSchedule it to run after `seconds`."},
     {"cancel", FAST(green_cancel), METH_FASTCALL,
-     "cancel(error=GreenletExit(), /)\n--\n\nBefore it ran: it never will; it is ready with `error`, its "
+     "cancel($self, error=GreenletExit(), /)\n--\n\nBefore it ran: it never will; it is ready with `error`, "
+     "its "
      "links are called.\n"
      "False if it had started. Never switches."},
     {"join", FAST(green_join), METH_FASTCALL | METH_KEYWORDS,
-     "join(timeout=None)\n--\n\nWait until it is over, or for `timeout` seconds. Switches unless it is "
+     "join($self, /, timeout=None)\n--\n\nWait until it is over, or for `timeout` seconds. Switches unless "
+     "it is "
      "over."},
     {"get", FAST(green_get), METH_FASTCALL | METH_KEYWORDS,
-     "get(block=True, timeout=None)\n--\n\nWait for the result: returns it, or raises what the greenlet "
+     "get($self, /, block=True, timeout=None)\n--\n\nWait for the result: returns it, or raises what the "
+     "greenlet "
      "raised; Timeout if it is not\n"
      "there in time. Switches unless it is over."},
-    {"ready", green_ready, METH_NOARGS, "ready()\n--\n\nTrue once it is over."},
+    {"ready", green_ready, METH_NOARGS, "ready($self, /)\n--\n\nTrue once it is over."},
     {"successful", green_successful, METH_NOARGS,
-     "successful()\n--\n\nTrue if it is over and did not fail; GreenletExit is no failure."},
+     "successful($self, /)\n--\n\nTrue if it is over and did not fail; GreenletExit is no failure."},
     {"rawlink", green_rawlink, METH_O,
-     "rawlink(callback, /)\n--\n\nCall callback(greenlet) in the hub once it is over; it must not block."},
-    {"unlink", green_unlink, METH_O, "unlink(callback, /)\n--\n\nTake a link away; silent if there is none."},
-    {"unlink_all", green_unlink_all, METH_NOARGS, "unlink_all()\n--\n\nTake all links away."},
+     "rawlink($self, callback, /)\n--\n\nCall callback(greenlet) in the hub once it is over; it must not "
+     "block."},
+    {"unlink", green_unlink, METH_O,
+     "unlink($self, callback, /)\n--\n\nTake a link away; silent if there is none."},
+    {"unlink_all", green_unlink_all, METH_NOARGS, "unlink_all($self, /)\n--\n\nTake all links away."},
     {"has_links", green_has_links, METH_NOARGS,
-     "has_links()\n--\n\nHow many links and waiting joiners there are."},
+     "has_links($self, /)\n--\n\nHow many links and waiting joiners there are."},
     {"_run", FAST(green_run_nothing), METH_VARARGS | METH_KEYWORDS,
-     "_run(*args, **kwargs)\n--\n\nWhat runs if no function was given; for subclasses to override."},
+     "_run($self, /, *args, **kwargs)\n--\n\nWhat runs if no function was given; for subclasses to "
+     "override."},
     {"_notify_links", green_notify_links, METH_NOARGS, NULL},
     {"__class_getitem__", Py_GenericAlias, METH_O | METH_CLASS, NULL},
     {NULL, NULL, 0, NULL},

@@ -349,30 +349,36 @@ static PyObject *get_destroyed(PyObject *self, void *closure)
 
 static PyMethodDef hub_methods[] = {
     {"switch", FAST(hub_switch), METH_FASTCALL,
-     "switch()\n--\n\nPark the caller until somebody switches to it (the way third parties wait for a "
+     "switch($self, /, *args)\n--\n\nPark the caller until somebody switches to it (the way third parties "
+     "wait for a "
      "watcher)."},
     {"run_callback", FAST(hub_run_callback), METH_FASTCALL | METH_KEYWORDS,
-     "run_callback(fn, *args, **kwargs)\n--\n\nCall fn in the hub, in order with all that is ready. Any "
+     "run_callback($self, /, fn, *args, **kwargs)\n--\n\nCall fn in the hub, in order with all that is "
+     "ready. Any "
      "thread; never switches."},
     {"run_callback_threadsafe", FAST(hub_run_callback), METH_FASTCALL | METH_KEYWORDS,
-     "run_callback_threadsafe(fn, *args, **kwargs)\n--\n\nThe same as run_callback(), which is thread-safe "
+     "run_callback_threadsafe($self, /, fn, *args, **kwargs)\n--\n\nThe same as run_callback(), which is "
+     "thread-safe "
      "here."},
     {"external_enter", hub_external_enter, METH_NOARGS,
-     "external_enter()\n--\n\nSomething outside (a job of a thread pool) will wake somebody: no LoopExit "
+     "external_enter($self, /)\n--\n\nSomething outside (a job of a thread pool) will wake somebody: no "
+     "LoopExit "
      "until external_leave()."},
     {"external_leave", hub_external_leave, METH_NOARGS,
-     "external_leave()\n--\n\nThe end of external_enter()."},
-    {"now", hub_now, METH_NOARGS, "now()\n--\n\nThe clock of deadlines, in seconds (CLOCK_MONOTONIC)."},
+     "external_leave($self, /)\n--\n\nThe end of external_enter()."},
+    {"now", hub_now, METH_NOARGS,
+     "now($self, /)\n--\n\nThe clock of deadlines, in seconds (CLOCK_MONOTONIC)."},
     {"fd_closing", hub_fd_closing, METH_O,
-     "fd_closing(fd, /)\n--\n\nThe number is about to be closed: its waiters get OSError(EBADF), its "
+     "fd_closing($self, fd, /)\n--\n\nThe number is about to be closed: its waiters get OSError(EBADF), its "
      "watchers stop; how many."},
     {"after_fork", hub_after_fork, METH_NOARGS,
-     "after_fork()\n--\n\nIn the child of a fork, before anything waits."},
+     "after_fork($self, /)\n--\n\nIn the child of a fork, before anything waits."},
     {"destroy", hub_destroy, METH_NOARGS,
-     "destroy()\n--\n\nEnd the hub: what waits in it is dropped. Its thread only, and not from within the "
+     "destroy($self, /)\n--\n\nEnd the hub: what waits in it is dropped. Its thread only, and not from "
+     "within the "
      "hub."},
     {"parked", hub_parked, METH_NOARGS,
-     "parked()\n--\n\nThe greenlets that wait here, longest waiting first."},
+     "parked($self, /)\n--\n\nThe greenlets that wait here, longest waiting first."},
     {NULL, NULL, 0, NULL},
 };
 

@@ -176,14 +176,16 @@ static void io_dealloc(PyObject *self)
 
 static PyMethodDef io_methods[] = {
     {"start", (PyCFunction)(void (*)(void))io_start, METH_FASTCALL | METH_KEYWORDS,
-     "start(callback, *args, pass_events=False)\n--\n\nCall callback(*args) in the hub for each turn of the "
+     "start($self, /, callback, *args, pass_events=False)\n--\n\nCall callback(*args) in the hub for each "
+     "turn of the "
      "loop that finds the\n"
      "descriptor ready; with pass_events the events come first."},
     {"stop", io_stop, METH_NOARGS,
-     "stop()\n--\n\nStop; a call that is queued already is not made, a waiter gets OSError(EBADF)."},
-    {"close", io_stop, METH_NOARGS, "close()\n--\n\nThe same as stop()."},
+     "stop($self, /)\n--\n\nStop; a call that is queued already is not made, a waiter gets OSError(EBADF)."},
+    {"close", io_stop, METH_NOARGS, "close($self, /)\n--\n\nThe same as stop()."},
     {"wait", (PyCFunction)(void (*)(void))io_wait, METH_FASTCALL,
-     "wait(timeout=None, /)\n--\n\nPark until the descriptor is ready: the events that are, or TIMED_OUT. "
+     "wait($self, timeout=None, /)\n--\n\nPark until the descriptor is ready: the events that are, or "
+     "TIMED_OUT. "
      "One waiter at a time."},
     {"__enter__", watch_enter, METH_NOARGS, NULL},
     {"__exit__", io_exit, METH_VARARGS, NULL},

@@ -299,62 +299,73 @@ static PyObject *socket_wait_write(PyObject *self, PyObject *const *args, Py_ssi
 static PyMethodDef methods[] = {
     {"recv", FAST(sockops_recv), METH_FASTCALL,
      PyDoc_STR(
-         "recv(bufsize, flags=0, /)\n--\n\nReceive up to bufsize bytes; b'' at the end of the stream. Parks "
+         "recv($self, bufsize, flags=0, /)\n--\n\nReceive up to bufsize bytes; b'' at the end of the stream. "
+         "Parks "
          "until there "
          "is something; a greenlet that always finds something lets others run at every 64th operation.")},
     {"recv_into", FAST(sockops_recv_into), METH_FASTCALL | METH_KEYWORDS,
-     PyDoc_STR("recv_into(buffer, nbytes=0, flags=0)\n--\n\nReceive up to nbytes (0: the buffer's length) "
+     PyDoc_STR("recv_into($self, /, buffer, nbytes=0, flags=0)\n--\n\nReceive up to nbytes (0: the buffer's "
+               "length) "
                "into a writable "
                "buffer, which cannot be resized meanwhile: how many came. Parks until there is something.")},
     {"send", FAST(sockops_send), METH_FASTCALL,
-     PyDoc_STR("send(data, flags=0, /)\n--\n\nSend what the kernel takes: how many bytes, possibly not all. "
-               "Parks until it "
-               "takes some.")},
-    {"sendall", FAST(sockops_sendall), METH_FASTCALL,
-     PyDoc_STR("sendall(data, flags=0, /)\n--\n\nSend all of data. Parks whenever the kernel takes no more. "
-               "The socket's "
-               "timeout is for the whole call; when it runs out, how much was sent is not known.")},
-    {"accept4", socket_accept4, METH_NOARGS,
      PyDoc_STR(
-         "accept4()\n--\n\n(descriptor, address) of the next connection; the descriptor is non-blocking and "
-         "close-on-exec. Parks until there is one.")},
-    {"_accept", socket_accept4, METH_NOARGS, PyDoc_STR("_accept()\n--\n\nThe same as accept4().")},
+         "send($self, data, flags=0, /)\n--\n\nSend what the kernel takes: how many bytes, possibly not all. "
+         "Parks until it "
+         "takes some.")},
+    {"sendall", FAST(sockops_sendall), METH_FASTCALL,
+     PyDoc_STR(
+         "sendall($self, data, flags=0, /)\n--\n\nSend all of data. Parks whenever the kernel takes no more. "
+         "The socket's "
+         "timeout is for the whole call; when it runs out, how much was sent is not known.")},
+    {"accept4", socket_accept4, METH_NOARGS,
+     PyDoc_STR("accept4($self, /)\n--\n\n(descriptor, address) of the next connection; the descriptor is "
+               "non-blocking and "
+               "close-on-exec. Parks until there is one.")},
+    {"_accept", socket_accept4, METH_NOARGS, PyDoc_STR("_accept($self, /)\n--\n\nThe same as accept4().")},
     {"accept_as", socket_accept_as, METH_O,
-     PyDoc_STR("accept_as(type, /)\n--\n\n(socket, address) of the next connection. The socket is made by "
-               "type.__new__(), "
-               "a subclass of Socket, without its __init__: the caller sets what that would have set. Parks "
-               "until there "
-               "is one.")},
+     PyDoc_STR(
+         "accept_as($self, type, /)\n--\n\n(socket, address) of the next connection. The socket is made by "
+         "type.__new__(), "
+         "a subclass of Socket, without its __init__: the caller sets what that would have set. Parks "
+         "until there "
+         "is one.")},
     {"connect", sockops_connect, METH_O,
-     PyDoc_STR("connect(address, /)\n--\n\nConnect. Parks until it is settled. The address must not need a "
-               "name look-up, "
-               "which would block the thread.")},
+     PyDoc_STR(
+         "connect($self, address, /)\n--\n\nConnect. Parks until it is settled. The address must not need a "
+         "name look-up, "
+         "which would block the thread.")},
     {"connect_ex", sockops_connect_ex, METH_O,
-     PyDoc_STR("connect_ex(address, /)\n--\n\nLike connect(), with the error number in place of OSError; 0 "
-               "on success.")},
+     PyDoc_STR(
+         "connect_ex($self, address, /)\n--\n\nLike connect(), with the error number in place of OSError; 0 "
+         "on success.")},
     {"wait_read", FAST(socket_wait_read), METH_FASTCALL | METH_KEYWORDS,
-     PyDoc_STR("wait_read(timeout=<the socket's own>)\n--\n\nPark until readable. TimeoutError when the time "
+     PyDoc_STR("wait_read($self, /, timeout=<the socket's own>)\n--\n\nPark until readable. TimeoutError "
+               "when the time "
                "runs out; 0 "
                "looks without parking. BlockingIOError if the socket itself is not to wait.")},
     {"wait_write", FAST(socket_wait_write), METH_FASTCALL | METH_KEYWORDS,
-     PyDoc_STR("wait_write(timeout=<the socket's own>)\n--\n\nPark until writable; as wait_read().")},
+     PyDoc_STR(
+         "wait_write($self, /, timeout=<the socket's own>)\n--\n\nPark until writable; as wait_read().")},
     {"close", socket_close, METH_NOARGS,
-     PyDoc_STR("close()\n--\n\nClose the descriptor. Greenlets that wait on it, in any thread, get "
+     PyDoc_STR("close($self, /)\n--\n\nClose the descriptor. Greenlets that wait on it, in any thread, get "
                "OSError(EBADF).")},
     {"detach", socket_detach, METH_NOARGS,
-     PyDoc_STR("detach()\n--\n\nGive the descriptor up without closing it: its number. It stays "
+     PyDoc_STR("detach($self, /)\n--\n\nGive the descriptor up without closing it: its number. It stays "
                "non-blocking. Greenlets "
                "that wait get OSError(EBADF).")},
     {"settimeout", socket_settimeout, METH_O,
-     PyDoc_STR("settimeout(timeout, /)\n--\n\nSeconds for each operation that starts from now on; None for "
-               "no limit, 0 "
-               "for BlockingIOError in place of a wait.")},
+     PyDoc_STR(
+         "settimeout($self, value, /)\n--\n\nSeconds for each operation that starts from now on; None for "
+         "no limit, 0 "
+         "for BlockingIOError in place of a wait.")},
     {"gettimeout", socket_gettimeout, METH_NOARGS,
-     PyDoc_STR("gettimeout()\n--\n\nThe timeout in seconds, or None.")},
+     PyDoc_STR("gettimeout($self, /)\n--\n\nThe timeout in seconds, or None.")},
     {"setblocking", socket_setblocking, METH_O,
-     PyDoc_STR("setblocking(flag, /)\n--\n\nsettimeout(None) if true, settimeout(0) if not.")},
+     PyDoc_STR("setblocking($self, flag, /)\n--\n\nsettimeout(None) if true, settimeout(0) if not.")},
     {"getblocking", socket_getblocking, METH_NOARGS,
-     PyDoc_STR("getblocking()\n--\n\nWhether operations wait. The descriptor is non-blocking all the same.")},
+     PyDoc_STR("getblocking($self, /)\n--\n\nWhether operations wait. The descriptor is non-blocking all the "
+               "same.")},
     {NULL, NULL, 0, NULL},
 };
 

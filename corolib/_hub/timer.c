@@ -134,14 +134,17 @@ static PyObject *timer_get_at(PyObject *self, void *closure)
 
 static PyMethodDef timer_methods[] = {
     {"start", (PyCFunction)(void (*)(void))timer_start, METH_FASTCALL | METH_KEYWORDS,
-     "start(callback, *args, update=True)\n--\n\nCall callback(*args) in the hub when the time is over; "
+     "start($self, /, callback, *args, update=True)\n--\n\nCall callback(*args) in the hub when the time is "
+     "over; "
      "starts anew if active.\n"
      "update=False counts from the time of the loop's last look at the clock, which is cheaper."},
     {"again", (PyCFunction)(void (*)(void))timer_again, METH_FASTCALL | METH_KEYWORDS,
-     "again(callback, *args, update=True)\n--\n\nStart with `repeat` as the time (see ev_timer_again in "
+     "again($self, /, callback, *args, update=True)\n--\n\nStart with `repeat` as the time (see "
+     "ev_timer_again in "
      "libev)."},
-    {"stop", timer_stop, METH_NOARGS, "stop()\n--\n\nStop; a call that is queued already is not made."},
-    {"close", timer_stop, METH_NOARGS, "close()\n--\n\nThe same as stop()."},
+    {"stop", timer_stop, METH_NOARGS,
+     "stop($self, /)\n--\n\nStop; a call that is queued already is not made."},
+    {"close", timer_stop, METH_NOARGS, "close($self, /)\n--\n\nThe same as stop()."},
     {"__enter__", watch_enter, METH_NOARGS, NULL},
     {"__exit__", timer_exit, METH_VARARGS, NULL},
     {NULL, NULL, 0, NULL},

@@ -196,15 +196,18 @@ static PyObject *list_iter(PyObject *self)
 
 static PyMethodDef list_methods[] = {
     {"wait", (PyCFunction)(void (*)(void))list_wait, METH_FASTCALL | METH_KEYWORDS,
-     "wait(timeout=None)\n--\n\nPark at the end of the list: the value of the wake-up, or TIMED_OUT. "
+     "wait($self, /, timeout=None)\n--\n\nPark at the end of the list: the value of the wake-up, or "
+     "TIMED_OUT. "
      "Switches."},
     {"wake", (PyCFunction)(void (*)(void))list_wake, METH_FASTCALL | METH_KEYWORDS,
-     "wake(value=None, count=1)\n--\n\nWake up to `count` waiters, longest waiting first; how many. Any "
+     "wake($self, /, value=None, count=1)\n--\n\nWake up to `count` waiters, longest waiting first; how "
+     "many. Any "
      "thread; never switches."},
     {"wake_all", (PyCFunction)(void (*)(void))list_wake_all, METH_FASTCALL | METH_KEYWORDS,
-     "wake_all(value=None)\n--\n\nWake all waiters; how many. Any thread; never switches."},
+     "wake_all($self, /, value=None)\n--\n\nWake all waiters; how many. Any thread; never switches."},
     {"wake_error", list_wake_error, METH_O,
-     "wake_error(error, /)\n--\n\nRaise `error` in all waiters; how many. Any thread; never switches."},
+     "wake_error($self, error, /)\n--\n\nRaise `error` in all waiters; how many. Any thread; never "
+     "switches."},
     {NULL, NULL, 0, NULL},
 };
 

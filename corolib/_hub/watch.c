@@ -209,8 +209,9 @@ static int callback_bool(PyObject *self)
 }
 
 static PyMethodDef callback_methods[] = {
-    {"stop", callback_stop, METH_NOARGS, "stop()\n--\n\nTake the call back; nothing if it was made already."},
-    {"close", callback_stop, METH_NOARGS, "close()\n--\n\nThe same as stop()."},
+    {"stop", callback_stop, METH_NOARGS,
+     "stop($self, /)\n--\n\nTake the call back; nothing if it was made already."},
+    {"close", callback_stop, METH_NOARGS, "close($self, /)\n--\n\nThe same as stop()."},
     {NULL, NULL, 0, NULL},
 };
 

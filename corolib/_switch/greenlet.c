@@ -155,11 +155,18 @@ static int slot_traverse(PyObject *object, visitproc visit, void *arg)
     return 0;
 }
 
+static void slot_finalize(PyObject *object)
+{
+    struct greenlet *self = as_greenlet(object);
+    if (self->face.state == SWITCH_SUSPENDED && self->thread->main != self) switch_kill(self);
+}
+
 static int slot_clear(PyObject *object)
 {
     struct greenlet *self = as_greenlet(object);
+    slot_finalize(object); /* not called yet if a subclass has __del__ */
     if (self->face.state == SWITCH_SUSPENDED || self->face.state == SWITCH_CURRENT)
-        return 0; /* its frames are alive and it may be switched to once more, by its own end */
+        return 0; /* its frames are alive */
     Py_CLEAR(self->run);
     Py_CLEAR(self->tstate.context);
     Py_CLEAR(self->parent);
@@ -167,35 +174,38 @@ static int slot_clear(PyObject *object)
     return 0;
 }
 
-static void slot_finalize(PyObject *object)
+/* The last reference to a suspended greenlet is gone, and tp_finalize has not ended it: it is that of a
+ * subclass with __del__, or it has run in an earlier life. Returns false if the object lives on, for one of
+ * three reasons: its own thread has to end it, it has been resurrected, or it has caught GreenletExit and
+ * parked again. */
+static bool end_for_good(PyObject *object)
 {
-    struct greenlet *self = as_greenlet(object);
-    if (self->face.state == SWITCH_SUSPENDED && self->thread->main != self) switch_kill(self);
-}
-
-/* It was thrown GreenletExit, caught it, and parked again; and nobody can ever switch to it. Its frames
- * cannot be freed, so it stays, with the object, until its thread ends. True if so. */
-static bool refuses_to_die(PyObject *self)
-{
-    if (as_greenlet(self)->face.state != SWITCH_SUSPENDED) return false;
-    Py_SET_REFCNT(self, 1);
-    if (PyType_HasFeature(Py_TYPE(self), Py_TPFLAGS_HEAPTYPE))
-        Py_INCREF(Py_TYPE(self)); /* the subtype's dealloc is about to drop its one */
-    PyObject *pending = PyErr_GetRaisedException();
-    PyErr_Format(PyExc_RuntimeError, "%R was dropped, caught GreenletExit and parked again: it is leaked",
-                 self);
-    PyErr_WriteUnraisable(self);
-    if (pending != NULL) PyErr_SetRaisedException(pending);
-    return true;
+    PyTypeObject *type = Py_TYPE(object);
+    Py_SET_REFCNT(object, 1);
+    switch_kill(as_greenlet(object));
+    if (Py_REFCNT(object) == 1 && as_greenlet(object)->face.state != SWITCH_SUSPENDED) {
+        Py_SET_REFCNT(object, 0);
+        return true;
+    }
+    if (Py_REFCNT(object) > 1)
+        Py_SET_REFCNT(object, Py_REFCNT(object) - 1);
+    else {
+        /* Nobody can ever switch to it. Its frames cannot be freed, so it stays until its thread ends. */
+        PyObject *pending = PyErr_GetRaisedException();
+        PyErr_Format(PyExc_RuntimeError, "%R was dropped, caught GreenletExit and parked again: it is leaked",
+                     object);
+        PyErr_WriteUnraisable(object);
+        if (pending != NULL) PyErr_SetRaisedException(pending);
+    }
+    /* Our caller is about to drop the object's reference to its type. */
+    if (PyType_HasFeature(type, Py_TPFLAGS_HEAPTYPE)) Py_INCREF(type);
+    return false;
 }
 
 void greenlet_free(PyObject *object)
 {
     struct greenlet *self = as_greenlet(object);
-    if (self->face.state == SWITCH_SUSPENDED) {
-        tstate_unfinalize(object); /* each drop is a chance to end, even after a resurrection */
-        if (PyObject_CallFinalizerFromDealloc(object) < 0 || refuses_to_die(object)) return;
-    }
+    if (self->face.state == SWITCH_SUSPENDED && !end_for_good(object)) return;
     PyObject_GC_UnTrack(object);
     if (self->face.weakrefs != NULL) PyObject_ClearWeakRefs(object);
     if (self->face.park != NULL && greenlet_park_free != NULL) greenlet_park_free(self->face.park);

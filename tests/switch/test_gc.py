@@ -137,8 +137,8 @@ def test_collections_at_every_step_of_switching():
         gc.set_threshold(1)
         for number in range(100):
             child = greenlet(run)
-            live.append(child)
             assert child.switch(number) == number
+            live.append(child)
         while not all(child.dead for child in live):
             for number, child in enumerate(live):
                 if not child.dead:

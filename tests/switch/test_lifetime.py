@@ -358,24 +358,40 @@ def test_switching_in_a_destructor_deep_in_a_chain_of_containers():
     assert sorted(freed) == sorted(list(range(40)) * 2)
 
 
-def test_a_program_ends_though_greenlets_are_parked():
-    """Policy: what is still referred to at the end of the program is ended like everything else: when the module
-    that holds it is taken apart, GreenletExit is thrown into it and its finally blocks run."""
+def test_greenlets_still_parked_at_the_end_of_the_program():
+    """Policy, as in the greenlet package: what the end of the program drops by reference count is ended, with its
+    finally blocks; what it does not reach (a parked frame is opaque to the collector) is left as it is."""
     done = run_isolated(
         """
+        import builtins
         from corolib._switch import getcurrent, greenlet
-        main = getcurrent()
-        def run(print=print):
-            try:
-                main.switch()
-            finally:
-                print("finally")
-        child = greenlet(run)
-        child.switch()
+
+        def make():
+            main = getcurrent()
+            def run(print=print):
+                try:
+                    main.switch()
+                finally:
+                    print("finally")
+            child = greenlet(run)
+            child.switch()
+            return child
+
+        class Holder:
+            child = None
+            def __del__(self, print=print):
+                print("holder")
+                self.child = None
+
+        left = make()
+        reached = Holder()
+        reached.child = make()
+        builtins.reached = reached
+        del reached
         print("end of program")
         """
     )
-    assert done.stdout.split("\n")[:2] == ["end of program", "finally"]
+    assert done.stdout.split("\n")[:3] == ["end of program", "holder", "finally"]
     assert done.stderr == ""
 
 

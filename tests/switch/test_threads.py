@@ -283,7 +283,7 @@ def test_many_threads_switch_at_the_same_time():
     assert results == [sum(range(50)) * 41] * 8
 
 
-def test_a_thread_that_ends_inside_a_greenlet():
+def test_system_exit_in_a_greenlet_reaches_the_main_greenlet_of_its_thread():
     def run():
         raise SystemExit
 
@@ -294,7 +294,6 @@ def test_a_thread_that_ends_inside_a_greenlet():
             greenlet(run).switch()
         except SystemExit:
             record("main greenlet of the thread")
-            raise
 
     each = threading.Thread(target=thread)
     each.start()
@@ -310,8 +309,7 @@ def test_daemon_threads_at_the_end_of_the_program():
         started = threading.Semaphore(0)
 
         def run():
-            parent = getcurrent().parent
-            child = greenlet(parent.switch)
+            child = greenlet(getcurrent().switch)
             child.switch()
             started.release()
             time.sleep(100)
@@ -360,6 +358,7 @@ FORK = """
         except error:
             pass
         for number, child in enumerate(parked):
+            child.parent = getcurrent()
             assert child.switch(number) == number
         assert greenlet(lambda: 5).switch() == 5
 
