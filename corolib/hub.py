@@ -295,9 +295,9 @@ class Hub(_hub.Hub):
     ) -> None:
         """An exception that nobody has caught: from a greenlet, a callback or a watcher, which is `context`.
 
-        Prints it, unless it is one of NOT_ERROR or main gets it without a context; one of SYSTEM_ERROR is then raised in the main greenlet, as
-        is every exception without a context (from a signal handler). (None, None, None) is the exception
-        being handled.
+        Prints it, unless it is one of NOT_ERROR or main gets it without a context; one of SYSTEM_ERROR is
+        then raised in the main greenlet, as is every exception without a context (from a signal handler).
+        (None, None, None) is the exception being handled.
         """
         if type is None:
             type, value, tb = sys.exc_info()
@@ -305,8 +305,8 @@ class Hub(_hub.Hub):
                 return
         if not isinstance(value, BaseException):
             value = as_error((type, value, tb))
-        # What a signal handler has raised, Ctrl-C above all, is main's to catch or to die of: printed here, it would be
-        # printed twice, or although it is caught.
+        # What a signal handler has raised, Ctrl-C above all, is main's to catch or to die of: printed here,
+        # it would be printed twice, or although it is caught.
         if not issubclass(type, (*self.NOT_ERROR, KeyboardInterrupt)) and context is not None:
             self.print_exception(context, type, value, tb)
         if context is None or issubclass(type, self.SYSTEM_ERROR):

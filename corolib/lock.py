@@ -86,7 +86,7 @@ class Semaphore(Linkable):
 
     __enter__ = acquire
 
-    def __exit__(self, *exc: object) -> None:
+    def __exit__(self, typ: object, value: object, tb: object) -> None:
         self.release()
 
     def locked(self) -> bool:
@@ -226,7 +226,7 @@ class RLock:
             self._owner = None
             self._count = 0
 
-    def __exit__(self, *exc: object) -> None:
+    def __exit__(self, typ: object, value: object, tb: object) -> None:
         self.release()
 
     def _leave(self) -> None:

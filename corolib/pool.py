@@ -60,9 +60,9 @@ _END = object()
 class IMapUnordered(Greenlet[None]):
     """What imap_unordered() returns: a greenlet that has the calls made, and an iterator over their results.
 
-    Results come as soon as they are there. next() switches unless one is; it raises what the call raised, at the end
-    what iterating over `iterable` raised. With `maxsize`, no more than so many results are unread or under
-    way.
+    Results come as soon as they are there. next() switches unless one is; it raises what the call raised, at
+    the end what iterating over `iterable` raised. With `maxsize`, no more than so many results are unread or
+    under way.
     """
 
     def __init__(

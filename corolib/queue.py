@@ -191,7 +191,7 @@ class SimpleQueue(Generic[_T]):
 
         Switches only if it has to wait. ValueError if `timeout` is negative.
         """
-        if self._bound is None and not self.getters:
+        if not self.getters and (self._bound is None or len(self.queue) + self._kept < self._bound):
             self._append(item)
         else:
             self._put_slowly(item, block, timeout)
@@ -201,12 +201,12 @@ class SimpleQueue(Generic[_T]):
         self.put(item, False)
 
     def _put_slowly(self, item: _T, block: bool, timeout: float | None) -> None:
-        """There is a bound, or somebody waits for an item, or it is shut down."""
-        if block:
+        """Somebody waits for an item, or there is no place, or it is shut down."""
+        if timeout is not None and block:
             _check_timeout(timeout)
         if self.is_shutdown:
             raise _shut_down()
-        if not self.full():
+        if self._bound is None or len(self.queue) + self._kept < self._bound:
             self._enter(item)
             return
         if not block:
@@ -222,14 +222,14 @@ class SimpleQueue(Generic[_T]):
 
     def _enter(self, item: _T) -> None:
         """There is a place: to whoever waits for an item, else into the queue."""
-        if not (self.getters and self.getters.wake(item)):
+        if not self.getters.wake(item):
             self._append(item)
         elif self.putters:
             self._offer_places()
 
     def _offer_places(self) -> None:
         """Wake as many putters as there are places, keeping a place for each."""
-        while self.putters and not self.full():
+        while self.putters and (self._bound is None or len(self.queue) + self._kept < self._bound):
             self._kept += 1
             if not self.putters.wake(_SLOT):
                 self._kept -= 1
@@ -285,7 +285,7 @@ class SimpleQueue(Generic[_T]):
 
     def _get_slowly(self, block: bool, timeout: float | None) -> _T:
         """There is a time limit, or no item, or somebody waits for a place."""
-        if block:
+        if timeout is not None and block:
             _check_timeout(timeout)
         item = self._take() if self.queue else self._await_item(block, timeout)
         if self.putters:
@@ -294,8 +294,7 @@ class SimpleQueue(Generic[_T]):
 
     def _await_item(self, block: bool, timeout: float | None) -> _T:
         """There was no item: wait to be handed one."""
-        if block:
-            get_hub()
+        get_hub()
         if self.queue:
             return self._take()  # another thread has just put it
         if self.is_shutdown:
@@ -313,7 +312,7 @@ class SimpleQueue(Generic[_T]):
 
     def _restore(self, item: _T) -> None:
         """Put an item back that had been taken out: it is the next one again."""
-        if not (self.getters and self.getters.wake(item)):
+        if not self.getters.wake(item):
             self._untake(item)
 
 
@@ -345,7 +344,7 @@ class Queue(SimpleQueue[_T]):
 
         Switches only if it has to wait. ValueError if `timeout` is negative.
         """
-        if self._bound is None and not self.getters:
+        if not self.getters and (self._bound is None or len(self.queue) + self._kept < self._bound):
             self.unfinished_tasks += 1
             self._append(item)
         else:
@@ -353,7 +352,10 @@ class Queue(SimpleQueue[_T]):
 
     def _enter(self, item: _T) -> None:
         self.unfinished_tasks += 1
-        super()._enter(item)
+        if not self.getters.wake(item):
+            self._append(item)
+        elif self.putters:
+            self._offer_places()
 
     def task_done(self) -> None:
         """An item that was got has been dealt with. ValueError if there are no unfinished tasks. Never

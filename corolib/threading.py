@@ -7,14 +7,15 @@ own that a greenlet does otherwise.
 
 import sys
 import threading as _threading
+import warnings
 from collections.abc import Callable
 from typing import Any
 from weakref import ReferenceType, ref
 
+from . import event as _event
 from . import thread as _thread
 from ._native import original
 from ._switch import GreenletExit, getcurrent, greenlet
-from .event import Event
 from .hub import get_hub
 from .local import local
 from .thread import LockType as Lock
@@ -31,6 +32,19 @@ _start_new_thread = _thread.start_new_thread
 def main_native_thread() -> _threading.Thread:
     """The Thread object of the thread that Python was started in; its identifier is the native one."""
     return _threading.main_thread()
+
+
+class Event(_event.Event):
+    """corolib.event.Event, with what threading.Event has besides."""
+
+    def __repr__(self) -> str:
+        state = "set" if self.is_set() else "unset"
+        return f"<{type(self).__module__}.{type(self).__qualname__} at {id(self):#x}: {state}>"
+
+    def isSet(self) -> bool:
+        """is_set(), under its deprecated name."""
+        warnings.warn("isSet() is deprecated, use is_set() instead", DeprecationWarning, stacklevel=2)
+        return self.is_set()
 
 
 class _DummyThread(_threading._DummyThread):

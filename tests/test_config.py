@@ -87,7 +87,7 @@ def test_assigning_checks_and_wins_over_the_environment():
 def test_a_setting_that_does_not_exist():
     made = config()
     with pytest.raises(AttributeError, match="no setting 'resolvr'; the settings are resolver, "):
-        made.resolvr  # noqa: B018  # the reading is the test
+        made.resolvr  # the reading is the test
     with pytest.raises(AttributeError, match="no setting 'resolvr'"):
         made.resolvr = "dns"
 

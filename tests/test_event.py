@@ -14,7 +14,7 @@ from corolib.greenlet import Greenlet
 from corolib.hub import get_hub, sleep, spawn_raw
 from corolib.timeout import Timeout
 
-# -- Event ----------------------------------------------------------------------------------------------------
+# -- Event ---------------------------------------------------------------------------------------------------
 
 
 def test_set_and_clear():
@@ -124,7 +124,7 @@ def test_after_a_fork_nobody_waits():
     assert not event.is_set() and "waiting" not in repr(event)
 
 
-# -- across threads -------------------------------------------------------------------------------------------
+# -- across threads ------------------------------------------------------------------------------------------
 
 
 def test_set_by_a_thread_without_a_hub():
@@ -173,7 +173,7 @@ def test_ping_pong_between_threads_loses_nothing():
     thread.join()
 
 
-# -- AsyncResult ----------------------------------------------------------------------------------------------
+# -- AsyncResult ---------------------------------------------------------------------------------------------
 
 
 def test_a_value():
@@ -197,11 +197,20 @@ def test_none_is_a_value():
 
 def test_an_exception():
     result = AsyncResult()
-    getter = Greenlet.spawn(lambda: pytest.raises(KeyError, result.get))
+    caught = []
+
+    def get():
+        try:
+            result.get()
+        except KeyError as error:
+            caught.append(error)
+
+    getter = Greenlet.spawn(get)
     sleep(0)
     error = KeyError("x")
     result.set_exception(error)
-    assert getter.get().value is error
+    getter.join()
+    assert caught == [error]
     assert result.ready() and not result.successful() and result.exception is error and result.value is None
     assert result.exc_info == (KeyError, error, None)
     assert result.wait() is None
@@ -237,7 +246,7 @@ def test_only_an_exception_is_taken_for_one():
 
 def test_not_in_time():
     result = AsyncResult()
-    with pytest.raises(Timeout, match="^0.001 seconds$"):
+    with pytest.raises(Timeout, match=r"^0\.001 seconds$"):
         result.get(timeout=0.001)
     with pytest.raises(Timeout) as caught:
         result.get(block=False)

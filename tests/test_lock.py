@@ -29,7 +29,7 @@ def in_thread(function):
     return found[0]
 
 
-# -- Semaphore ------------------------------------------------------------------------------------------------
+# -- Semaphore -----------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("kind", [Semaphore, BoundedSemaphore])
@@ -271,11 +271,11 @@ def test_after_a_fork_it_is_free(kind):
     lock = kind()
     lock.acquire()
     lock._at_fork_reinit()
-    assert lock.acquire(blocking=False) and not lock.acquire(blocking=False) or kind is RLock
+    assert (lock.acquire(blocking=False) and not lock.acquire(blocking=False)) or kind is RLock
     lock.release()
 
 
-# -- DummySemaphore -------------------------------------------------------------------------------------------
+# -- DummySemaphore ------------------------------------------------------------------------------------------
 
 
 def test_dummy():
@@ -288,7 +288,7 @@ def test_dummy():
     assert repr(lock).startswith("<DummySemaphore at")
 
 
-# -- RLock ----------------------------------------------------------------------------------------------------
+# -- RLock ---------------------------------------------------------------------------------------------------
 
 
 def test_taken_as_often_as_released():
@@ -372,7 +372,7 @@ def test_a_finaliser_that_takes_the_same_lock_does_not_hang():
     """)
 
 
-# -- across threads -------------------------------------------------------------------------------------------
+# -- across threads ------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("kind", [Semaphore, RLock])

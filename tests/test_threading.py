@@ -2,6 +2,7 @@
 
 import threading as stdlib
 
+import pytest
 from helpers import run_isolated
 
 from corolib import event, local, thread, threading
@@ -13,7 +14,7 @@ def test_what_is_replaced_is_there_and_is_what_corolib_has() -> None:
         assert hasattr(stdlib, name), name
     assert threading.Lock is threading._allocate_lock is thread.LockType
     assert threading.RLock is threading._CRLock is thread.RLock
-    assert threading.Event is event.Event
+    assert issubclass(threading.Event, event.Event)
     assert threading.local is local.local
     assert threading.get_ident is thread.get_ident
 
@@ -42,6 +43,15 @@ def test_names_that_threading_took_from_thread_are_all_replaced() -> None:
         "stack_size",
     }
     assert from_thread <= harmless, from_thread - harmless
+
+
+def test_an_event_has_what_the_standard_one_has() -> None:
+    flag = threading.Event()
+    assert repr(flag).endswith(": unset>")
+    flag.set()
+    assert repr(flag).endswith(": set>")
+    with pytest.warns(DeprecationWarning, match="use is_set"):
+        assert flag.isSet()
 
 
 def test_the_main_thread_keeps_its_identity() -> None:

@@ -54,7 +54,7 @@ class Gate:
             sleep(0.001)
 
 
-# -- tasks ----------------------------------------------------------------------------------------------------
+# -- tasks ---------------------------------------------------------------------------------------------------
 
 
 def test_a_result(pool):
@@ -219,7 +219,7 @@ def test_a_failed_task_leaves_no_circle(pool):
     assert gone() is None
 
 
-# -- threads --------------------------------------------------------------------------------------------------
+# -- threads -------------------------------------------------------------------------------------------------
 
 
 def test_threads_are_made_as_they_are_needed():
@@ -302,15 +302,17 @@ def test_idle_threads_end():
 
 
 def test_a_dropped_pool_ends_its_threads():
+    before = _thread._count()
     pool = ThreadPool(2)
     pool.size = 2
     pool.apply(int)
-    before = _thread._count()
+    while _thread._count() < before + 1:
+        time.sleep(0.001)
     gone = ref(pool)
     del pool
     gc.collect()
     assert gone() is None
-    while _thread._count() > before - 2:
+    while _thread._count() > before:
         time.sleep(0.001)
 
 
@@ -362,7 +364,7 @@ def test_a_hook_that_fails_is_the_waiters_error(pool, monkeypatch):
     assert pool.apply(int) == 0 and not pool.full()
 
 
-# -- deadlock reports and the end -----------------------------------------------------------------------------
+# -- deadlock reports and the end ----------------------------------------------------------------------------
 
 
 def test_a_task_under_way_is_no_deadlock_and_an_idle_pool_does_not_hide_one(pool):
@@ -461,7 +463,7 @@ def test_the_child_of_a_fork_has_an_empty_pool():
     assert done.stdout == "child is fine\nparent is fine\n"
 
 
-# -- ThreadPoolExecutor ---------------------------------------------------------------------------------------
+# -- ThreadPoolExecutor --------------------------------------------------------------------------------------
 
 
 def test_futures():
@@ -492,7 +494,9 @@ def test_waiting_for_a_future_is_cooperative():
         future.result(timeout=0.001)
     with pytest.raises(TimeoutError):
         future.exception(timeout=0)
-    future.add_done_callback(lambda found: rec(("callback", found is future, get_hub() is executor._pool.hub)))
+    future.add_done_callback(
+        lambda found: rec(("callback", found is future, get_hub() is executor._pool.hub))
+    )
     rec("waiting")
     gate.open()
     waiter.join()
@@ -514,10 +518,9 @@ def test_submit_never_waits_for_a_place():
     gate = Gate()
     executor = ThreadPoolExecutor(1)
     futures = [executor.submit(gate.wait, n) for n in range(5)]
+    assert not any(each.done() for each in futures)
     for _ in futures:
         gate.open()
-        gate.until_waiting(1)
-        gate.waiting = 0
     assert [each.result() for each in futures] == list(range(5))
     executor.shutdown(wait=True)
 

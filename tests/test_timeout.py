@@ -24,7 +24,7 @@ def spin(seconds=0.002):
         pass
 
 
-# -- what is raised -------------------------------------------------------------------------------------------
+# -- what is raised ------------------------------------------------------------------------------------------
 
 
 def test_raises_itself():
@@ -43,7 +43,7 @@ def test_raises_what_was_given(given):
 
 
 def test_a_text_is_added_to_the_message():
-    with pytest.raises(Timeout, match="^0.001 seconds: too slow$"), Timeout(0.001, "too slow"):
+    with pytest.raises(Timeout, match=r"^0\.001 seconds: too slow$"), Timeout(0.001, "too slow"):
         sleep(10)
 
 
@@ -117,7 +117,7 @@ def test_compared_by_length():
     assert Timeout(None) > 1e9 and not Timeout(None) < Timeout(1)
 
 
-# -- start and cancel -----------------------------------------------------------------------------------------
+# -- start and cancel ----------------------------------------------------------------------------------------
 
 
 def test_started_twice():
@@ -153,7 +153,8 @@ def test_its_time_over_but_cancelled_before_the_next_wait():
 
 
 def test_fired_but_not_yet_delivered_it_is_taken_back():
-    # It fires while the greenlet stands in the ready queue with something else; cancel() comes before the next wait.
+    # It fires while the greenlet stands in the ready queue with something else; cancel() comes before the
+    # next wait.
     event = Event()
     rec = Recorder()
 
@@ -224,7 +225,7 @@ def test_without_reference_it_does_not_count_as_work():
         assert get_hub().join() is True
 
 
-# -- in whom --------------------------------------------------------------------------------------------------
+# -- in whom -------------------------------------------------------------------------------------------------
 
 
 def test_raised_in_the_greenlet_that_started_it():
@@ -269,7 +270,7 @@ def test_in_a_raw_greenlet():
     rec.check(["over"])
 
 
-# -- several at once ------------------------------------------------------------------------------------------
+# -- several at once -----------------------------------------------------------------------------------------
 
 
 def test_the_inner_one_first():
@@ -335,7 +336,7 @@ def test_one_that_fires_while_another_is_being_dealt_with():
     rec.check(["inner"])
 
 
-# -- nothing lost ---------------------------------------------------------------------------------------------
+# -- nothing lost --------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("rounds", [300])
@@ -370,7 +371,7 @@ def test_no_unit_and_no_item_is_lost_when_it_fires_at_the_hand_over(rounds):
     assert nothing_left()
 
 
-# -- with_timeout ---------------------------------------------------------------------------------------------
+# -- with_timeout --------------------------------------------------------------------------------------------
 
 
 def test_with_timeout_returns_what_the_function_does():

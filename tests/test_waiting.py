@@ -13,7 +13,7 @@ from corolib.greenlet import Greenlet
 from corolib.hub import get_hub, getcurrent, sleep
 from corolib.lock import Semaphore
 
-# -- Waiter ---------------------------------------------------------------------------------------------------
+# -- Waiter --------------------------------------------------------------------------------------------------
 
 
 def test_a_value_that_comes_before_and_one_that_comes_after():
@@ -104,7 +104,7 @@ def test_repr():
     assert repr(waiter).endswith("exception=KeyError()>")
 
 
-# -- links ----------------------------------------------------------------------------------------------------
+# -- links ---------------------------------------------------------------------------------------------------
 
 
 class Gate(Linkable):
@@ -222,7 +222,7 @@ def test_links_are_called_in_the_hub_of_the_thread_that_made_them():
     rec.check([{("main", True), ("thread", True)}])
 
 
-# -- wait and iwait -------------------------------------------------------------------------------------------
+# -- wait and iwait ------------------------------------------------------------------------------------------
 
 
 def test_wait_returns_what_is_ready_in_that_order():

@@ -67,8 +67,9 @@ static PyObject *slot_new(PyTypeObject *type, PyObject *Py_UNUSED(args), PyObjec
     struct thread *here = thread_here();
     if (here == NULL) return NULL;
     reap_if_doomed(here);
-    /* object's constructor is the one that refuses abstract classes. */
-    /* Not object.__new__: on 3.11 and 3.12 that makes a __dict__ at once, which few greenlets ever use. */
+    /* object.__new__ refuses abstract classes. Not for all: on 3.11 and 3.12 it makes a __dict__ at once,
+     * which few greenlets ever use. */
+    if (type->tp_flags & Py_TPFLAGS_IS_ABSTRACT) return PyBaseObject_Type.tp_new(type, switch_empty, NULL);
     struct greenlet *self = (struct greenlet *)type->tp_alloc(type, 0);
     if (self == NULL) return NULL;
     blank(self);
@@ -427,9 +428,11 @@ static PyObject *get_dead(PyObject *self, void *Py_UNUSED(closure))
 
 static PyObject *get_frame(PyObject *self, void *Py_UNUSED(closure))
 {
+    const struct greenlet *greenlet = as_greenlet(self);
     /* One that died with its thread keeps its frames to be looked at. */
-    if (as_greenlet(self)->face.state == SWITCH_SUSPENDED || tstate_has_frames(&as_greenlet(self)->tstate)) {
-        PyObject *frame = tstate_frame(&as_greenlet(self)->tstate, PyThreadState_Get());
+    if (greenlet->face.state == SWITCH_SUSPENDED ||
+        (greenlet->face.state == SWITCH_DEAD && tstate_has_frames(&greenlet->tstate))) {
+        PyObject *frame = tstate_frame(&greenlet->tstate, PyThreadState_Get());
         if (frame != NULL || PyErr_Occurred()) return frame;
     }
     Py_RETURN_NONE;

@@ -20,6 +20,7 @@ void lanes_init(struct lanes *set, struct lane_guest *native, void (*entry)(void
     memset(set, 0, sizeof *set);
     set->entry = entry;
     set->native.occupant = native;
+    SANITIZE_NATIVE(&set->native.stack.low, &set->native.stack.top);
     native->lane = &set->native;
 }
 
@@ -184,6 +185,7 @@ static void *exchange(void *argument)
     return to->sp;
 }
 
+SANITIZE_REAL_FRAME
 int lane_go(struct lanes *set, struct lane_guest *from, struct lane_guest *to)
 {
     if (lane_resident(to)) {

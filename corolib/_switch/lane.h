@@ -112,6 +112,12 @@ static inline void lane_swap(struct lane_guest *from, const struct lane_guest *t
     SANITIZE_ARRIVE(fake);
 }
 
+/* The first thing that a fresh guest does on its stack. */
+static inline void lane_begin(void)
+{
+    SANITIZE_ARRIVE(NULL);
+}
+
 /* One past the highest byte of the guest's slice. */
 static inline char *lane_top(const struct lane_guest *guest)
 {

@@ -27,6 +27,7 @@
 #endif
 
 #if defined(__SANITIZE_ADDRESS__)
+#include <pthread.h>
 #include <sanitizer/asan_interface.h>
 #include <sanitizer/common_interface_defs.h>
 
@@ -41,11 +42,32 @@ __attribute__((no_sanitize_address)) static inline void sanitize_copy(void *to, 
 #define SANITIZE_LEAVE(fake, gone, low, size)                                                                \
     __sanitizer_start_switch_fiber((gone) ? NULL : (fake), (low), (size))
 #define SANITIZE_ARRIVE(fake) __sanitizer_finish_switch_fiber((fake), NULL, NULL)
+
+/* For a function whose locals must be on the real stack: a finished guest's fake frames are gone at once. */
+#define SANITIZE_REAL_FRAME __attribute__((no_sanitize_address))
+
+/* It wants to know the bounds of the thread's own stack, too, when a swap goes back there. */
+int pthread_getattr_np(pthread_t thread, pthread_attr_t *attributes);
+static inline void sanitize_native(char **low, char **top)
+{
+    pthread_attr_t attributes;
+    void *base;
+    size_t size;
+    if (pthread_getattr_np(pthread_self(), &attributes) != 0) return;
+    if (pthread_attr_getstack(&attributes, &base, &size) == 0) {
+        *low = base;
+        *top = *low + size;
+    }
+    pthread_attr_destroy(&attributes);
+}
+#define SANITIZE_NATIVE(low, top) sanitize_native((low), (top))
 #else
 #define SANITIZE_COPY(to, from, size) memcpy((to), (from), (size))
 #define SANITIZE_CLEAN(low, size) ((void)0)
 #define SANITIZE_LEAVE(fake, gone, low, size) ((void)(fake))
 #define SANITIZE_ARRIVE(fake) ((void)(fake))
+#define SANITIZE_NATIVE(low, top) ((void)0)
+#define SANITIZE_REAL_FRAME
 #endif
 
 #endif

@@ -433,6 +433,7 @@ static __attribute__((noreturn)) void finish(struct thread *here, struct greenle
  */
 static void body(void)
 {
+    lane_begin();
     struct thread *here = thread_last;
     struct greenlet *self = here->current;
     PyObject *kwargs = here->kwargs, *run = here->run, *result = NULL;
