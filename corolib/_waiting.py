@@ -8,10 +8,11 @@ primitives. Lists of waiting greenlets are `_hub.WaitList`.
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from types import TracebackType
-from typing import Any, Generic, Protocol, Self, TypeVar, cast, overload
+from typing import Any, ClassVar, Generic, Protocol, Self, TypeVar, cast, overload
+from weakref import ref as weakref
 
 from . import _hub
-from ._hub import TIMED_OUT
+from ._hub import TIMED_OUT, WaitList
 from ._switch import getcurrent, greenlet
 from .errors import ConcurrentObjectUseError
 from .hub import Hub, Killer, as_error, get_hub
@@ -149,12 +150,24 @@ class Linkable:
 
     #: In the order of their making; None until there is one, which is the usual case.
     _links: list[Link] | None = None
+    #: For subclasses with waiters of their own; None until somebody has waited.
+    _waiting: WaitList | None = None
+    #: Their WaitList's undo: called with the object itself, which is what they are woken with.
+    _undo: ClassVar[Callable[[Any], object] | None] = None
     #: Whether a link is passed over if the object is not ready any more when its turn comes.
     _only_while_ready = False
 
     def ready(self) -> bool:
         """Whether a wait for it would be over at once."""
         raise NotImplementedError
+
+    def _make_waiters(self) -> None:
+        """Any thread. The list names this object by a weak reference: no circle that the collector would
+        have to find.
+        """
+        made = WaitList(weakref(self), type(self)._undo)
+        if self._waiting is None:  # no other thread has been faster
+            self._waiting = made
 
     def rawlink(self, callback: Callable[[Any], object], /) -> None:
         """Call `callback(self)` once, in the hub, as soon as this is ready; it must not wait. Never
@@ -222,7 +235,7 @@ class _Iwait(Iterator[_L]):
         self._deadline: float | None = None
         self._begun = False
         self._ready: deque[_L] = deque()
-        self._waiters = _hub.WaitList(self)
+        self._waiters = WaitList(weakref(self))
 
     def __repr__(self) -> str:
         return f"<iwait of {len(self._objects)} objects, {self._left} to come>"

@@ -8,9 +8,8 @@ is made on demand, the hub, is made before.
 
 from types import TracebackType
 from typing import Any, Final, Generic, TypeVar, cast
-from weakref import ref as weakref
 
-from ._hub import TIMED_OUT, WaitList
+from ._hub import TIMED_OUT
 from ._waiting import Linkable
 from .hub import get_hub
 from .timeout import Timeout
@@ -30,11 +29,13 @@ class Event(Linkable):
 
     def __init__(self) -> None:
         self._flag = False
-        self._waiters = WaitList(weakref(self))
+        # Of Linkable: in the instance, where they are found faster.
+        self._waiting = None
+        self._links = None
 
     def __repr__(self) -> str:
         state = "set" if self._flag else "cleared"
-        waiting = f" waiting={len(self._waiters)}" if self._waiters else ""
+        waiting = f" waiting={len(self._waiting)}" if self._waiting else ""
         links = f" links={len(self._links)}" if self._links else ""
         return f"<{type(self).__name__} at {id(self):#x} {state}{waiting}{links}>"
 
@@ -48,8 +49,8 @@ class Event(Linkable):
     def set(self) -> None:
         """Set the flag, wake all who wait. Any thread; never switches."""
         self._flag = True
-        if self._waiters:
-            self._waiters.wake_all(True)
+        if self._waiting:
+            self._waiting.wake_all(True)
         if self._links:
             self._notify()
 
@@ -64,13 +65,15 @@ class Event(Linkable):
         if self._flag:
             return True
         get_hub()
+        if self._waiting is None:
+            self._make_waiters()
         if self._flag:  # another thread has set it
             return True  # type: ignore[unreachable]  # mypy knows of no other threads
-        return self._waiters.wait(timeout) is True
+        return self._waiting.wait(timeout) is True  # type: ignore[union-attr]  # made above
 
     def _at_fork_reinit(self) -> None:
         """In the child of a fork, for threading: those who wait are gone."""
-        self._waiters = WaitList(weakref(self))
+        self._waiting = None
         self._flag = False
 
 
@@ -87,7 +90,9 @@ class AsyncResult(Linkable, Generic[_T]):
     def __init__(self) -> None:
         self._value: _T = _NONE
         self._exc_info: ExcInfo | None = None
-        self._waiters = WaitList(weakref(self))
+        # Of Linkable: in the instance, where they are found faster.
+        self._waiting = None
+        self._links = None
 
     def __repr__(self) -> str:
         if self._value is not _NONE:
@@ -96,7 +101,7 @@ class AsyncResult(Linkable, Generic[_T]):
             state = f"exception={self._exc_info[1]!r}"
         else:
             state = "unset"
-        waiting = f" waiting={len(self._waiters)}" if self._waiters else ""
+        waiting = f" waiting={len(self._waiting)}" if self._waiting else ""
         links = f" links={len(self._links)}" if self._links else ""
         return f"<{type(self).__name__} at {id(self):#x} {state}{waiting}{links}>"
 
@@ -154,8 +159,8 @@ class AsyncResult(Linkable, Generic[_T]):
         self._wake()
 
     def _wake(self) -> None:
-        if self._waiters:
-            self._waiters.wake_all()
+        if self._waiting:
+            self._waiting.wake_all()
         if self._links:
             self._notify()
 
@@ -207,6 +212,8 @@ class AsyncResult(Linkable, Generic[_T]):
     def _await(self, timeout: float | None) -> bool:
         """True unless the time is over. Called when it is not ready."""
         get_hub()
+        if self._waiting is None:
+            self._make_waiters()
         if self._value is not _NONE or self._exc_info is not None:
             return True
-        return self._waiters.wait(timeout) is not TIMED_OUT
+        return self._waiting.wait(timeout) is not TIMED_OUT  # type: ignore[union-attr]  # made above

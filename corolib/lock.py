@@ -24,6 +24,12 @@ from .hub import get_hub
 __all__ = ["BoundedSemaphore", "DummySemaphore", "RLock", "Semaphore"]
 
 
+def _give_back(semaphore: "Semaphore") -> None:
+    """A unit was handed to a greenlet that did not get to use it."""
+    semaphore.counter += 1
+    semaphore._serve()
+
+
 class Semaphore(Linkable):
     """`counter` units; acquire() takes one, waiting for it if need be, release() gives one back.
 
@@ -32,16 +38,19 @@ class Semaphore(Linkable):
     """
 
     _only_while_ready = True
+    _undo = staticmethod(_give_back)
 
     def __init__(self, value: int = 1, hub: object = None) -> None:
         if value < 0:
             raise ValueError(f"semaphore value: expected 0 or more, found {value}")
         #: Free units. May be changed by hand; who waits then is served at the next release().
         self.counter = value
-        self._waiters = WaitList(weakref(self), Semaphore._give)
+        # Of Linkable: in the instance, where they are found faster.
+        self._waiting = None
+        self._links = None
 
     def __repr__(self) -> str:
-        waiting = f" waiting={len(self._waiters)}" if self._waiters else ""
+        waiting = f" waiting={len(self._waiting)}" if self._waiting else ""
         links = f" links={len(self._links)}" if self._links else ""
         return f"<{type(self).__name__} at {id(self):#x} counter={self.counter}{waiting}{links}>"
 
@@ -56,30 +65,27 @@ class Semaphore(Linkable):
         if not blocking:
             return False
         get_hub()
-        if self.counter > 0:
+        if self._waiting is None:
+            self._make_waiters()
+        if self.counter > 0:  # another thread has released it
             self.counter -= 1
             return True
-        return self._waiters.wait(timeout) is self
+        return self._waiting.wait(timeout) is self  # type: ignore[union-attr]  # made above
 
     def release(self) -> int:
         """Give a unit back, to the longest waiting if any; the number of free units. Any thread; never
         switches.
         """
         self.counter += 1
-        if self._waiters or self._links:
+        if self._waiting or self._links:
             self._serve()
         return self.counter
 
-    def _give(self) -> None:
-        """A unit was handed to a greenlet that did not get to use it."""
-        self.counter += 1
-        self._serve()
-
     def _serve(self) -> None:
         """Hand free units to those who wait."""
-        while self.counter > 0 and self._waiters:
+        while self.counter > 0 and self._waiting:
             self.counter -= 1
-            if not self._waiters.wake(self):
+            if not self._waiting.wake(self):
                 self.counter += 1
         if self.counter > 0 and self._links:
             self._notify()
@@ -109,7 +115,7 @@ class Semaphore(Linkable):
     def _at_fork_reinit(self) -> None:
         """In the child of a fork, for threading: a lock is free again, those who wait are gone."""
         self.counter = 1
-        self._waiters = WaitList(weakref(self), Semaphore._give)
+        self._waiting = None
         self._links = None
 
 
@@ -125,7 +131,7 @@ class BoundedSemaphore(Semaphore):
         if self.counter >= self._initial_value:
             raise ValueError("Semaphore released too many times")
         self.counter += 1
-        if self._waiters or self._links:
+        if self._waiting or self._links:
             self._serve()
         return self.counter
 
@@ -183,10 +189,10 @@ class RLock:
     def __init__(self, hub: object = None) -> None:
         self._owner: greenlet | None = None
         self._count = 0
-        self._waiters = WaitList(weakref(self), RLock._leave)
+        self._waiting = WaitList(weakref(self), RLock._leave)
 
     def __repr__(self) -> str:
-        waiting = f" waiting={len(self._waiters)}" if self._waiters else ""
+        waiting = f" waiting={len(self._waiting)}" if self._waiting else ""
         return f"<{type(self).__name__} at {id(self):#x} owner={self._owner!r} count={self._count}{waiting}>"
 
     def acquire(self, blocking: bool = True, timeout: float | None = None) -> bool:
@@ -210,7 +216,7 @@ class RLock:
             self._owner = me  # type: ignore[unreachable]  # mypy knows of no other threads
             self._count = 1
             return True
-        return self._waiters.wait(timeout) is self  # by then we are the owner: see _leave()
+        return self._waiting.wait(timeout) is self  # by then we are the owner: see _leave()
 
     __enter__ = acquire
 
@@ -220,7 +226,7 @@ class RLock:
             raise RuntimeError(f"only the greenlet that holds a lock can release it: {self!r}")
         if self._count > 1:
             self._count -= 1
-        elif self._waiters:
+        elif self._waiting:
             self._leave()
         else:
             self._owner = None
@@ -235,8 +241,8 @@ class RLock:
         Held once until that is done: a finaliser that runs here in the same greenlet finds its own lock.
         """
         owner = self._owner
-        while self._waiters:
-            heir = next(iter(self._waiters))
+        while self._waiting:
+            heir = next(iter(self._waiting))
             self._count = 1
             self._owner = heir
             if wake(heir, self):
@@ -273,4 +279,4 @@ class RLock:
         """In the child of a fork, for threading: free, and those who wait are gone."""
         self._owner = None
         self._count = 0
-        self._waiters = WaitList(weakref(self), RLock._leave)
+        self._waiting = WaitList(weakref(self), RLock._leave)

@@ -145,7 +145,7 @@ def test_waited_for_in_several_threads():
     threads = [threading.Thread(target=wait) for _ in range(5)]
     for each in threads:
         each.start()
-    while len(event._waiters) < 5:
+    while len(event._waiting or ()) < 5:
         sleep(0.001)
     event.set()
     result.set(7)

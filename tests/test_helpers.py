@@ -42,7 +42,7 @@ def test_isolated_hang_shows_the_output() -> None:
 
 def test_isolated_crash_names_the_signal() -> None:
     with pytest.raises(AssertionError, match="signal SIGABRT"):
-        run_isolated("import os; os.abort()")
+        run_isolated("import os, resource; resource.setrlimit(resource.RLIMIT_CORE, (0, 0)); os.abort()")
 
 
 def test_socket_pair_is_connected() -> None:

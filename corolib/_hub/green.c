@@ -53,15 +53,16 @@ static void finish(PyObject *self, PyObject *result)
     }
     green->value = result;
     green->status = DONE;
-    Py_CLEAR(green->run);
-    Py_CLEAR(green->args);
-    Py_CLEAR(green->kwargs);
     if (waitlist_wake(&green->joiners, PY_SSIZE_T_MAX, Py_None) < 0 || green_schedule_links(self) < 0)
         PyErr_WriteUnraisable(self);
     if (failed) {
         PyErr_SetObject((PyObject *)Py_TYPE(green->error), green->error);
         if (loop_report(hub_core(green->hub), self) < 0) PyErr_Clear(); /* a destroyed hub: nobody to tell */
     }
+    /* Last: the report may name them. */
+    Py_CLEAR(green->run);
+    Py_CLEAR(green->args);
+    Py_CLEAR(green->kwargs);
 }
 
 /* What the engine calls in place of `run`. */

@@ -22,6 +22,8 @@ PyObject *green_join(PyObject *self, PyObject *const *args, Py_ssize_t nargs, Py
     if (arguments_take("join", (const char *[]){"timeout", NULL}, 0, args, nargs, names, &argument) < 0)
         return NULL;
     if (park_timeout(argument, &timeout) < 0) return NULL;
+    /* Before the look at the status: making a hub runs Python code, and the greenlet may end meanwhile. */
+    if (hub_here() == NULL) return NULL;
     if (green_of(self)->status == DONE) Py_RETURN_NONE;
     PyObject *result = waitlist_wait(&green_of(self)->joiners, self, timeout);
     if (result == NULL) return NULL;
@@ -52,6 +54,9 @@ PyObject *green_get(PyObject *self, PyObject *const *args, Py_ssize_t nargs, PyO
     if (block < 0 || park_timeout(found[1], &timeout) < 0) return NULL;
     if (green->status != DONE) {
         if (!block) return raise_timeout(self, Py_None);
+        if (hub_here() == NULL) return NULL; /* as in join() */
+    }
+    if (green->status != DONE) {
         PyObject *result = waitlist_wait(&green->joiners, self, timeout);
         if (result == NULL) return NULL;
         Py_DECREF(result);
@@ -207,6 +212,14 @@ static int set_kwargs(PyObject *self, PyObject *value, void *closure)
     return 0;
 }
 
+static PyObject *get_run(PyObject *self, void *closure)
+{
+    (void)closure;
+    if (green_of(self)->run != NULL) return Py_NewRef(green_of(self)->run);
+    PyErr_SetString(PyExc_AttributeError, "run: there is none, or the greenlet is over");
+    return NULL;
+}
+
 static PyObject *get_value(PyObject *self, void *closure)
 {
     (void)closure;
@@ -251,6 +264,7 @@ static PyObject *get_dead(PyObject *self, void *closure)
 PyGetSetDef green_getset[] = {
     {"args", get_args, set_args, "Positional arguments; empty once it is over.", NULL},
     {"kwargs", get_kwargs, set_kwargs, "Keyword arguments; empty once it is over.", NULL},
+    {"run", get_run, NULL, "The function it was made with; gone once it is over.", NULL},
     {"value", get_value, NULL, "The result, the GreenletExit that ended it, or None.", NULL},
     {"exception", get_exception, NULL, "The exception that ended it, or None.", NULL},
     {"exc_info", get_exc_info, NULL, "(type, exception, traceback) of the failure, or ().", NULL},
