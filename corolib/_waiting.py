@@ -8,7 +8,7 @@ primitives. Lists of waiting greenlets are `_hub.WaitList`.
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from types import TracebackType
-from typing import Any, ClassVar, Generic, Protocol, Self, TypeVar, cast, overload
+from typing import Any, Generic, Protocol, Self, TypeVar, cast, overload
 from weakref import ref as weakref
 
 from . import _hub
@@ -152,8 +152,6 @@ class Linkable:
     _links: list[Link] | None = None
     #: For subclasses with waiters of their own; None until somebody has waited.
     _waiting: WaitList | None = None
-    #: Their WaitList's undo: called with the object itself, which is what they are woken with.
-    _undo: ClassVar[Callable[[Any], object] | None] = None
     #: Whether a link is passed over if the object is not ready any more when its turn comes.
     _only_while_ready = False
 
@@ -161,11 +159,11 @@ class Linkable:
         """Whether a wait for it would be over at once."""
         raise NotImplementedError
 
-    def _make_waiters(self) -> None:
+    def _make_waiters(self, undo: Callable[[Any], object] | None = None) -> None:
         """Any thread. The list names this object by a weak reference: no circle that the collector would
         have to find.
         """
-        made = WaitList(weakref(self), type(self)._undo)
+        made = WaitList(weakref(self), undo)
         if self._waiting is None:  # no other thread has been faster
             self._waiting = made
 

@@ -444,8 +444,8 @@ class Hub(_hub.Hub):
         For the main greenlet of its thread: RuntimeError within the hub, InvalidThreadUseError in another
         thread. The next thing that waits in this thread makes a new hub.
         """
-        if self.destroyed:
-            return
+        if self.destroyed or sys.is_finalizing():
+            return  # at the end of the interpreter nothing of ours can run any more, and the process goes
         if getcurrent() is self:
             raise RuntimeError("a hub cannot be destroyed from within itself; do it from another greenlet")
         gone = self.thread_ident != get_ident()

@@ -38,7 +38,6 @@ class Semaphore(Linkable):
     """
 
     _only_while_ready = True
-    _undo = staticmethod(_give_back)
 
     def __init__(self, value: int = 1, hub: object = None) -> None:
         if value < 0:
@@ -66,7 +65,7 @@ class Semaphore(Linkable):
             return False
         get_hub()
         if self._waiting is None:
-            self._make_waiters()
+            self._make_waiters(_give_back)
         if self.counter > 0:  # another thread has released it
             self.counter -= 1
             return True

@@ -140,3 +140,26 @@ def test_hubs_of_many_threads_come_and_go():
     )
     assert done.stdout == "end\n"
     assert done.stderr == ""
+
+
+def test_the_interpreter_ends_quietly_with_hubs_in_other_threads():
+    done = run_isolated(
+        """
+        import _thread
+        from corolib import _hub
+        from corolib.hub import get_hub
+
+        ready = _thread.allocate_lock()
+        ready.acquire()
+
+        def body():
+            hub = get_hub()
+            hub.run_callback(ready.release)
+            _hub.sleep(3600)
+
+        _thread.start_new_thread(body, ())
+        ready.acquire()
+        _hub.sleep(0.001)
+        """
+    )
+    assert done.stderr == ""
