@@ -42,6 +42,8 @@ FileLike = int | _HasFileno
 _native_epoll: Any = original("select", "epoll")
 _IN, _OUT, _PRI = _select.POLLIN, _select.POLLOUT, _select.POLLPRI
 _ERR, _HUP, _NVAL = _select.POLLERR, _select.POLLHUP, _select.POLLNVAL
+#: What poll(2) takes at most, in milliseconds.
+_LONGEST = 0x7FFFFFFF
 #: Events of the loop (libev's numbers).
 _READ, _WRITE = 1, 2
 
@@ -196,6 +198,8 @@ class poll:
         """
         if get_hub_if_exists() is None:
             return self._native.poll(timeout)  # no other greenlet that could run
+        if timeout is not None and timeout > _LONGEST:
+            raise OverflowError("timeout is too large")
         seconds = None if timeout is None or timeout < 0 else timeout / 1000
         found: list[tuple[int, int]] = _look_and_wait(lambda: self._native.poll(0), self._masks, seconds)
         return found

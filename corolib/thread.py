@@ -188,7 +188,8 @@ class RLock:
 
     __slots__ = ("__weakref__", "_count", "_owner", "_turns")
 
-    def __init__(self) -> None:
+    def __init__(self, *args: object, **kwargs: object) -> None:
+        # Arguments are taken and not used, as by the native one.
         self._owner: int | None = None
         self._count = 0
         # Who waits, by identifier, in the order of arrival.
@@ -384,6 +385,8 @@ if sys.version_info >= (3, 13):
             return self._finish.done
 
         def _set_done(self) -> None:
+            if not self.ident:
+                raise RuntimeError("thread not started")
             self._finish.set()
 
         def join(self, timeout: float | None = None) -> None:

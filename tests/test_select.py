@@ -210,6 +210,8 @@ def test_poll_refuses_what_was_never_registered(pair) -> None:
         poller.modify(pair[0], select.POLLIN)
     with pytest.raises(TypeError):
         poller.register("x")
+    with pytest.raises(OverflowError):
+        poller.poll(1 << 31)
 
 
 # -- epoll ---------------------------------------------------------------------------------------------------

@@ -247,8 +247,7 @@ class async_(Watcher, kind="async"):
 
 
 class idle(Watcher, kind="idle"):
-    """Nothing else of this priority or higher is to be done; called at each turn, so the loop never sleeps.
-    """
+    """Nothing of this priority or higher is left to do; called at each turn, so the loop never sleeps."""
 
 
 class prepare(Watcher, kind="prepare"):

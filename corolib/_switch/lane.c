@@ -230,6 +230,13 @@ void lane_release(struct lanes *set, struct lane_guest *guest)
     if (++set->releases % TRIM_EVERY == 0) stack_trim(&lane->stack, KEEP);
 }
 
+void lane_abandon(struct lanes *set, struct lane_guest *guest)
+{
+    if (lane_resident(guest)) lane_release(set, guest);
+    guest->lane = NULL;
+    lane_forget(guest);
+}
+
 void lane_forget(struct lane_guest *guest)
 {
     free(guest->saved);

@@ -77,7 +77,7 @@ struct lanes {
 /* `native` is the guest that runs on the thread's own stack. limit 0 means LANE_DEFAULT. */
 LANE_HIDDEN void lanes_init(struct lanes *set, struct lane_guest *native, void (*entry)(void));
 
-/* Unmaps everything. No guest of the set may be used after that, except for lane_forget. */
+/* Unmaps everything. All guests but the native one must have been released or abandoned. */
 LANE_HIDDEN void lanes_fini(struct lanes *set);
 
 /* Make all ready for a swap from `from` (the guest that runs) to `to`: choose a lane for a fresh guest, evict
@@ -92,6 +92,9 @@ LANE_HIDDEN int lane_go(struct lanes *set, struct lane_guest *from, struct lane_
 /* `guest` has ended: its lane is free for others. It may still be standing on it, for the time of one
  * lane_go. */
 LANE_HIDDEN void lane_release(struct lanes *set, struct lane_guest *guest);
+
+/* `guest` is parked and will never run again. */
+LANE_HIDDEN void lane_abandon(struct lanes *set, struct lane_guest *guest);
 
 /* Free the guest's buffer. It must not be parked, or never be switched to again. */
 LANE_HIDDEN void lane_forget(struct lane_guest *guest);

@@ -14,7 +14,7 @@
 #include <stddef.h>
 #include <string.h>
 
-#if defined(COROLIB_CHECK) || defined(COROLIB_VALGRIND)
+#if (defined(COROLIB_CHECK) || defined(COROLIB_VALGRIND)) && __has_include(<valgrind/memcheck.h>)
 #include <valgrind/memcheck.h>
 #define SANITIZE_REGISTER(low, top) VALGRIND_STACK_REGISTER((low), (top))
 #define SANITIZE_DEREGISTER(id) VALGRIND_STACK_DEREGISTER(id)
@@ -64,9 +64,9 @@ static inline void sanitize_native(char **low, char **top)
 #else
 #define SANITIZE_COPY(to, from, size) memcpy((to), (from), (size))
 #define SANITIZE_CLEAN(low, size) ((void)0)
-#define SANITIZE_LEAVE(fake, gone, low, size) ((void)(fake))
+#define SANITIZE_LEAVE(fake, gone, low, size) ((void)(fake), (void)(gone), (void)(low), (void)(size))
 #define SANITIZE_ARRIVE(fake) ((void)(fake))
-#define SANITIZE_NATIVE(low, top) ((void)0)
+#define SANITIZE_NATIVE(low, top) ((void)(low), (void)(top))
 #define SANITIZE_REAL_FRAME
 #endif
 

@@ -40,16 +40,15 @@ static void loaded(struct lane_guest *guest)
 /* A suspended greenlet whose thread is gone can never run again. What its frames refer to is leaked: their
  * clean-up code belongs to a thread that does not exist. The frames themselves can be looked at as long as
  * the object lives. */
-static void abandon(struct greenlet *greenlet)
+static void abandon(struct thread *here, struct greenlet *greenlet)
 {
     thread_link_out(&greenlet->link);
-    if (greenlet->guest.lane != NULL && lane_resident(&greenlet->guest)) {
+    if (lane_resident(&greenlet->guest)) {
         /* Somebody may hold its frames: make their chain skip the stack that is about to be unmapped. If
          * there is no memory for that, the chain is left as it is. */
         (void)tstate_evict(&greenlet->tstate, greenlet->guest.sp, lane_top(&greenlet->guest));
     }
-    greenlet->guest.lane = NULL;
-    lane_forget(&greenlet->guest);
+    lane_abandon(&here->lanes, &greenlet->guest);
     greenlet->thread = NULL;
     greenlet->face.state = SWITCH_DEAD;
 }
@@ -64,18 +63,19 @@ static void end(struct thread *here)
         if (here->attention & THREAD_DOOMED) thread_reap(here);
     }
     here->attention = 0;
-    while (here->started.next != &here->started) abandon(thread_linked(here->started.next));
+    /* The thread may end (or vanish in a fork) while on a lane, and may be standing there for ever. */
+    if (here->current != here->main) thread_link_out(&here->current->link);
+    while (here->started.next != &here->started) abandon(here, thread_linked(here->started.next));
     struct greenlet *dropped[16];
     while (here->doomed.next != &here->doomed) {
         int count = 0;
         while (here->doomed.next != &here->doomed && count < 16) {
             dropped[count] = thread_linked(here->doomed.next);
-            abandon(dropped[count++]);
+            abandon(here, dropped[count++]);
         }
         while (count > 0) Py_DECREF(dropped[--count]);
     }
     if (here->current == here->main) lanes_fini(&here->lanes);
-    /* else the thread ended (or vanished in a fork) while on a lane, and may be standing there for ever. */
     datastack_fini(&here->pool);
     while (here->idle != NULL) {
         struct greenlet *idle = here->idle;

@@ -13,7 +13,7 @@ static PyObject *current(PyObject *module, PyObject *ignored)
 }
 
 /* new(run, parent or None) */
-static PyObject *new(PyObject *module, PyObject *args)
+static PyObject *new (PyObject *module, PyObject *args)
 {
     PyObject *run, *parent;
     if (!PyArg_ParseTuple(args, "OO", &run, &parent)) return NULL;
@@ -30,7 +30,7 @@ static PyObject *switch_to(PyObject *module, PyObject *args)
 }
 
 /* throw(g, type[, value[, traceback]]) */
-static PyObject *throw(PyObject *module, PyObject *args)
+static PyObject *throw(PyObject * module, PyObject *args)
 {
     PyObject *greenlet, *type, *value = NULL, *traceback = NULL;
     if (!PyArg_ParseTuple(args, "OO|OO", &greenlet, &type, &value, &traceback)) return NULL;
@@ -80,7 +80,8 @@ static PyObject *fields(PyObject *module, PyObject *object)
                          greenlet->pimpl != NULL ? Py_True : Py_False);
 }
 
-/* park(n, g): switch to g with n KiB of pattern on the C stack below; true if the pattern is intact afterwards. */
+/* park(n, g): switch to g with n KiB of pattern on the C stack below; true if the pattern is intact
+ * afterwards. */
 static PyObject *park(PyObject *module, PyObject *args)
 {
     PyObject *greenlet;

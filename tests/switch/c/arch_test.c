@@ -14,6 +14,7 @@
 #include <sys/time.h>
 
 static struct stack stack, third;
+static char *native_low, *native_top; /* the main stack, for the sanitizers */
 static void *main_sp, *other_sp;
 static int step;
 
@@ -25,8 +26,6 @@ static void to_other(void)
     arch_swap(&main_sp, other_sp);
     SANITIZE_ARRIVE(fake);
 }
-
-static char *native_low, *native_top;
 
 static void to_main(void)
 {
@@ -42,7 +41,7 @@ static void ping(void)
     for (;;) {
         char here;
 #ifndef __SANITIZE_ADDRESS__
-        EXPECT(&here < stack.top && &here > stack.top - 4096);
+        EXPECT(&here<stack.top && & here> stack.top - 4096);
 #endif
         (void)here;
         step++;

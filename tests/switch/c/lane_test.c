@@ -152,6 +152,8 @@ static void spare_pinned_lanes_are_few(void)
     guests[0] = (struct lane_guest){.pinned = true};
     EXPECT(lane_ready(&set, &from, &guests[0], 1) == 0);
     EXPECT(set.spares == spares - 1);
+    lane_abandon(&set, &guests[0]);
+    EXPECT(set.spares == spares && guests[0].lane == NULL);
     lanes_fini(&set);
 }
 

@@ -5,12 +5,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#define EXPECT(condition)                                                                    \
-    do {                                                                                     \
-        if (!(condition)) {                                                                  \
-            fprintf(stderr, "%s:%d: expected %s\n", __FILE__, __LINE__, #condition);         \
-            exit(1);                                                                         \
-        }                                                                                    \
+#define EXPECT(condition)                                                                                    \
+    do {                                                                                                     \
+        if (!(condition)) {                                                                                  \
+            fprintf(stderr, "%s:%d: expected %s\n", __FILE__, __LINE__, #condition);                         \
+            exit(1);                                                                                         \
+        }                                                                                                    \
     } while (0)
 
 /* Deterministic on every machine. */
