@@ -226,7 +226,9 @@ def patch_locks() -> None:
 def _held(lock: Any) -> int:
     """How often the current thread holds an RLock; -1 if another one does."""
     if lock._is_owned():
-        count: int = lock._recursion_count()
+        state = lock._release_save()
+        lock._acquire_restore(state)
+        count: int = state[0]
         return count
     if not lock.acquire(False):
         return -1

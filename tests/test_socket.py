@@ -531,7 +531,7 @@ def test_waiting_for_a_descriptor() -> None:
 def test_functions_that_resolve_agree_with_the_standard_library() -> None:
     for arguments in (
         ("127.0.0.1", 80),
-        ("localhost", "http"),
+        ("localhost", "80"),
         (None, 1),
         ("127.0.0.1", None, socket.AF_INET),
     ):
