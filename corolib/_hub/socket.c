@@ -93,9 +93,20 @@ static PyObject *timeout_getter(PyObject *self, void *unused)
     return socket_gettimeout(self, NULL);
 }
 
+/* As _socket's, which sets a flag of the descriptor. */
+static int check_open(PyObject *self)
+{
+    if (sock_of(self)->fd >= 0) return 0;
+    errno = EBADF;
+    PyErr_SetFromErrno(PyExc_OSError);
+    return -1;
+}
+
 static PyObject *socket_settimeout(PyObject *self, PyObject *argument)
 {
-    if (read_timeout(argument, &sock_of(self)->timeout) < 0) return NULL;
+    double timeout;
+    if (read_timeout(argument, &timeout) < 0 || check_open(self) < 0) return NULL;
+    sock_of(self)->timeout = timeout;
     Py_RETURN_NONE;
 }
 
@@ -107,7 +118,7 @@ static PyObject *socket_getblocking(PyObject *self, PyObject *unused)
 static PyObject *socket_setblocking(PyObject *self, PyObject *argument)
 {
     int blocking = PyObject_IsTrue(argument);
-    if (blocking < 0) return NULL;
+    if (blocking < 0 || check_open(self) < 0) return NULL;
     sock_of(self)->timeout = blocking ? PARK_FOREVER : 0;
     Py_RETURN_NONE;
 }
