@@ -13,6 +13,7 @@ waits is handed to the first who waits and never free in between: nobody is over
 to a greenlet that takes the lock in a loop.
 """
 
+import os
 import sys
 from _thread import TIMEOUT_MAX, error, get_native_id, interrupt_main, stack_size
 from collections import OrderedDict
@@ -400,8 +401,9 @@ if sys.version_info >= (3, 13):
         def __repr__(self) -> str:
             return f"<{type(self).__module__}.{type(self).__qualname__} object: ident={self.ident}>"
 
-    #: Threads that the end of the process waits for. Of the whole process, as `threading`'s own tables are.
-    _to_join: set[_ThreadHandle] = set()
+    #: Threads that run, and whether each is a daemon: the end of the process waits for those that are not. Of
+    #: the whole process, as `threading`'s own tables are.
+    _running: dict[_ThreadHandle, bool] = {}
 
     def _make_thread_handle(ident: int, /) -> _ThreadHandle:
         """A handle for what was not started here: the main thread, a greenlet or thread of somebody else."""
@@ -424,16 +426,15 @@ if sys.version_info >= (3, 13):
             raise TypeError(f"'handle' must be a _ThreadHandle, not {type(handle).__name__}")
         elif handle.ident:
             raise RuntimeError("thread already started")
-        if not daemon:
-            _to_join.add(handle)
         handle.ident = get_ident(spawn_raw(_run_joinable, function, handle))
+        _running[handle] = daemon
         return handle
 
     def _run_joinable(function: Callable[[], object], handle: _ThreadHandle) -> None:
         try:
             _bootstrap(function, (), {})
         finally:
-            _to_join.discard(handle)
+            _running.pop(handle, None)
             handle._set_done()
 
     def _shutdown() -> None:
@@ -441,10 +442,20 @@ if sys.version_info >= (3, 13):
 
         Then what threads there were before patching.
         """
-        while _to_join:
-            # One of them may start others.
-            next(iter(_to_join))._finish.wait(None)
+        # One of them may start others.
+        while waited_for := [handle for handle, daemon in _running.items() if not daemon]:
+            waited_for[0]._finish.wait(None)
         _native_shutdown()
+
+    def _forget_other_threads() -> None:
+        """In the child of a fork only the thread that forked is left."""
+        me = get_ident()
+        for handle in list(_running):
+            if handle.ident != me:
+                del _running[handle]
+                handle._set_done()
+
+    os.register_at_fork(after_in_child=_forget_other_threads)
 
     _native_shutdown = original("_thread", "_shutdown")
     _versioned: tuple[str, ...] = (

@@ -317,11 +317,11 @@ if sys.version_info >= (3, 13):
         handle = thread.start_joinable_thread(gate.acquire, daemon=False)
         handle.join(0.001)
         assert not handle.is_done()
-        assert handle in thread._to_join
+        assert handle in thread._running
         gate.release()
         handle.join()
         assert handle.is_done()
-        assert handle not in thread._to_join
+        assert handle not in thread._running
         with pytest.raises(RuntimeError):
             thread.start_joinable_thread(print, handle=handle)
         with pytest.raises(RuntimeError):

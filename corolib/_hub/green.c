@@ -290,15 +290,19 @@ static int green_traverse(PyObject *self, visitproc visit, void *arg)
     return engine->traverse(self, visit, arg);
 }
 
-static int green_clear(PyObject *self)
+static void drop(struct green *green)
 {
-    struct green *green = green_of(self);
     Py_CLEAR(green->run);
     Py_CLEAR(green->args);
     Py_CLEAR(green->kwargs);
     Py_CLEAR(green->value);
     Py_CLEAR(green->error);
     Py_CLEAR(green->links);
+}
+
+static int green_clear(PyObject *self)
+{
+    drop(green_of(self));
     return engine->clear(self); /* the hub goes last: its heap may hold our deadline until then */
 }
 
@@ -311,14 +315,8 @@ static void green_dealloc(PyObject *self)
 {
     if (PyObject_CallFinalizerFromDealloc(self) < 0) return;
     PyObject_GC_UnTrack(self);
-    struct green *green = green_of(self);
-    Py_CLEAR(green->run);
-    Py_CLEAR(green->args);
-    Py_CLEAR(green->kwargs);
-    Py_CLEAR(green->value);
-    Py_CLEAR(green->error);
-    Py_CLEAR(green->links);
-    Py_CLEAR(green->hub);
+    drop(green_of(self));
+    Py_CLEAR(green_of(self)->hub);
     engine->dealloc(self);
 }
 
