@@ -4,7 +4,6 @@
 
 Without a URL it starts a server of its own, whose pages take 0.1 s each, and fetches 50 of them.
 """
-# ruff: noqa: E402  patching comes before all other imports
 
 from corolib import monkey
 

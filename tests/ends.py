@@ -3,8 +3,8 @@
 import _socket
 import socket as stdlib
 
-import corolib.hub  # noqa: F401  (sets the factory that makes a thread's hub)
-from corolib._hub import Socket, get_hub, sleep
+from corolib._hub import Socket, sleep
+from corolib.hub import get_hub
 
 #: Bounds what would otherwise hang; no test waits for it to run out.
 LONG = 20.0

@@ -1,4 +1,4 @@
-"""Where greenlets and the loop meet: the one wait, the ready queue, deadlines, sockets. See README.md here."""
+"""Where greenlets and the loop meet: the one wait, the ready queue, deadlines, sockets (see README.md)."""
 
 from ._core import (
     TIMED_OUT,

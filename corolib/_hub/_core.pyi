@@ -54,7 +54,9 @@ class timer:
 
 @disjoint_base
 class io:
-    """Readiness of a descriptor; level-triggered: the callback is queued once for each turn of the loop that finds it ready."""
+    """Readiness of a descriptor; level-triggered: the callback is queued once for each turn of the loop that
+    finds it ready.
+    """
 
     def __init__(
         self, hub: Hub, fd: int, events: int, ref: bool = True, priority: int | None = None
@@ -82,7 +84,7 @@ class io:
 
 @disjoint_base
 class Hub(greenlet):
-    """The C half of a hub: ready queue, deadlines, loop. One per thread; made by the factory in corolib.hub."""
+    """The C half of a hub: ready queue, deadlines, loop. One per thread, made by corolib.hub."""
 
     def __init__(self, table: int, loop: int, watch_signals: bool) -> None: ...
     #: Number of entries in the ready queue, and of greenlets that are parked in this hub's waits.
@@ -108,7 +110,9 @@ class Hub(greenlet):
     def now(self) -> float:
         """The clock of deadlines, in seconds (CLOCK_MONOTONIC)."""
     def fd_closing(self, fd: int, /) -> int:
-        """A descriptor number is about to be closed: its waiters get EBADF, its watchers stop. Returns how many."""
+        """A descriptor number is about to be closed: its waiters get EBADF, its watchers stop. Returns how
+        many.
+        """
     def after_fork(self) -> None: ...
     def destroy(self) -> None: ...
     def parked(self) -> list[greenlet]:
@@ -125,14 +129,18 @@ def sleep(seconds: float = 0, ref: bool = True) -> None:
     """Switch to the hub for `seconds`; 0 or less lets what is ready run first."""
 
 def park(kind: str, object: object = None, timeout: float | None = None, external: bool = False) -> Any:
-    """Wait until wake() or wake_error(): the value, or TIMED_OUT. `external`: something outside will end it, no deadlock."""
+    """Wait until wake() or wake_error(): the value, or TIMED_OUT. `external`: something outside will end it,
+    no deadlock.
+    """
 
 def wake(target: greenlet, value: object = None, /) -> bool:
     """End the wait of `target` with a value; False if it does not wait. Any thread."""
 
 def wake_error(target: greenlet, error: BaseException, /) -> bool: ...
 def interrupt(target: greenlet, error: BaseException, /) -> bool:
-    """Deliver an exception exactly once: at the wait of `target`, or (False) pending, at its next one. Any thread."""
+    """Deliver an exception exactly once: at the wait of `target`, or (False) pending, at its next one. Any
+    thread.
+    """
 
 def cancel_interrupt(target: greenlet, error: BaseException, /) -> bool:
     """Take a pending interrupt back, by identity; False if there is none (any more)."""
@@ -146,8 +154,8 @@ def spawn_raw(fn: Callable[_P, object], *args: _P.args, **kwargs: _P.kwargs) -> 
 class WaitList:
     """FIFO of waiting greenlets. `owner` is what a report names as waited for (default: the list itself).
 
-    `undo(value)` is called when a wake-up had been handed to a greenlet that was then resumed by an exception from
-    somewhere else, so that nothing is lost: it gets the value back to hand it to the next.
+    `undo(value)` is called when a wake-up had been handed to a greenlet that was then resumed by an exception
+    from somewhere else, so that nothing is lost: it gets the value back to hand it to the next.
     """
 
     def __init__(self, owner: object = None, undo: Callable[[Any], object] | None = None) -> None: ...
@@ -193,21 +201,26 @@ class Greenlet(greenlet, Generic[_T]):
     def unlink_all(self) -> None: ...
     def has_links(self) -> int: ...
     def cancel(self, error: BaseException = ..., /) -> bool:
-        """Before it ran: it never will; ready with `error` (GreenletExit()), links are run. False if it had started."""
+        """Before it ran: it never will; ready with `error` (GreenletExit()), links are run. False if it had
+        started.
+        """
     @classmethod
     def __class_getitem__(cls, item: Any, /) -> GenericAlias: ...
     def _run(self, *args: Any, **kwargs: Any) -> _T: ...
-    #: Called in place of raising when get() runs out of time or is not to block: () -> exception (set by corolib.greenlet).
+    #: Called in place of raising when get() runs out of time or is not to block: () -> exception (set by
+    #: corolib.greenlet).
     _timeout_error: Callable[[float | None], BaseException]
 
 @disjoint_base
 class Socket(_socket.socket):
-    """_socket.socket whose blocking operations park. The descriptor is always non-blocking; the timeout is ours."""
+    """_socket.socket whose blocking operations park. The descriptor is always non-blocking; the timeout is
+    ours.
+    """
 
     @property
     def timeout(self) -> float | None: ...
     def wait_read(self, timeout: float | None = ...) -> None:
-        """Park until readable; the socket's own timeout unless one is given. TimeoutError when it runs out."""
+        """Park until readable, for the socket's own timeout unless one is given; then TimeoutError."""
     def wait_write(self, timeout: float | None = ...) -> None: ...
     def accept_as(self, type: type[_S], /) -> tuple[_S, Any]:
         """The next connection as an object of this type, and the peer's address; parks until there is one."""

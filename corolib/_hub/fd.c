@@ -18,10 +18,12 @@ static bool own_thread(const struct hub *hub)
     return hub->thread_ident == PyThread_get_thread_ident();
 }
 
-static PyObject *closed_error(void)
+static void raise_closed(void)
 {
-    return PyObject_CallFunction(PyExc_OSError, "is", EBADF,
-                                 "the descriptor was closed while a greenlet waited for it");
+    PyObject *error = PyObject_CallFunction(PyExc_OSError, "is", EBADF,
+                                            "the descriptor was closed while a greenlet waited for it");
+    if (error != NULL) PyErr_SetObject((PyObject *)Py_TYPE(error), error);
+    Py_XDECREF(error);
 }
 
 static void unlink_side(struct fd_side *side)
@@ -88,14 +90,17 @@ void fd_stop(struct fd_side *side)
     hub_ev->io_stop(side->hub->loop, &side->io);
 }
 
+/* The waiter is woken with no event at all, and makes the error itself: to make it here might run the
+ * collector, and any Python code in the middle of our lists; and an error that never arrives, since the
+ * waiter was thrown out of its wait, would be raised in its next one. */
 static void wake_closed(struct fd_side *side)
 {
     if (side->woken != NULL) side->woken->where = NULL; /* the side may be gone when it runs */
     side->woken = NULL;
     if (side->waiter == NULL) return;
-    PyObject *error = closed_error();
-    if (error == NULL || park_wake_error(side->waiter, error) < 0) PyErr_WriteUnraisable(NULL);
-    Py_XDECREF(error);
+    PyObject *none = PyLong_FromLong(0); /* always there */
+    if (park_wake(side->waiter, none) < 0) PyErr_WriteUnraisable(NULL);
+    Py_DECREF(none);
 }
 
 /* libev's callback: queues, never switches. */
@@ -115,6 +120,7 @@ static void on_io(struct ev_loop *loop, ev_io *watcher, int revents)
         struct park *waiter = side->waiter;
         PyObject *events = PyLong_FromLong(revents);
         if (events != NULL && park_wake(waiter, events) > 0) {
+            if (side->woken != NULL) side->woken->where = NULL;
             side->woken = waiter;
             waiter->where = side;
         } else {
@@ -191,11 +197,12 @@ PyObject *fd_wait(struct fd_side *side, PyObject *object, double timeout)
 {
     struct hub *hub;
     struct park *park = park_begin(&hub);
-    if (park == NULL || fd_start(side) < 0) return NULL;
-    if (side->hub != hub) {
+    if (park == NULL) return NULL;
+    if (side->hub != NULL && side->hub != hub) {
         PyErr_Format(hub_error_concurrent, "descriptor %d belongs to the hub of another thread", side->io.fd);
         return NULL;
     }
+    if (fd_start(side) < 0) return NULL;
     if (side->waiter != NULL) {
         PyErr_Format(hub_error_concurrent, "descriptor %d is already waited for (%s) by %R", side->io.fd,
                      side->io.events & EV_READ ? "reading" : "writing", side->waiter->greenlet);
@@ -207,6 +214,11 @@ PyObject *fd_wait(struct fd_side *side, PyObject *object, double timeout)
     /* The side may be gone by now. Only if it has woken us, and is still there, does the record name it. */
     side = park->where;
     if (side != NULL) side->woken = NULL;
+    if (events != NULL && PyLong_Check(events) && PyLong_AsLong(events) == 0) {
+        Py_DECREF(events);
+        raise_closed();
+        return NULL;
+    }
     return events;
 }
 
@@ -219,7 +231,8 @@ Py_ssize_t fd_closing(struct hub *hub, int fd)
         wake_closed(side);
         fd_stop(side);
         unlink_side(side);
-        side->hub = NULL; /* its owner finds out at the next use */
+        side->hub = NULL; /* its owner finds out at the next use, or now; this may free the side */
+        if (side->event != NULL) side->event(side, EV_ERROR);
         count++;
     }
     return count;

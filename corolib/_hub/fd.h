@@ -13,8 +13,8 @@ struct fd_side {
     struct park *woken;    /* who has been woken and not run yet, or NULL: until then readiness is no news */
     struct fd_side *next;  /* other sides on the same number (hub->sides), or the next orphan */
     struct fd_side **link; /* what points here in that list; NULL when in none */
-    /* For loop.io: called in libev's dispatch when there is no waiter; must not run Python code. NULL for
-     * sockets. */
+    /* For loop.io: called in libev's dispatch when there is no waiter, and with EV_ERROR when the descriptor
+     * is closed; must not run Python code unless the hub is destroyed. NULL for sockets. */
     void (*event)(struct fd_side *, int revents);
     void *owner;  /* borrowed: for event() */
     bool started; /* the watcher is registered and does not count as a libev reference */

@@ -53,6 +53,7 @@ static void finish(PyObject *self, PyObject *result)
     }
     green->value = result;
     green->status = DONE;
+    park_forget_pending(self);
     if (waitlist_wake(&green->joiners, PY_SSIZE_T_MAX, Py_None) < 0 || green_schedule_links(self) < 0)
         PyErr_WriteUnraisable(self);
     if (failed) {
@@ -75,14 +76,18 @@ static PyObject *boot(PyObject *self, PyObject *value)
     green->status = RUNNING;
     PyObject *result = NULL;
     if (!park_raise_pending(self)) {
-        PyObject *args = green->args != NULL ? green->args : green_no_args;
+        /* Held: attributes that can be set while it runs. */
+        PyObject *args = Py_NewRef(green->args != NULL ? green->args : green_no_args);
+        PyObject *kwargs = Py_XNewRef(green->kwargs);
         if (green->run != NULL) {
-            result = PyObject_Call(green->run, args, green->kwargs);
+            result = PyObject_Call(green->run, args, kwargs);
         } else {
             PyObject *run = PyObject_GetAttr(self, name_run);
-            if (run != NULL) result = PyObject_Call(run, args, green->kwargs);
+            if (run != NULL) result = PyObject_Call(run, args, kwargs);
             Py_XDECREF(run);
         }
+        Py_DECREF(args);
+        Py_XDECREF(kwargs);
     }
     finish(self, result);
     Py_RETURN_NONE;
@@ -123,6 +128,11 @@ static void on_later(struct deadline *node)
 {
     struct green *green = (struct green *)((char *)node - offsetof(struct green, later));
     struct hub *hub = hub_core(green->hub);
+    if (hub->destroyed) { /* close_down() empties the heap: it will never run */
+        hub->live--;
+        Py_DECREF(green->self);
+        return;
+    }
     if (park_start(hub, green->self, Py_None) < 0) {
         PyErr_Clear();
         deadline_add(&hub->deadlines, node, deadline_clock() + 0.01); /* no memory to queue it: in a moment */
@@ -162,10 +172,19 @@ static int green_init(PyObject *self, PyObject *args, PyObject *kwargs)
     return set_up(self, run, rest, named);
 }
 
+/* The hub to start in; NULL with RuntimeError if it cannot run anything any more. */
+static struct hub *open_hub(struct green *green)
+{
+    struct hub *hub = green_hub(green);
+    if (hub == NULL || !hub->destroyed) return hub;
+    PyErr_SetString(PyExc_RuntimeError, "the hub of this greenlet is destroyed");
+    return NULL;
+}
+
 static int start(PyObject *self)
 {
     struct green *green = green_of(self);
-    struct hub *hub = green_hub(green);
+    struct hub *hub = open_hub(green);
     if (hub == NULL) return -1;
     if (green->status != NEW) return 0;
     if (park_start(hub, self, Py_None) < 0) return -1;
@@ -176,7 +195,7 @@ static int start(PyObject *self)
 static int start_later(PyObject *self, double seconds)
 {
     struct green *green = green_of(self);
-    struct hub *hub = green_hub(green);
+    struct hub *hub = open_hub(green);
     if (hub == NULL) return -1;
     if (green->status != NEW) return 0;
     if (deadline_add(&hub->deadlines, &green->later, deadline_clock() + seconds) < 0) {

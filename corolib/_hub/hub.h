@@ -36,7 +36,7 @@ struct hub {
     size_t batch;            /* how many more were ready by its end */
     double polled_at;
     bool may_block; /* read by the release callback: give the GIL up around this poll */
-    bool polling;   /* the loop stands in the poll without the GIL: a wake-up must send the async */
+    bool polling;   /* the loop is going to block, or does: a wake-up must send the async */
     bool started, destroyed;
 
     /* inbox.c */

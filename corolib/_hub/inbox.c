@@ -1,9 +1,9 @@
 /* Wake-ups from anywhere: everything that is queued comes through here, and a hub that blocks in its poll is
  * told.
  *
- * The ready queue is guarded by the GIL. `polling` is set with the GIL held just before the loop gives it up,
- * so whoever holds the GIL sees either a hub that will still look at its queue or one that must be woken;
- * there is nothing between. */
+ * The ready queue is guarded by the GIL. `polling` is set with the GIL held once the loop has looked at its
+ * queue for the last time, so whoever holds the GIL sees either a hub that will still look at it or one that
+ * must be woken; there is nothing between. */
 #include <Python.h>
 
 #include "hub.h"

@@ -27,13 +27,12 @@ static int io_run(PyObject *self, struct hub *hub)
     if (!io->watch.pending) return 0; /* stopped after it was queued */
     io->watch.pending = false;
     if (io->watch.fn == NULL || io->watch.fn == Py_None) return 0;
-    PyObject *args = io->watch.args;
-    if (!io->pass_events) {
-        Py_XINCREF(args);
-    } else {
-        PyObject *first = Py_BuildValue("(i)", revents);
-        args = first == NULL ? NULL : PySequence_Concat(first, args);
-        Py_XDECREF(first);
+    if (!io->pass_events) return watch_invoke(self, io->watch.args);
+    PyObject *args = Py_BuildValue("(i)", revents);
+    if (args != NULL && io->watch.args != NULL) {
+        PyObject *first = args;
+        args = PySequence_Concat(first, io->watch.args);
+        Py_DECREF(first);
     }
     if (args == NULL) return loop_report(watch_hub(self), self);
     int rc = watch_invoke(self, args);
@@ -41,16 +40,27 @@ static int io_run(PyObject *self, struct hub *hub)
     return rc;
 }
 
-/* In libev's dispatch: queue, nothing else. */
+/* In libev's dispatch, or when the descriptor is closed: queue, nothing else. */
 static void on_event(struct fd_side *side, int revents)
 {
     struct io *io = side->owner;
+    if (watch_hub((PyObject *)io)->destroyed) {
+        watch_set_active(&io->watch, false);
+        return;
+    }
     /* On a descriptor that was closed the function is called as if all were ready: its own call finds the
      * error. */
     io->revents |= revents & EV_ERROR ? io->events : revents;
     if (watch_queue(&io->watch) < 0)
         PyErr_Clear(); /* no memory: level-triggered, the next poll finds it again */
     if (revents & EV_ERROR) watch_set_active(&io->watch, false);
+}
+
+static void drop_side(struct io *io)
+{
+    struct fd_side *side = io->side;
+    io->side = NULL;
+    fd_free(side);
 }
 
 static int io_init(PyObject *self, PyObject *args, PyObject *kwargs)
@@ -71,8 +81,7 @@ static int io_init(PyObject *self, PyObject *args, PyObject *kwargs)
         return -1;
     }
     if (watch_take_hub(self, hub) < 0) return -1;
-    fd_free(io->side);
-    io->side = NULL;
+    drop_side(io);
     io->watch.item.run = io_run;
     io->watch.ref = ref;
     io->fd = fd;
@@ -107,9 +116,11 @@ static PyObject *io_start(PyObject *self, PyObject *const *args, Py_ssize_t narg
 {
     struct io *io = cast(self);
     int pass_events = 0;
-    struct fd_side *side = side_of(io);
-    if (side == NULL || watch_take_call(self, args, nargs, names, "pass_events", &pass_events) < 0)
+    if (side_of(io) == NULL || watch_take_call(self, args, nargs, names, "pass_events", &pass_events) < 0)
         return NULL;
+    /* Anew: what the old arguments' end has run may have stopped us. */
+    struct fd_side *side = side_of(io);
+    if (side == NULL) return NULL;
     io->pass_events = pass_events;
     side->event = on_event;
     if (fd_start(side) < 0) return NULL;
@@ -122,8 +133,7 @@ static PyObject *io_stop(PyObject *self, PyObject *unused)
     (void)unused;
     struct io *io = cast(self);
     /* The side goes, rather than its watcher being stopped: right from any thread. */
-    fd_free(io->side);
-    io->side = NULL;
+    drop_side(io);
     io->revents = 0;
     io->watch.pending = false;
     watch_set_active(&io->watch, false);
@@ -194,6 +204,7 @@ static PyMethodDef io_methods[] = {
 
 static PyGetSetDef io_getset[] = {
     {"pending", watch_get_pending, NULL, "True while a call stands in the ready queue.", NULL},
+    {"args", watch_get_args, watch_set_args, "Its positional arguments, or None.", NULL},
     {"active", watch_get_active, NULL, "True from start() to stop().", NULL},
     {"ref", watch_get_ref, watch_set_ref, "Whether it keeps a wait from being reported as a deadlock.", NULL},
     {"fd", io_get_fd, NULL, "The descriptor.", NULL},

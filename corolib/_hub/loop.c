@@ -27,7 +27,6 @@ static void release_gil(struct ev_loop *loop)
 {
     struct hub *hub = hub_ev->userdata(loop);
     if (!hub->may_block) return;
-    hub->polling = true;
     hub->released = PyEval_SaveThread();
 }
 
@@ -222,11 +221,13 @@ static int look(struct hub *hub, double wait)
         hub_ev->timer_start(hub->loop, &hub->alarm);
         hub_ev->unref(hub->loop);
     }
-    hub->may_block = true;
+    /* Before the run, not with the release of the GIL: libev calls prepare watchers first, and what they
+     * queue must keep it from blocking. */
+    hub->may_block = hub->polling = true;
     hub_ev->ref(hub->loop);
     int active = hub_ev->run(hub->loop, EVRUN_ONCE);
     hub_ev->unref(hub->loop);
-    hub->may_block = false;
+    hub->may_block = hub->polling = false;
     if (wait > 0) {
         /* An alarm that went off was stopped by libev, which took a reference we had given back already. */
         hub_ev->ref(hub->loop);

@@ -72,7 +72,7 @@ static PyObject *core_thread_idle(PyObject *module, PyObject *argument)
 /* Sleeping. */
 
 static const struct park_kind kind_sleep = {.name = "sleep", .external = true};
-static const struct park_kind kind_sleep_unref = {.name = "sleep"};
+static const struct park_kind kind_sleep_unref = {.name = "sleep", .unref = true};
 
 static PyObject *core_sleep(PyObject *module, PyObject *const *args, Py_ssize_t nargs, PyObject *names)
 {
@@ -183,7 +183,11 @@ static PyObject *core_waiting(PyObject *module, PyObject *target)
     if (check_greenlet(target) < 0) return NULL;
     struct park *park = hub_face(target)->park;
     if (park == NULL || park->state != PARK_WAITING) Py_RETURN_NONE;
-    return Py_BuildValue("sOd", park_name(park), park->object != NULL ? park->object : Py_None, park->since);
+    double since = park->since;
+    /* Held before the tuple is made: that may run the collector, and with it any Python code. */
+    PyObject *object = Py_NewRef(park->object != NULL ? park->object : Py_None);
+    PyObject *name = PyUnicode_FromString(park_name(park));
+    return Py_BuildValue("NNd", name, object, since);
 }
 
 /* Starting. */

@@ -249,7 +249,7 @@ PyObject *park_wait(struct park *park, const struct park_kind *kind, PyObject *o
         if (kind->leave != NULL) kind->leave(park);
         return PyErr_NoMemory();
     }
-    park->counted = kind->external || timeout >= 0;
+    park->counted = kind->external || (timeout >= 0 && !kind->unref);
     if (park->counted) hub->live++;
     link_parked(park);
     park->held = true;
@@ -342,6 +342,12 @@ int park_interrupt(PyObject *greenlet, PyObject *error)
     return PyList_Append(park->pending, error);
 }
 
+void park_forget_pending(PyObject *greenlet)
+{
+    struct park *park = hub_face(greenlet)->park;
+    if (park != NULL) Py_CLEAR(park->pending);
+}
+
 int park_cancel_interrupt(PyObject *greenlet, PyObject *error)
 {
     struct park *park = hub_face(greenlet)->park;
@@ -386,7 +392,11 @@ int park_timeout(PyObject *argument, double *timeout)
 
 const char *park_name(const struct park *park)
 {
-    if (park->label != NULL) return PyUnicode_AsUTF8(park->label);
+    if (park->label != NULL) {
+        const char *text = PyUnicode_AsUTF8(park->label);
+        if (text != NULL) return text;
+        PyErr_Clear(); /* a lone surrogate */
+    }
     if (park->kind->name != NULL) return park->kind->name;
     return park->object != NULL ? Py_TYPE(park->object)->tp_name : "wait";
 }

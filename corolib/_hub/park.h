@@ -20,6 +20,7 @@ struct park_kind {
     const char *name; /* in reports; NULL: the type name of the object waited for */
     bool external;    /* something outside this thread's greenlets ends it (a descriptor): never a deadlock */
     bool foreign;     /* hub.switch(): anybody may resume it, with any value */
+    bool unref;       /* not even its time limit counts as something that ends it */
     /* Takes the record out of what it waits in (list, descriptor), undoing what the way in did. Must not run
      * Python code. */
     void (*leave)(struct park *);
@@ -72,6 +73,8 @@ int park_start(struct hub *, PyObject *greenlet, PyObject *value);
 void park_unstart(PyObject *greenlet);
 /* Sets the first pending exception of a greenlet, if there is one: 1, else 0. */
 int park_raise_pending(PyObject *greenlet);
+/* The greenlet is over: what is pending for it will never be raised, and may refer to it. */
+void park_forget_pending(PyObject *greenlet);
 /* Takes a pending exception back, by identity: 1, 0 if it is not there (any more), -1. */
 int park_cancel_interrupt(PyObject *greenlet, PyObject *error);
 /* Called by the loop with an entry of the ready queue that is a greenlet (borrowed). 0, or -1 to end the hub.

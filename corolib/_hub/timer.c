@@ -16,9 +16,7 @@ static int timer_run(PyObject *self, struct hub *hub)
     if (!watch->pending) return 0; /* stopped after it was queued */
     watch->pending = false;
     if (watch->fn == NULL || watch->fn == Py_None) return 0;
-    PyObject *args = Py_XNewRef(watch->args);
-    int rc = watch_invoke(self, args);
-    Py_XDECREF(args);
+    int rc = watch_invoke(self, watch->args);
     if (!watch->active && !watch->pending) watch_forget(watch);
     return rc;
 }
@@ -27,6 +25,10 @@ static void on_timer(struct deadline *node)
 {
     struct timer *timer = (struct timer *)((char *)node - offsetof(struct timer, deadline));
     struct hub *hub = hub_core(timer->watch.hub);
+    if (hub->destroyed) {
+        watch_set_active(&timer->watch, false); /* close_down() empties the heap */
+        return;
+    }
     if (watch_queue(&timer->watch) < 0) {
         PyErr_Clear();
         deadline_add(&hub->deadlines, node, deadline_clock() + 0.01); /* no memory to queue it: in a moment */
@@ -127,8 +129,9 @@ static PyObject *timer_get_at(PyObject *self, void *closure)
 {
     (void)closure;
     struct timer *timer = (struct timer *)self;
-    double at =
-        deadline_active(&timer->deadline) ? deadline_at(&watch_hub(self)->deadlines, &timer->deadline) : 0;
+    double at = timer->watch.active && deadline_active(&timer->deadline)
+                    ? deadline_at(&watch_hub(self)->deadlines, &timer->deadline)
+                    : 0;
     return PyFloat_FromDouble(at);
 }
 
@@ -152,6 +155,7 @@ static PyMethodDef timer_methods[] = {
 
 static PyGetSetDef timer_getset[] = {
     {"pending", watch_get_pending, NULL, "True while the call stands in the ready queue.", NULL},
+    {"args", watch_get_args, watch_set_args, "Its positional arguments, or None.", NULL},
     {"active", watch_get_active, NULL, "True from start() until the time is over or stop().", NULL},
     {"ref", watch_get_ref, watch_set_ref, "Whether it keeps a wait from being reported as a deadlock.", NULL},
     {"at", timer_get_at, NULL, "When it is due, on the hub's clock; 0.0 if it is not active.", NULL},

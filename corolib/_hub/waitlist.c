@@ -28,7 +28,9 @@ static void undo(struct park *park, PyObject *value)
 {
     struct waitlist *list = park->where;
     if (list->undo == NULL || value == hub_timed_out) return;
-    Py_XDECREF(PyObject_CallOneArg(list->undo, value));
+    PyObject *back = Py_NewRef(list->undo); /* it may make the list anew */
+    Py_XDECREF(PyObject_CallOneArg(back, value));
+    Py_DECREF(back);
 }
 
 static const struct park_kind kind_list = {.leave = leave, .undo = undo};
@@ -124,7 +126,10 @@ static PyObject *list_wait(PyObject *self, PyObject *const *args, Py_ssize_t nar
         return NULL;
     if (park_timeout(argument, &timeout) < 0) return NULL;
     PyObject *owner = cast(self)->owner != NULL ? cast(self)->owner : self;
-    return waitlist_wait(&cast(self)->list, owner, timeout);
+    Py_INCREF(owner); /* __init__ may replace it meanwhile, and reports name it */
+    PyObject *value = waitlist_wait(&cast(self)->list, owner, timeout);
+    Py_DECREF(owner);
+    return value;
 }
 
 static PyObject *woken(Py_ssize_t count)

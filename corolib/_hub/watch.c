@@ -23,8 +23,10 @@ int watch_invoke(PyObject *self, PyObject *args)
 {
     struct watch *watch = watch_cast(self);
     /* The function may stop, restart or change the watcher: hold what is being called. */
-    PyObject *fn = Py_NewRef(watch->fn), *kwargs = Py_XNewRef(watch->kwargs);
-    PyObject *result = PyObject_Call(fn, args, kwargs);
+    PyObject *fn = Py_NewRef(watch->fn), *kwargs = Py_XNewRef(watch->kwargs), *result;
+    args = args == NULL || args == Py_None ? PyTuple_New(0) : Py_NewRef(args);
+    result = args == NULL ? NULL : PyObject_Call(fn, args, kwargs);
+    Py_XDECREF(args);
     Py_DECREF(fn);
     Py_XDECREF(kwargs);
     if (result == NULL) return loop_report(watch_hub(self), self);
@@ -47,7 +49,7 @@ void watch_set_active(struct watch *watch, bool on)
     if (on)
         Py_INCREF(watch);
     else
-        Py_DECREF(watch); /* every caller has another one */
+        Py_DECREF(watch); /* may be the last if the hub goes: nothing of the watcher is touched after it */
 }
 
 void watch_forget(struct watch *watch)
@@ -117,8 +119,11 @@ int watch_take_call(PyObject *self, PyObject *const *args, Py_ssize_t nargs, PyO
     if (arguments_take("start", known, 0, args + nargs, 0, names, &value) < 0) return -1;
     if (value != NULL && (*flag = PyObject_IsTrue(value)) < 0) return -1;
     if (arguments_pack(1, args, nargs, NULL, &rest, &kwargs) < 0) return -1;
-    Py_XSETREF(watch_cast(self)->args, rest);
-    Py_XSETREF(watch_cast(self)->fn, Py_NewRef(args[0]));
+    /* The old ones first: their end may run code that stops the watcher, or starts it. */
+    struct watch *watch = watch_cast(self);
+    while (watch->fn != NULL || watch->args != NULL) watch_forget(watch);
+    watch->args = rest;
+    watch->fn = Py_NewRef(args[0]);
     return 0;
 }
 
@@ -161,9 +166,26 @@ PyObject *watch_enter(PyObject *self, PyObject *unused)
     return Py_NewRef(self);
 }
 
+PyObject *watch_get_args(PyObject *self, void *closure)
+{
+    (void)closure;
+    PyObject *args = watch_cast(self)->args;
+    return Py_NewRef(args != NULL ? args : Py_None);
+}
+
+int watch_set_args(PyObject *self, PyObject *value, void *closure)
+{
+    (void)closure;
+    if (value != NULL && value != Py_None && !PyTuple_Check(value)) {
+        PyErr_Format(PyExc_TypeError, "args must be a tuple or None, not %.100s", Py_TYPE(value)->tp_name);
+        return -1;
+    }
+    Py_XSETREF(watch_cast(self)->args, value == NULL || value == Py_None ? NULL : Py_NewRef(value));
+    return 0;
+}
+
 PyMemberDef watch_members[] = {
     {"callback", T_OBJECT, offsetof(struct watch, fn), 0, "The function to call, or None."},
-    {"args", T_OBJECT, offsetof(struct watch, args), 0, "Its positional arguments, or None."},
     {NULL, 0, 0, 0, NULL},
 };
 
@@ -173,11 +195,10 @@ static int callback_run(PyObject *self, struct hub *hub)
 {
     (void)hub;
     struct watch *watch = watch_cast(self);
+    if (!watch->pending) return 0; /* stopped */
     watch->pending = false;
     if (watch->fn == NULL || watch->fn == Py_None) return 0;
-    PyObject *args = Py_NewRef(watch->args);
-    int rc = watch_invoke(self, args);
-    Py_DECREF(args);
+    int rc = watch_invoke(self, watch->args);
     watch_forget(watch);
     return rc;
 }
@@ -217,6 +238,7 @@ static PyMethodDef callback_methods[] = {
 
 static PyGetSetDef callback_getset[] = {
     {"pending", watch_get_pending, NULL, "True until the call is made or taken back.", NULL},
+    {"args", watch_get_args, watch_set_args, "Its positional arguments, or None.", NULL},
     {NULL, NULL, NULL, NULL, NULL},
 };
 

@@ -40,7 +40,8 @@ PyObject *watch_call(struct hub *, PyObject *fn, PyObject *args, PyObject *kwarg
 
 /* Puts the call into the ready queue unless it stands there already. 0 or -1. */
 int watch_queue(struct watch *);
-/* Calls the function with `args`, reports what it raises: the result of loop_report(). */
+/* Calls the function with `args` (a tuple, or NULL for none), reports what it raises: the result of
+ * loop_report(). */
 int watch_invoke(PyObject *self, PyObject *args);
 /* Starts or ends the watcher's reference to itself and its count in hub->live. */
 void watch_set_active(struct watch *, bool on);
@@ -55,6 +56,8 @@ PyObject *watch_get_pending(PyObject *self, void *);
 PyObject *watch_get_active(PyObject *self, void *);
 PyObject *watch_get_ref(PyObject *self, void *);
 int watch_set_ref(PyObject *self, PyObject *value, void *);
+PyObject *watch_get_args(PyObject *self, void *);
+int watch_set_args(PyObject *self, PyObject *value, void *);
 PyObject *watch_enter(PyObject *self, PyObject *);
 int watch_traverse(PyObject *self, visitproc visit, void *arg);
 int watch_clear(PyObject *self);

@@ -8,7 +8,7 @@ from typing import Any, TypedDict, overload, type_check_only
 from typing_extensions import disjoint_base
 
 class GreenletExit(BaseException):
-    """Raised in a greenlet to end it; reaching the end with it is a normal end, and the result is the instance."""
+    """Raised in a greenlet to end it. That is a normal end: the instance is the result."""
 
 class error(Exception):
     """A switch that cannot be, for instance to a greenlet of another thread."""
@@ -70,7 +70,9 @@ class greenlet:
         /,
     ) -> Any: ...
     @overload
-    def throw(self, typ: BaseException = ..., val: None = None, traceback: TracebackType | None = None, /) -> Any: ...
+    def throw(
+        self, typ: BaseException = ..., val: None = None, traceback: TracebackType | None = None, /
+    ) -> Any: ...
     def __bool__(self) -> bool: ...
     def __getstate__(self) -> Any: ...
 

@@ -19,7 +19,7 @@
 #define DATASTACK_ROOT ((size_t)1024)
 
 /* Chunks are cut from slabs, which are aligned to their size, so that a chunk knows its slab. */
-#define DATASTACK_SLAB ((size_t)32 * DATASTACK_ROOT)
+#define DATASTACK_SLAB ((size_t)64 * DATASTACK_ROOT)
 
 struct datastack_pool;
 

@@ -114,17 +114,31 @@ static void drop_aside(PyObject *object)
     if (pending != NULL) PyErr_SetRaisedException(pending);
 }
 
+/* The ring owns a reference from now on. */
+static void doom(struct thread *theirs, struct greenlet *greenlet)
+{
+    Py_INCREF(greenlet);
+    thread_link_out(&greenlet->link);
+    thread_link_in(&theirs->doomed, &greenlet->link);
+    theirs->attention |= THREAD_DOOMED;
+}
+
 static void reap(struct thread *here)
 {
     PyObject *pending = PyErr_GetRaisedException();
-    while (here->doomed.next != &here->doomed) {
-        struct greenlet *greenlet = thread_linked(here->doomed.next);
+    size_t count = 0;
+    for (struct thread_link *link = here->doomed.next; link != &here->doomed; link = link->next) count++;
+    /* Each once, the oldest first: those that cannot be ended for want of memory come back into the ring. The
+     * ring is not moved to a local head: this function parks, and nothing on its stack may be pointed at. */
+    here->attention &= ~(unsigned)THREAD_DOOMED;
+    while (count-- > 0 && here->doomed.previous != &here->doomed) {
+        struct greenlet *greenlet = thread_linked(here->doomed.previous);
         thread_link_out(&greenlet->link);
         thread_link_in(&here->started, &greenlet->link);
         tstate_unfinalize((PyObject *)greenlet); /* the dropping thread has marked it */
         Py_DECREF(greenlet);
     }
-    here->attention &= ~(unsigned)THREAD_DOOMED;
+    if (here->doomed.next != &here->doomed) here->attention |= THREAD_DOOMED;
     if (pending != NULL) PyErr_SetRaisedException(pending);
 }
 
@@ -224,6 +238,7 @@ static int depart(struct thread *here, struct greenlet *target, const struct car
         thread_link_out(&target->link);
         target->thread = NULL;
         target->guest.lane = NULL;
+        tstate_ended(&target->tstate);
     }
 no_memory:
     if (chunk != NULL) datastack_give(chunk);
@@ -466,11 +481,7 @@ void switch_kill(struct greenlet *greenlet)
 {
     struct thread *theirs = greenlet->thread;
     if (PyThreadState_Get() != theirs->tstate) {
-        /* Its clean-up code belongs to its own thread. The ring owns a reference from now on. */
-        Py_INCREF(greenlet);
-        thread_link_out(&greenlet->link);
-        thread_link_in(&theirs->doomed, &greenlet->link);
-        theirs->attention |= THREAD_DOOMED;
+        doom(theirs, greenlet); /* its clean-up code belongs to its own thread */
         return;
     }
     /* It ends here, wherever its parent is now. */
@@ -479,10 +490,13 @@ void switch_kill(struct greenlet *greenlet)
     greenlet->parent = (struct greenlet *)Py_NewRef(theirs->current);
     PyErr_SetNone(switch_exit);
     PyObject *result = travel(theirs, greenlet, exception, false);
-    if (result == NULL)
-        PyErr_WriteUnraisable((PyObject *)greenlet);
-    else
+    if (result != NULL)
         Py_DECREF(result);
+    else if (greenlet->face.state == SWITCH_SUSPENDED && PyErr_ExceptionMatches(PyExc_MemoryError)) {
+        PyErr_Clear(); /* no memory to go there: the next switch tries again */
+        doom(theirs, greenlet);
+    } else
+        PyErr_WriteUnraisable((PyObject *)greenlet);
     if (greenlet->parent == theirs->current) {
         Py_SETREF(greenlet->parent, parent); /* it may have caught GreenletExit and live on */
     } else

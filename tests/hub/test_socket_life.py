@@ -296,7 +296,11 @@ def test_sockets_left_open_at_exit():
 def test_the_timeout_of_a_closed_socket_cannot_be_set(pair):
     near, _ = pair
     near.close()
-    for change in (lambda: near.settimeout(1), lambda: near.setblocking(False), lambda: near.setblocking(True)):
+    for change in (
+        lambda: near.settimeout(1),
+        lambda: near.setblocking(False),
+        lambda: near.setblocking(True),
+    ):
         with pytest.raises(OSError) as caught:
             change()
         assert caught.value.errno == errno.EBADF

@@ -1,4 +1,4 @@
-"""Several native threads: wake-ups across them, none lost, none doubled; a hub per thread that ends with it."""
+"""Several native threads: wake-ups across them, none lost or doubled; a hub per thread, ending with it."""
 
 import _thread
 

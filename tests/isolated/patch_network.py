@@ -1,5 +1,4 @@
 """Servers and clients of the standard library, all in one thread."""
-# ruff: noqa: E402  patching comes before all other imports
 
 from corolib import monkey
 

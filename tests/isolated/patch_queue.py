@@ -1,5 +1,4 @@
 """Queues, executors and logging between threads that are greenlets."""
-# ruff: noqa: E402  patching comes before all other imports
 
 import concurrent.futures
 import logging

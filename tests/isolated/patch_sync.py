@@ -1,5 +1,4 @@
 """Locks, conditions and their kin between threads that are greenlets."""
-# ruff: noqa: E402  patching comes before all other imports
 
 from corolib import monkey
 

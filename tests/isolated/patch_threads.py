@@ -1,5 +1,4 @@
 """Threads are greenlets: who they are, what order they run in, how they end."""
-# ruff: noqa: E402  patching comes before all other imports
 
 from corolib import monkey
 

@@ -1,4 +1,4 @@
-"""Builds for tests: variants of the engine, plain C programs, extensions. With the interpreter's own compiler."""
+"""Builds for tests: variants of the engine and extensions, with the interpreter's own compiler."""
 
 import shlex
 import subprocess

@@ -1,5 +1,7 @@
-"""Lets each allocation of the engine fail once, in turn, in a program that uses all of it. Run by test_checking.py
-with a checking build. The program must see MemoryError, or nothing; and go on correctly.
+"""Lets each allocation of the engine fail once, in turn, in a program that uses all of it.
+
+Run by test_checking.py with a checking build. The program must see MemoryError or nothing,
+and go on correctly.
 """
 
 import gc

@@ -1,10 +1,11 @@
-"""A random program of greenlets that is checked against what must come of it. Run by test_lanes.py and others.
+"""A random program of greenlets that is checked against what must come of it.
 
     stress.py SEED STEPS [collect]
 
-Every greenlet draws numbers from its own generator and walks: deeper, back, through C functions, through generators,
-switches to a random other one with a number, raises, catches, ends. A value is never lost: whoever is switched to notes
-whom it expects it from.
+Every greenlet walks at random: deeper, back, through C functions, generators; it switches to any other
+one, raises, catches, ends. What travels says whom it is for, so a value that goes astray is seen; so are
+locals and exceptions being handled that are not what they were before a switch. A seed gives the same walk on
+any number of lanes.
 """
 
 import gc

@@ -94,7 +94,14 @@ def test_switch_packs_as_the_method_does(client):
 
     child = greenlet(run)
     child.switch()
-    for args, kwargs in (((), None), (None, None), ((1,), {}), ((1, 2), None), (None, {"a": 1}), ((1,), {"a": 1})):
+    for args, kwargs in (
+        ((), None),
+        (None, None),
+        ((1,), {}),
+        ((1, 2), None),
+        (None, {"a": 1}),
+        ((1,), {"a": 1}),
+    ):
         client.switch(child, args, kwargs)
     assert got == [(), (), 1, (1, 2), {"a": 1}, ((1,), {"a": 1})]
     assert client.switch(greenlet(lambda: client.switch(main, ("out",), None)), None, None) == "out"

@@ -1,4 +1,4 @@
-"""The engine built with its own checks: rare paths forced, memory failing, watched by Valgrind and sanitizers."""
+"""The engine built in other ways: with its own checks, with failing memory, for Valgrind and sanitizers."""
 
 import shutil
 import subprocess

@@ -133,7 +133,7 @@ def test_one_that_runs_in_another_thread_is_out_of_reach():
     each.start()
     assert ready.wait(30)
     with pytest.raises(ValueError, match="running in a different thread"):
-        found[0].gr_context  # noqa: B018 (the access is the test)
+        found[0].gr_context
     with pytest.raises(ValueError, match="running in a different thread"):
         found[0].gr_context = None
     end.set()

@@ -26,5 +26,7 @@ def test_program(name, flavour, tmp_path):
         *(C / f"{name}.c", *FLOOR_1, machine_switch(), "-o", program, "-lm"),
     )
     options = {"ASAN_OPTIONS": "detect_stack_use_after_return=1:handle_segv=0:handle_sigbus=0"}
-    done = subprocess.run([program], capture_output=True, text=True, env={**os.environ, **options}, timeout=120)
+    done = subprocess.run(
+        [program], capture_output=True, text=True, env={**os.environ, **options}, timeout=120
+    )
     assert (done.returncode, done.stdout) == (0, "ok\n"), f"status {done.returncode}\n{done.stderr}"

@@ -55,7 +55,7 @@ class Weird:
         return self.then()
 
     def __lt__(self, other):
-        self.missing  # noqa: B018 (the access is the call)
+        self.missing
         return False
 
 

@@ -30,7 +30,7 @@ def test_a_cycle_through_run_and_through_the_context_is_collected():
     variable = contextvars.ContextVar("variable")
     node = Node()
     context = contextvars.copy_context()
-    node.child = greenlet(lambda: node)
+    node.child = greenlet(node.__init__)
     node.child.gr_context = context
     context.run(variable.set, node)
     reference = weakref.ref(node)
@@ -61,7 +61,7 @@ def test_a_parked_greenlet_in_a_cycle_outside_its_frames_is_ended_and_collected(
 
 
 def test_a_cycle_through_a_parked_frame_is_not_collected_but_can_be_ended():
-    """Known limit, the same as in the greenlet package: frames of parked greenlets are opaque to the collector."""
+    """A known limit, the greenlet package's too: frames of parked greenlets are opaque to the collector."""
     main = getcurrent()
     record = Recorder()
 

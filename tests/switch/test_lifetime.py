@@ -359,8 +359,9 @@ def test_switching_in_a_destructor_deep_in_a_chain_of_containers():
 
 
 def test_greenlets_still_parked_at_the_end_of_the_program():
-    """Policy, as in the greenlet package: what the end of the program drops by reference count is ended, with its
-    finally blocks; what it does not reach (a parked frame is opaque to the collector) is left as it is."""
+    """Policy, as in the greenlet package: what the end of the program drops by reference count is ended, with
+    its finally blocks; what it does not reach (a parked frame is opaque to the collector) is left as it is.
+    """
     done = run_isolated(
         """
         import builtins

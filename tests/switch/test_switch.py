@@ -181,14 +181,14 @@ def test_run_is_an_attribute_until_the_start():
     assert child.run is run
     assert child.switch() is False
     with pytest.raises(AttributeError, match="run"):
-        child.run  # noqa: B018 (the access is the test)
+        child.run
     with pytest.raises(AttributeError, match="cannot be set after the start"):
         child.run = run
     assert greenlet(None).run is None
     fresh = greenlet(run)
     del fresh.run
     with pytest.raises(AttributeError):
-        fresh.run  # noqa: B018
+        fresh.run
 
 
 def test_a_subclass_can_bring_its_own_run():
@@ -299,7 +299,9 @@ def test_the_type_carries_the_names_of_the_module():
     assert issubclass(error, Exception)
 
 
-@pytest.mark.parametrize("call", [lambda: greenlet(1, 2, 3), lambda: greenlet(nonsense=1), lambda: greenlet(1, 2)])
+@pytest.mark.parametrize(
+    "call", [lambda: greenlet(1, 2, 3), lambda: greenlet(nonsense=1), lambda: greenlet(1, 2)]
+)
 def test_wrong_arguments_of_the_constructor(call):
     with pytest.raises(TypeError):
         call()
@@ -378,7 +380,7 @@ def test_exceptions_being_handled_stay_with_their_greenlet():
         for child, its in zip((a, b), raised, strict=True):
             child.switch(its)
         for _ in range(2):
-            for child, its in zip((a, b), raised, strict=True):
+            for child in (a, b):
                 assert sys.exc_info()[1] is mine
                 result = child.switch()
         assert result is raised[1]

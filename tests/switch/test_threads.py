@@ -71,7 +71,7 @@ def test_a_greenlet_of_another_thread_is_refused(act):
     with Other() as other:
         child = other.do(lambda: greenlet(getcurrent().switch))
         other.do(child.switch)
-        with pytest.raises(error, match="Cannot switch to a different thread\n.*Current: .*\n.*Expected: "):
+        with pytest.raises(error, match=r"Cannot switch to a different thread\n.*Current: .*\n.*Expected: "):
             act(child)
         assert not child.dead
         with pytest.raises(error, match="Cannot switch to a different thread"):
@@ -257,7 +257,7 @@ def test_threads_in_great_number_leave_nothing():
 
 
 def test_many_threads_switch_at_the_same_time():
-    def work(seed):
+    def work():
         main = getcurrent()
         total = 0
 
@@ -275,7 +275,7 @@ def test_many_threads_switch_at_the_same_time():
         return total
 
     results = []
-    threads = [threading.Thread(target=lambda: results.append(work(n))) for n in range(8)]
+    threads = [threading.Thread(target=lambda: results.append(work())) for _ in range(8)]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -430,5 +430,3 @@ def test_the_process_id_is_not_cached():
         assert [c.dead for c in children] == [True, True, False]
         """
     )
-
-

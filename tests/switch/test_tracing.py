@@ -358,9 +358,8 @@ def test_tracing_switched_on_and_off_while_parked():
             monitoring = sys.monitoring
             monitoring.use_tool_id(2, "test")
             seen = []
-            monitoring.register_callback(2, monitoring.events.LINE, lambda code, line: seen.append(code.co_name))
-            monitoring.register_callback(
-                2, monitoring.events.INSTRUCTION, lambda code, offset: seen.append(code.co_name))
+            for event in (monitoring.events.LINE, monitoring.events.INSTRUCTION):
+                monitoring.register_callback(2, event, lambda code, _: seen.append(code.co_name))
             for turn in range(3000):
                 child.switch()
                 monitoring.set_events(
