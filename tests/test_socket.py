@@ -9,6 +9,9 @@ import pickle
 import socket as stdlib
 import threading
 import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import pytest
 from helpers import Recorder
@@ -528,10 +531,19 @@ def test_waiting_for_a_descriptor() -> None:
 # -- names ---------------------------------------------------------------------------------------------------
 
 
+def outcome(function: Callable[..., Any], *arguments: Any) -> Any:
+    """What it returns, or the class of its error: a bare system has no hosts file, and knows no localhost."""
+    try:
+        return function(*arguments)
+    except OSError as error:
+        return type(error)
+
+
 def test_functions_that_resolve_agree_with_the_standard_library() -> None:
+    known = "localhost" if Path("/etc/hosts").exists() else "127.0.0.1"
     for arguments in (
         ("127.0.0.1", 80),
-        ("localhost", "80"),
+        (known, "80"),
         (None, 1),
         ("127.0.0.1", None, socket.AF_INET),
     ):
@@ -540,8 +552,8 @@ def test_functions_that_resolve_agree_with_the_standard_library() -> None:
         assert all(type(row[0]) is socket.AddressFamily for row in found)
         assert all(type(row[1]) is socket.SocketKind for row in found)
     assert socket.gethostbyname("localhost") == "127.0.0.1"
-    assert socket.gethostbyname_ex("127.0.0.1") == stdlib.gethostbyname_ex("127.0.0.1")
-    assert socket.gethostbyaddr("127.0.0.1") == stdlib.gethostbyaddr("127.0.0.1")
+    assert outcome(socket.gethostbyname_ex, "127.0.0.1") == outcome(stdlib.gethostbyname_ex, "127.0.0.1")
+    assert outcome(socket.gethostbyaddr, "127.0.0.1") == outcome(stdlib.gethostbyaddr, "127.0.0.1")
     assert socket.getnameinfo(("127.0.0.1", 80), 0) == stdlib.getnameinfo(("127.0.0.1", 80), 0)
     assert socket.getfqdn("127.0.0.1") == stdlib.getfqdn("127.0.0.1")
     assert socket.getfqdn("no.such.name.invalid") == "no.such.name.invalid"
