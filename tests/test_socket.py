@@ -554,9 +554,7 @@ def test_what_needs_no_names_agrees_with_the_standard_library(name: str, argumen
         ("getfqdn", ("127.0.0.1",), "localhost"),
     ],
 )
-def test_localhost_agrees_with_the_standard_library(
-    name: str, arguments: tuple[Any, ...], bare: object
-) -> None:
+def test_localhost_agrees_with_the_stdlib(name: str, arguments: tuple[Any, ...], bare: object) -> None:
     """`bare`: what we say where there is no hosts file, and the C library knows of no localhost."""
     expected = getattr(stdlib, name)(*arguments) if Path("/etc/hosts").exists() else bare
     assert getattr(socket, name)(*arguments) == expected
