@@ -1,6 +1,7 @@
 /* Top: the module corolib._switch._engine: functions, exceptions, init. */
 #include <Python.h>
 
+#include <stdbool.h>
 #include <stdlib.h>
 
 #include "engine.h"
@@ -187,6 +188,38 @@ static int add_steal(PyObject *module, const char *name, PyObject *object)
     return status;
 }
 
+/* The interpreter has been finalized; it may be initialized again by a program that embeds it. */
+static bool over, watched;
+
+static void note_end(void)
+{
+    over = true;
+}
+
+/* The static type and the exceptions belong to the first main interpreter of the process. */
+static int check_interpreter(void)
+{
+    if (PyInterpreterState_Get() != PyInterpreterState_Main()) {
+        PyErr_SetString(
+            PyExc_ImportError,
+            "corolib cannot be imported in a subinterpreter: its C stacks belong to the main one");
+        return -1;
+    }
+    if (over) {
+        PyErr_SetString(
+            PyExc_ImportError,
+            "corolib cannot be imported again after the interpreter was finalized in this process");
+        return -1;
+    }
+    if (!watched && Py_AtExit(note_end) < 0) {
+        PyErr_SetString(PyExc_ImportError,
+                        "corolib cannot watch the end of the interpreter: too many exit functions");
+        return -1;
+    }
+    watched = true;
+    return 0;
+}
+
 static int execute(PyObject *module)
 {
 #ifdef Py_GIL_DISABLED
@@ -194,12 +227,7 @@ static int execute(PyObject *module)
                     "corolib does not support free-threaded builds of CPython: its switches rely on the GIL");
     return -1;
 #endif
-    if (PyInterpreterState_Get() != PyInterpreterState_Main()) {
-        PyErr_SetString(
-            PyExc_ImportError,
-            "corolib cannot be imported in a subinterpreter: its C stacks belong to the main one");
-        return -1;
-    }
+    if (check_interpreter() < 0) return -1;
     switch_init();
     if (read_environment() < 0 || make_exceptions() < 0 || thread_init() < 0 || greenlet_init() < 0)
         return -1;

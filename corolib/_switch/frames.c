@@ -46,6 +46,7 @@ void frames_relink(struct frames_links *links)
 
 void frames_forget(struct frames_links *links)
 {
+    if (links->items == NULL) return;
     free(links->items);
     *links = (struct frames_links){0};
 }

@@ -6,7 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* The copies need little; 64 KiB leaves room for the interpreter's frame walk and for a signal's frame. */
+/* The copies need little; this leaves room for the frame walk, for malloc's hooks and for a signal's frame.
+ */
 #define SCRATCH_SIZE STACK_SIZE_MIN
 /* What a lane keeps after a deep call when its guest has ended. */
 #define KEEP ((size_t)64 << 10)
@@ -239,6 +240,7 @@ void lane_abandon(struct lanes *set, struct lane_guest *guest)
 
 void lane_forget(struct lane_guest *guest)
 {
+    if (guest->saved == NULL) return;
     free(guest->saved);
     guest->saved = NULL;
     guest->room = 0;

@@ -107,11 +107,19 @@ static PyObject *announce(struct thread *here, struct greenlet *origin, struct g
 }
 
 /* Drop something whose end may run Python code, with the exception in flight, if any, out of its way. */
-static void drop_aside(PyObject *object)
+static __attribute__((noinline)) void drop_last_aside(PyObject *object)
 {
     PyObject *pending = PyErr_GetRaisedException();
     Py_DECREF(object);
     if (pending != NULL) PyErr_SetRaisedException(pending);
+}
+
+static inline void drop_aside(PyObject *object)
+{
+    if (Py_REFCNT(object) == 1)
+        drop_last_aside(object);
+    else
+        Py_DECREF(object);
 }
 
 /* The ring owns a reference from now on. */
@@ -161,10 +169,10 @@ static inline __attribute__((always_inline)) PyObject *arrive(struct thread *her
     if (__builtin_expect(here->attention != 0, 0)) return arrive_attended(here, self, origin, value);
     /* Mostly somebody else still refers to the one we left. If not, this is where it ends: on a stack that is
      * not its own, with everything in place, since this may run any code. */
-    if (__builtin_expect(Py_REFCNT(origin) == 1, 0))
-        drop_aside((PyObject *)origin);
-    else
+    if (value != NULL)
         Py_DECREF(origin);
+    else
+        drop_aside((PyObject *)origin);
     return value;
 }
 
@@ -467,10 +475,7 @@ static void body(void)
         else
             result =
                 PyObject_Vectorcall(run, PySequence_Fast_ITEMS(args), (size_t)PyTuple_GET_SIZE(args), NULL);
-        if (result == NULL || Py_REFCNT(args) == 1)
-            drop_aside(args);
-        else
-            Py_DECREF(args);
+        drop_aside(args);
     }
     if (kwargs != NULL) drop_aside(kwargs);
     if (run != NULL) drop_aside(run);

@@ -55,7 +55,7 @@ static void abandon(struct thread *here, struct greenlet *greenlet)
 
 static void end(struct thread *here)
 {
-    bool own = PyThreadState_Get() == here->tstate;
+    bool own = PyThreadState_Get() == here->tstate && !Py_IsFinalizing();
     if (own) {
         /* The hub's clean-up may switch; so may what other threads have dropped. */
         thread_last = here;
@@ -66,14 +66,12 @@ static void end(struct thread *here)
     /* The thread may end (or vanish in a fork) while on a lane, and may be standing there for ever. */
     if (here->current != here->main) thread_link_out(&here->current->link);
     while (here->started.next != &here->started) abandon(here, thread_linked(here->started.next));
-    struct greenlet *dropped[16];
+    struct thread_link *dropped = NULL;
     while (here->doomed.next != &here->doomed) {
-        int count = 0;
-        while (here->doomed.next != &here->doomed && count < 16) {
-            dropped[count] = thread_linked(here->doomed.next);
-            abandon(here, dropped[count++]);
-        }
-        while (count > 0) Py_DECREF(dropped[--count]);
+        struct thread_link *link = here->doomed.next;
+        abandon(here, thread_linked(link));
+        link->next = dropped;
+        dropped = link;
     }
     if (here->current == here->main) lanes_fini(&here->lanes);
     datastack_fini(&here->pool);
@@ -96,6 +94,12 @@ static void end(struct thread *here)
     here->next = unused;
     unused = here;
     /* From here on Python code may run; nothing refers to the struct any more. */
+    while (dropped != NULL) {
+        struct greenlet *greenlet = thread_linked(dropped);
+        dropped = dropped->next;
+        greenlet->link.next = &greenlet->link;
+        Py_DECREF(greenlet);
+    }
     Py_DECREF(main);
     Py_DECREF(current);
     Py_XDECREF(tracer);

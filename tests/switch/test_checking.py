@@ -1,11 +1,14 @@
 """The engine built in other ways: with its own checks, with failing memory, for Valgrind and sanitizers."""
 
+import os
 import shutil
 import subprocess
 import sys
+import sysconfig
 
 import pytest
-from switch.building import HERE, build_engine, compiler, run_with
+from helpers import ROOT
+from switch.building import HERE, build_engine, compiler, python_flags, run, run_with
 
 pytestmark = [pytest.mark.slow, pytest.mark.hang_after(900)]
 
@@ -70,6 +73,41 @@ def test_address_sanitizer_finds_nothing(tmp_path):
             ASAN_OPTIONS="detect_leaks=0:detect_stack_use_after_return=1",
             UBSAN_OPTIONS="halt_on_error=1",
         )
+
+
+def test_a_program_that_starts_python_twice_is_refused_the_second_time(tmp_path):
+    """The type is static and its address is handed out to C code: it belongs to the first interpreter."""
+    source = tmp_path / "embed.c"
+    source.write_text(
+        """
+        #include <Python.h>
+        int main(void)
+        {
+            for (int i = 0; i < 5; i++) {
+                Py_Initialize();
+                int failed = PyRun_SimpleString(
+                    "try:\\n"
+                    "    from corolib._switch import getcurrent, greenlet\\n"
+                    "    child = greenlet(getcurrent().switch)\\n"
+                    "    child.switch()\\n"
+                    "    print('used', flush=True)\\n"
+                    "except ImportError as error:\\n"
+                    "    print(error, flush=True)\\n");
+                if (failed || Py_FinalizeEx() < 0) return 1;
+            }
+            return 0;
+        }
+        """
+    )
+    program, folder = tmp_path / "embed", sysconfig.get_config_var("LIBDIR")
+    library = f"-lpython{sysconfig.get_config_var('LDVERSION')}"
+    libraries = [f"-L{folder}", f"-Wl,-rpath,{folder}", library, "-lm", "-ldl", "-lpthread"]
+    run(*compiler(), source, *python_flags(), *libraries, "-o", program)
+    environ = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONHOME": sys.base_prefix}
+    done = subprocess.run([program], env=environ, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    refusal = "corolib cannot be imported again after the interpreter was finalized in this process"
+    assert done.stdout.splitlines() == ["used", *[refusal] * 4]
 
 
 @pytest.mark.parametrize(
