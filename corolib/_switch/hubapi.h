@@ -79,8 +79,9 @@ struct switch_hubapi {
     int (*traverse)(PyObject *self, visitproc visit, void *arg);
     int (*clear)(PyObject *self);
     void (*finalize)(PyObject *self);
-    /* Frees the engine's part and the memory. A subtype's tp_dealloc: call PyObject_CallFinalizerFromDealloc
-     * and return if it is not 0 (resurrected); untrack; drop its own fields; then this. */
+    /* Frees the engine's part and the memory, and drops the object's reference to a heap type. A subtype's
+     * tp_dealloc: call PyObject_CallFinalizerFromDealloc and return if it is not 0 (resurrected); untrack;
+     * drop its own fields; then this. */
     void (*dealloc)(PyObject *self);
 };
 
