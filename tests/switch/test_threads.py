@@ -430,3 +430,51 @@ def test_the_process_id_is_not_cached():
         assert [c.dead for c in children] == [True, True, False]
         """
     )
+
+
+WALK = """
+    import gc, sys, threading, traceback
+    from corolib._switch import getcurrent, greenlet
+
+    main = getcurrent()
+    over = False
+    walks = 0
+
+    def watch():
+        global walks
+        while not over:
+            for each in gc.get_objects():
+                if isinstance(each, greenlet):
+                    frame = each.gr_frame
+                    if frame is not None:
+                        traceback.format_stack(frame)
+                        walks += 1
+
+    def deep(levels):
+        if levels:
+            return deep(levels - 1)
+        for _ in range(3):
+            sorted([1], key=lambda _: main.switch())
+
+    sys.setswitchinterval(1e-5)
+    thread = threading.Thread(target=watch)
+    thread.start()
+    rounds = 0
+    while rounds < 200 or walks < 2000:
+        children = [greenlet(deep) for _ in range(20)]
+        for level, child in enumerate(children):
+            child.switch(level)
+        for _ in range(3):
+            for child in children:
+                child.switch()
+        assert all(child.dead for child in children)
+        rounds += 1
+    over = True
+    thread.join()
+"""
+
+
+@pytest.mark.parametrize("lanes", [1, 2, 64])
+def test_another_thread_may_walk_the_frames_of_greenlets_that_come_and_go(lanes):
+    """As a report of all stacks does: the chain changes under the walker between any two steps."""
+    run_isolated(WALK, env={"COROLIB_LANES": str(lanes)})
