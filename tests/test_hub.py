@@ -8,7 +8,7 @@ import threading
 from weakref import ref
 
 import pytest
-from helpers import Recorder, run_isolated
+from helpers import Recorder, in_thread, run_isolated
 
 from corolib import _hub
 from corolib import hub as hub_module
@@ -37,22 +37,6 @@ def stream():
     """What the hub of this test prints."""
     get_hub().exception_stream = stream = io.StringIO()
     return stream
-
-
-def in_thread(function):
-    """The result of function() in a native thread, or what it raised."""
-    found = []
-
-    def run():
-        try:
-            found.append(function())
-        except BaseException as error:
-            found.append(error)
-
-    thread = threading.Thread(target=run)
-    thread.start()
-    thread.join()
-    return found[0]
 
 
 # -- one per thread ------------------------------------------------------------------------------------------

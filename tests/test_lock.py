@@ -5,29 +5,13 @@ import threading
 from weakref import ref
 
 import pytest
-from helpers import Recorder, run_isolated
+from helpers import Recorder, in_thread, run_isolated
 
 from corolib.errors import LoopExit
 from corolib.greenlet import Greenlet
 from corolib.hub import get_hub, getcurrent, sleep, spawn_raw
 from corolib.lock import BoundedSemaphore, DummySemaphore, RLock, Semaphore
 from corolib.timeout import Timeout
-
-
-def in_thread(function):
-    found = []
-
-    def run():
-        try:
-            found.append(function())
-        except BaseException as error:
-            found.append(error)
-
-    thread = threading.Thread(target=run)
-    thread.start()
-    thread.join()
-    return found[0]
-
 
 # -- Semaphore -----------------------------------------------------------------------------------------------
 

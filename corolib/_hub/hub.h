@@ -35,9 +35,8 @@ struct hub {
     size_t unpolled;         /* entries run since the last poll */
     size_t batch;            /* how many more were ready by its end */
     double polled_at;
-    bool may_block; /* read by the release callback: give the GIL up around this poll */
-    bool polling;   /* the loop is going to block, or does: a wake-up must send the async */
-    bool started, destroyed;
+    bool polling; /* the loop is going to block, or does: a wake-up must send the async */
+    bool destroyed;
 
     /* inbox.c */
     ev_async wakeup;

@@ -26,7 +26,7 @@
 static void release_gil(struct ev_loop *loop)
 {
     struct hub *hub = hub_ev->userdata(loop);
-    if (!hub->may_block) return;
+    if (!hub->polling) return;
     hub->released = PyEval_SaveThread();
 }
 
@@ -212,7 +212,6 @@ static int look(struct hub *hub, double wait)
 {
     hub->unpolled = 0;
     if (wait == 0) {
-        hub->may_block = false;
         return hub_ev->run(hub->loop, EVRUN_NOWAIT);
     }
     if (wait > 0) {
@@ -223,11 +222,11 @@ static int look(struct hub *hub, double wait)
     }
     /* Before the run, not with the release of the GIL: libev calls prepare watchers first, and what they
      * queue must keep it from blocking. */
-    hub->may_block = hub->polling = true;
+    hub->polling = true;
     hub_ev->ref(hub->loop);
     int active = hub_ev->run(hub->loop, EVRUN_ONCE);
     hub_ev->unref(hub->loop);
-    hub->may_block = hub->polling = false;
+    hub->polling = false;
     if (wait > 0) {
         /* An alarm that went off was stopped by libev, which took a reference we had given back already. */
         hub_ev->ref(hub->loop);
@@ -275,7 +274,6 @@ PyObject *loop_boot(PyObject *self, PyObject *value)
 {
     (void)value;
     struct hub *hub = hub_core(self);
-    hub->started = true;
     while (!hub->destroyed)
         if (drain(hub) < 0 || (!hub->destroyed && poll_once(hub) < 0)) return NULL;
     Py_RETURN_NONE;

@@ -74,7 +74,6 @@ static int deliver(struct park *park, PyObject *value, bool raises)
     park->value = Py_NewRef(value);
     park->raises = raises;
     park->state = PARK_READY;
-    park->held = false;
     Py_DECREF(park->greenlet); /* never the last: the queue has one */
     return 1;
 }
@@ -123,6 +122,16 @@ void park_free(void *pointer)
     PyMem_Free(park);
 }
 
+int park_raise_pending(PyObject *greenlet)
+{
+    struct park *park = hub_face(greenlet)->park;
+    PyObject *error = park == NULL ? NULL : take_pending(park);
+    if (error == NULL) return 0;
+    raise_instance(error);
+    Py_DECREF(error);
+    return 1;
+}
+
 struct park *park_begin(struct hub **out)
 {
     struct hub *hub = hub_here();
@@ -136,12 +145,7 @@ struct park *park_begin(struct hub **out)
     }
     struct park *park = park_of(self);
     if (park == NULL) return NULL;
-    if (park->pending != NULL) {
-        PyObject *error = take_pending(park);
-        raise_instance(error);
-        Py_DECREF(error);
-        return NULL;
-    }
+    if (park_raise_pending(self)) return NULL;
     if (park->state != PARK_IDLE) {
         /* Queued for its start by spawn_raw(), but started by somebody else's switch(). */
         park->state = PARK_IDLE;
@@ -158,7 +162,6 @@ static PyObject *resumed_by_other(struct park *park, PyObject *value)
     bool foreign = park->kind->foreign;
     if (park->state == PARK_WAITING) {
         leave_all(park);
-        park->held = false;
         park->state = PARK_IDLE;
         Py_DECREF(park->greenlet); /* we run: the thread's `current` has one */
     } else if (park->state == PARK_READY) {
@@ -252,7 +255,6 @@ PyObject *park_wait(struct park *park, const struct park_kind *kind, PyObject *o
     park->counted = kind->external || (timeout >= 0 && !kind->unref);
     if (park->counted) hub->live++;
     link_parked(park);
-    park->held = true;
     park->state = PARK_WAITING;
     Py_INCREF(park->greenlet);
     return switch_away(park);
@@ -292,16 +294,6 @@ void park_unstart(PyObject *greenlet)
     if (park == NULL || park->state != PARK_READY || park->kind != &kind_start) return;
     park->state = PARK_IDLE; /* its entry in the ready queue is stale now */
     Py_CLEAR(park->value);
-}
-
-int park_raise_pending(PyObject *greenlet)
-{
-    struct park *park = hub_face(greenlet)->park;
-    PyObject *error = park == NULL ? NULL : take_pending(park);
-    if (error == NULL) return 0;
-    raise_instance(error);
-    Py_DECREF(error);
-    return 1;
 }
 
 int park_resume(struct hub *hub, PyObject *greenlet)
@@ -367,7 +359,6 @@ void park_abandon(struct hub *hub)
     while ((park = hub->parked) != NULL) {
         leave_all(park);
         park->state = PARK_IDLE;
-        park->held = false;
         /* May be the last: then the engine throws GreenletExit into it, and its clean-up runs here. */
         Py_DECREF(park->greenlet);
     }

@@ -46,7 +46,6 @@ struct park {
         *label; /* borrowed for the length of the wait: the kind's name given to park(), a str, or NULL */
     unsigned char state; /* enum park_state */
     bool raises;         /* READY: value is an exception to raise */
-    bool held;           /* WAITING: the record owns a reference to its greenlet */
     bool counted;        /* WAITING: counts in hub->live */
 };
 
