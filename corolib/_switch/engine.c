@@ -227,6 +227,10 @@ static int execute(PyObject *module)
                     "corolib does not support free-threaded builds of CPython: its switches rely on the GIL");
     return -1;
 #endif
+    if (tstate_unfit() != NULL) {
+        PyErr_SetString(PyExc_ImportError, tstate_unfit());
+        return -1;
+    }
     if (check_interpreter() < 0) return -1;
     switch_init();
     if (read_environment() < 0 || make_exceptions() < 0 || thread_init() < 0 || greenlet_init() < 0)

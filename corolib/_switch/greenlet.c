@@ -142,24 +142,30 @@ static PyObject *slot_vectorcall(PyObject *type, PyObject *const *args, size_t f
     return self;
 }
 
+static bool is_main(const struct greenlet *self)
+{
+    return self->thread != NULL && self->thread->main == self;
+}
+
 static int slot_traverse(PyObject *object, visitproc visit, void *arg)
 {
     struct greenlet *self = as_greenlet(object);
     Py_VISIT(self->face.dict);
     Py_VISIT(self->parent);
     Py_VISIT(self->run);
-    /* While it runs, the thread state owns these and the saved ones are stale. The frames of a parked
-     * greenlet own what is in them without being visited: to the collector that looks like references from
-     * outside, so a cycle through a parked frame is never collected. */
-    if (self->face.state != SWITCH_CURRENT) Py_VISIT(self->tstate.context);
-    if (self->face.state == SWITCH_SUSPENDED) Py_VISIT(self->tstate.exc_root.exc_value);
-    return 0;
+    Py_VISIT(self->args);
+    /* While it runs, the thread state owns these and the saved ones are stale. */
+    if (self->face.state == SWITCH_CURRENT) return 0;
+    Py_VISIT(self->tstate.context);
+    Py_VISIT(self->tstate.exc_root.exc_value);
+    /* A main greenlet's frames are those of the whole program, and never garbage. */
+    return is_main(self) ? 0 : tstate_traverse(&self->tstate, visit, arg);
 }
 
 static void slot_finalize(PyObject *object)
 {
     struct greenlet *self = as_greenlet(object);
-    if (self->face.state == SWITCH_SUSPENDED && self->thread->main != self) switch_kill(self);
+    if (self->face.state == SWITCH_SUSPENDED && !is_main(self)) switch_kill(self);
 }
 
 static int slot_clear(PyObject *object)
@@ -168,7 +174,9 @@ static int slot_clear(PyObject *object)
     slot_finalize(object); /* not called yet if a subclass has __del__ */
     if (self->face.state == SWITCH_SUSPENDED || self->face.state == SWITCH_CURRENT)
         return 0; /* its frames are alive */
+    tstate_abandon(&self->tstate);
     Py_CLEAR(self->run);
+    Py_CLEAR(self->args);
     Py_CLEAR(self->tstate.context);
     Py_CLEAR(self->parent);
     Py_CLEAR(self->face.dict);
@@ -212,6 +220,7 @@ void greenlet_free(PyObject *object)
     if (self->face.park != NULL && greenlet_park_free != NULL) greenlet_park_free(self->face.park);
     self->face.park = NULL;
     Py_CLEAR(self->run);
+    Py_CLEAR(self->args);
     Py_CLEAR(self->tstate.context);
     Py_CLEAR(self->face.dict);
     Py_CLEAR(self->parent);
@@ -373,11 +382,6 @@ static PyObject *get_parent(PyObject *self, void *Py_UNUSED(closure))
 {
     struct greenlet *parent = as_greenlet(self)->parent;
     return Py_NewRef(parent != NULL ? (PyObject *)parent : Py_None);
-}
-
-static bool is_main(const struct greenlet *self)
-{
-    return self->thread != NULL && self->thread->main == self;
 }
 
 int greenlet_set_parent(PyObject *object, PyObject *parent)

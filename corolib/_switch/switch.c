@@ -159,12 +159,22 @@ static __attribute__((noinline, cold)) PyObject *arrive_attended(struct thread *
     return value;
 }
 
+/* Tell the interpreter which stack we stand on. Until then even a deallocation may go wrong. */
+static inline __attribute__((always_inline)) void guard(struct thread *here, const struct greenlet *self)
+{
+    const struct lane *lane = self->guest.lane;
+    if (!TSTATE_GUARDS_STACK || here->guarded == lane) return;
+    here->guarded = lane;
+    tstate_guard(here->tstate, lane->stack.low, (size_t)(lane->stack.top - lane->stack.low));
+}
+
 /* What the one who has arrived does, on its own stack: returns the value in flight. */
 static inline __attribute__((always_inline)) PyObject *arrive(struct thread *here, struct greenlet *self)
 {
     PyObject *value = here->value;
     struct greenlet *origin = here->origin;
     tstate_enter(&self->tstate, here->tstate, &here->carry);
+    guard(here, self);
     tstate_check(here->tstate);
     if (__builtin_expect(here->attention != 0, 0)) return arrive_attended(here, self, origin, value);
     /* Mostly somebody else still refers to the one we left. If not, this is where it ends: on a stack that is
@@ -462,11 +472,11 @@ static void body(void)
     PyObject *kwargs = here->kwargs, *run = here->run, *result = NULL;
     PyObject *args = arrive(here, self); /* NULL if a tracer raised */
 
-    if (self->run != NULL) {
-        PyObject *old = self->run; /* the attribute ends with the start */
-        self->run = NULL;
-        drop_aside(old);
-    }
+    /* From now on these are what is being called: kept in the object, where the collector sees them. */
+    PyObject *attribute = self->run;
+    self->run = run;
+    self->args = args;
+    if (attribute != NULL) drop_aside(attribute);
     if (args != NULL) {
         if (self->face.boot != NULL)
             result = self->face.boot((PyObject *)self, args);
@@ -475,9 +485,10 @@ static void body(void)
         else
             result =
                 PyObject_Vectorcall(run, PySequence_Fast_ITEMS(args), (size_t)PyTuple_GET_SIZE(args), NULL);
-        drop_aside(args);
     }
     if (kwargs != NULL) drop_aside(kwargs);
+    self->args = self->run = NULL;
+    if (args != NULL) drop_aside(args);
     if (run != NULL) drop_aside(run);
     finish(here, self, result);
 }

@@ -37,9 +37,9 @@ static void loaded(struct lane_guest *guest)
     tstate_load(&greenlet->tstate);
 }
 
-/* A suspended greenlet whose thread is gone can never run again. What its frames refer to is leaked: their
- * clean-up code belongs to a thread that does not exist. The frames themselves can be looked at as long as
- * the object lives. */
+/* A suspended greenlet whose thread is gone can never run again, not even its clean-up code, which belongs to
+ * a thread that does not exist. The frames can be looked at as long as the object lives; what they own goes
+ * with it. */
 static void abandon(struct thread *here, struct greenlet *greenlet)
 {
     thread_link_out(&greenlet->link);
@@ -48,6 +48,7 @@ static void abandon(struct thread *here, struct greenlet *greenlet)
          * there is no memory for that, the chain is left as it is. */
         (void)tstate_evict(&greenlet->tstate, greenlet->guest.sp, lane_top(&greenlet->guest));
     }
+    tstate_orphan(&greenlet->tstate, here->tstate);
     lane_abandon(&here->lanes, &greenlet->guest);
     greenlet->thread = NULL;
     greenlet->face.state = SWITCH_DEAD;
@@ -144,6 +145,7 @@ static struct thread *make(PyThreadState *ts, PyObject *dict)
     lanes_init(&here->lanes, &main->guest, thread_entry);
     here->lanes.evicting = evicting;
     here->lanes.loaded = loaded;
+    here->guarded = &here->lanes.native;
     here->tstate = ts;
     here->id = ts->id;
     PyObject *capsule = PyCapsule_New(here, KEY, thread_ends);

@@ -36,7 +36,8 @@ struct greenlet {
     struct lane_guest guest;
     struct tstate tstate;
     struct greenlet *parent; /* owned; NULL for a main greenlet */
-    PyObject *run;           /* owned; what to call, until the start */
+    PyObject *run;           /* owned; what to call, then what is being called */
+    PyObject *args;          /* owned; with what, while it is being called */
     struct thread_link link; /* in `started` or `doomed` of the thread */
 };
 
@@ -55,7 +56,8 @@ struct thread {
     PyObject *kwargs, *run; /* owned, in flight to a fresh greenlet: value holds its arguments */
     unsigned attention;     /* THREAD_ bits */
     struct tstate_carry carry;
-    struct greenlet *main; /* owned */
+    const struct lane *guarded; /* the stack that the interpreter takes for ours; see tstate_guard */
+    struct greenlet *main;      /* owned */
     struct lanes lanes;
     struct datastack_pool pool;
     PyObject *tracer;           /* owned or NULL */

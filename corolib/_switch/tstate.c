@@ -1,23 +1,101 @@
-/* Floor 2: the frames of a greenlet that died with its thread. */
+/* Floor 2: what the frames of a parked greenlet own.
+ *
+ * The interpreter never clears or visits the frames of a thread: they are the innermost thing there is, and
+ * end by being left. A parked greenlet's are different. If all that leads to it is a variable of its own, it
+ * will never be left, so the collector has to see through it; and one that died with its thread cannot be
+ * left any more.
+ *
+ * Frames in the data stack own their references; those of generators belong to the generator, which visits
+ * them itself. From 3.14 on references carry tags in their lowest two bits: a tagged one is borrowed,
+ * immortal or an integer. In earlier versions no pointer has such a bit. */
 #include "tstate.h"
+
+#define OWNED_BY_THREAD 0
+#define TAGS ((uintptr_t)3)
+
+/* Call use() for each word of the frame that can hold a reference, until it returns something else than 0. */
+static int each_word(void **frame, int (*use)(void **word, void *arg), void *arg)
+{
+    static const int fixed[] = {TSTATE_FRAME_FUNCTION, TSTATE_FRAME_LOCALS, TSTATE_FRAME_OBJECT};
+    PyObject *code = (PyObject *)((uintptr_t)frame[TSTATE_FRAME_CODE] & ~TAGS);
+    /* The frame that stands between a class and its __init__ has no code object. */
+    int locals = code != NULL && PyCode_Check(code) ? ((PyCodeObject *)code)->co_nlocalsplus : 0, status = 0;
+    void **word = &frame[TSTATE_FRAME_FAST], **end = tstate_frame_end(frame, word + locals);
+    for (size_t i = 0; i < sizeof fixed / sizeof fixed[0] && status == 0; i++)
+        status = use(&frame[fixed[i]], arg);
+    for (; word < end && status == 0; word++) status = use(word, arg);
+    return status != 0 ? status : use(&frame[TSTATE_FRAME_CODE], arg);
+}
+
+static bool in_data_stack(void **frame)
+{
+    return ((char *)frame)[TSTATE_FRAME_OWNER] == OWNED_BY_THREAD;
+}
+
+struct visitor {
+    visitproc visit;
+    void *arg;
+};
+
+static int visit_word(void **word, void *argument)
+{
+    const struct visitor *visitor = argument;
+    if (*word == NULL || ((uintptr_t)*word & TAGS) != 0) return 0;
+    return visitor->visit(*word, visitor->arg);
+}
+
+int tstate_traverse(const struct tstate *s, visitproc visit, void *arg)
+{
+    struct visitor visitor = {visit, arg};
+    /* 3.11.0 drops what is in a frame while the frame can still be found. */
+    if (s->chunk == NULL || Py_Version < 0x030B01F0) return 0;
+    for (void **frame = (void **)s->frame; frame != NULL; frame = frame[TSTATE_FRAME_PREVIOUS]) {
+        int status = in_data_stack(frame) ? each_word(frame, visit_word, &visitor) : 0;
+        if (status != 0) return status;
+    }
+    return 0;
+}
+
+static int drop_word(void **word, void *Py_UNUSED(arg))
+{
+    PyObject *object = *word;
+    *word = NULL;
+    if (((uintptr_t)object & TAGS) == 0) Py_XDECREF(object);
+    return 0;
+}
+
+/* Whoever has a frame object may look at the frame at any time: then the memory must stay as it is. */
+static bool seen_by_others(void **frame)
+{
+    for (; frame != NULL; frame = frame[TSTATE_FRAME_PREVIOUS])
+        if (frame[TSTATE_FRAME_OBJECT] != NULL &&
+            (!in_data_stack(frame) || Py_REFCNT((PyObject *)frame[TSTATE_FRAME_OBJECT]) > 1))
+            return true;
+    return false;
+}
 
 void tstate_abandon(struct tstate *s)
 {
-    void **frame;
+    void **frame = (void **)s->frame;
+    _PyStackChunk *chunk = s->chunk;
+    PyObject *handled = s->exc_root.exc_value;
+
     tstate_forget(s);
-    if (s->chunk == NULL) return;
-    /* Whoever has a frame object may look at the frame at any time: then the memory must stay. */
-    for (frame = (void **)s->frame; frame != NULL; frame = frame[TSTATE_FRAME_PREVIOUS])
-        if (frame[TSTATE_FRAME_OBJECT] != NULL) goto leaked;
-    /* The frame of a generator lies in the generator: it must not lead to memory that is given back. */
-    frame = (void **)s->frame;
-    while (frame != NULL) {
-        void **previous = frame[TSTATE_FRAME_PREVIOUS];
-        frame[TSTATE_FRAME_PREVIOUS] = NULL;
-        frame = previous;
-    }
-    datastack_give_chain(s->chunk);
-leaked:
+    /* From here on nobody finds the frames through us, whatever code runs. */
     s->chunk = NULL;
     s->frame = NULL;
+    if (chunk == NULL) return;
+    s->exc_root.exc_value = NULL;
+    if (!seen_by_others(frame)) {
+        while (frame != NULL) {
+            void **previous = frame[TSTATE_FRAME_PREVIOUS];
+            /* The frame of a generator lies in the generator: it must not lead to memory that is given back.
+             */
+            frame[TSTATE_FRAME_PREVIOUS] = NULL;
+            if (in_data_stack(frame)) each_word(frame, drop_word, NULL);
+            frame = previous;
+        }
+        datastack_give_chain(chunk);
+    }
+    Py_XDECREF(handled);
 }

@@ -17,6 +17,11 @@
  * do the interpreter's structs that lie on that stack exist. tstate_frame          the innermost frame object
  * of a parked greenlet: new reference, or NULL with or without an exception (none if it has no Python frame).
  *   tstate_evict, tstate_load, tstate_forget   for structs on the C stack; see frames.h.
+ *   tstate_orphan         the thread state goes: the frames of one parked there must not lead into it.
+ *   tstate_guard          where C recursion is measured by address (TSTATE_GUARDS_STACK): from now on we
+ * stand on these bytes; low NULL: on the thread's own stack. tstate_unfit          why this very release
+ * cannot be used, or NULL. TSTATE_FRAME_...      where an interpreter frame keeps what. tstate_frame_end one
+ * past the last word of a parked frame that is known to hold a reference or NULL.
  *
  * The greenlet's own root of the exception stack is in struct tstate, so that nothing has to be copied. */
 #ifndef COROLIB_SWITCH_TSTATE_H
@@ -52,8 +57,12 @@ static inline void tstate_set_context(PyThreadState *ts, PyObject *context)
     }
 }
 
-#if PY_VERSION_HEX >= 0x030E0000
-#error "corolib._switch knows CPython 3.11 to 3.13: add a tstate_3xx.h and a case to tstate.h"
+#if PY_VERSION_HEX >= 0x03100000
+#error "corolib._switch knows CPython 3.11 to 3.15: add a tstate_3xx.h and a case to tstate.h"
+#elif PY_VERSION_HEX >= 0x030F0000
+#include "tstate_315.h"
+#elif PY_VERSION_HEX >= 0x030E0000
+#include "tstate_314.h"
 #elif PY_VERSION_HEX >= 0x030D0000
 #include "tstate_313.h"
 #elif PY_VERSION_HEX >= 0x030C0000
@@ -78,7 +87,14 @@ static inline bool tstate_has_frames(const struct tstate *s)
     return s->chunk != NULL && s->frame != NULL;
 }
 
-/* Give back what the frames of a dead greenlet lie on. What they refer to is leaked. */
+/* What the frames of a parked greenlet own, for the collector. Less than they own is harmless, more would be
+ * fatal: before 3.14 the evaluation stacks, whose height only the running evaluation loop knows, are left
+ * out. */
+TSTATE_HIDDEN int tstate_traverse(const struct tstate *s, visitproc visit, void *arg);
+
+/* Give up the frames of a greenlet that died with its thread: drop what they own, which may run any code, and
+ * give back what they lie on. What C variables refer to is leaked, before 3.14 also what is on the evaluation
+ * stacks. */
 TSTATE_HIDDEN void tstate_abandon(struct tstate *s);
 
 /* The whole table is checked at each arrival in a checking build. */
@@ -99,7 +115,7 @@ static inline void tstate_check(PyThreadState *ts)
 
 /* Let tp_finalize run once more for an object that has been resurrected or that comes from a free list: the
  * collector marks an object it has finalized in the lowest bit of the second word of its header (3.11
- * to 3.13). */
+ * to 3.15). */
 static inline void tstate_unfinalize(PyObject *object)
 {
     uintptr_t *header = (uintptr_t *)object - 2;

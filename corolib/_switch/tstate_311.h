@@ -8,9 +8,14 @@
 #ifndef COROLIB_SWITCH_TSTATE_311_H
 #define COROLIB_SWITCH_TSTATE_311_H
 
-/* Words of struct _PyInterpreterFrame. */
-#define TSTATE_FRAME_OBJECT 5 /* the frame object, if one has been made */
-#define TSTATE_FRAME_PREVIOUS 6
+/* Words of struct _PyInterpreterFrame, and the offset of its owner. */
+#define TSTATE_FRAME_FUNCTION 0 /* the function */
+#define TSTATE_FRAME_LOCALS 3   /* the dict of locals, if it has one */
+#define TSTATE_FRAME_CODE 4     /* the code object */
+#define TSTATE_FRAME_OBJECT 5   /* the frame object, if one has been made */
+#define TSTATE_FRAME_PREVIOUS 6 /* the caller */
+#define TSTATE_FRAME_FAST 9     /* the first local variable */
+#define TSTATE_FRAME_OWNER 69   /* a byte */
 
 struct tstate {
     _PyCFrame *cframe;                 /* on the greenlet's C stack, or `root` */
@@ -87,6 +92,12 @@ static inline PyObject *tstate_frame(const struct tstate *s, PyThreadState *ts)
     return frame;
 }
 
+/* How high the evaluation stack is, only the evaluation loop knows. */
+static inline void **tstate_frame_end(void **Py_UNUSED(frame), void **locals_end)
+{
+    return locals_end;
+}
+
 /* No frame of 3.11 is on the C stack. */
 static inline int tstate_evict(struct tstate *Py_UNUSED(s), const char *Py_UNUSED(low),
                                const char *Py_UNUSED(top))
@@ -97,5 +108,16 @@ static inline int tstate_evict(struct tstate *Py_UNUSED(s), const char *Py_UNUSE
 static inline void tstate_load(struct tstate *Py_UNUSED(s)) {}
 
 static inline void tstate_forget(struct tstate *Py_UNUSED(s)) {}
+
+/* No frame leads to the thread state. */
+static inline void tstate_orphan(struct tstate *Py_UNUSED(s), PyThreadState *Py_UNUSED(ts)) {}
+
+/* C recursion is counted, not measured. */
+#define TSTATE_GUARDS_STACK 0
+static inline void tstate_guard(PyThreadState *Py_UNUSED(ts), char *Py_UNUSED(low), size_t Py_UNUSED(size)) {}
+static inline const char *tstate_unfit(void)
+{
+    return NULL;
+}
 
 #endif

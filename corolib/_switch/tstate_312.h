@@ -9,9 +9,14 @@
 
 #include "frames.h"
 
-/* Words of struct _PyInterpreterFrame. */
-#define TSTATE_FRAME_OBJECT 6 /* the frame object, if one has been made */
-#define TSTATE_FRAME_PREVIOUS 1
+/* Words of struct _PyInterpreterFrame, and the offset of its owner. */
+#define TSTATE_FRAME_CODE 0     /* the code object */
+#define TSTATE_FRAME_PREVIOUS 1 /* the caller */
+#define TSTATE_FRAME_FUNCTION 2 /* the function */
+#define TSTATE_FRAME_LOCALS 5   /* the dict of locals, if it has one */
+#define TSTATE_FRAME_OBJECT 6   /* the frame object, if one has been made */
+#define TSTATE_FRAME_FAST 9     /* the first local variable */
+#define TSTATE_FRAME_OWNER 70   /* a byte */
 
 struct tstate {
     _PyCFrame *cframe;                 /* on the greenlet's C stack, or `root` */
@@ -88,6 +93,12 @@ static inline PyObject *tstate_frame(const struct tstate *s, PyThreadState *ts)
     return frame;
 }
 
+/* How high the evaluation stack is, only the evaluation loop knows. */
+static inline void **tstate_frame_end(void **Py_UNUSED(frame), void **locals_end)
+{
+    return locals_end;
+}
+
 static inline int tstate_evict(struct tstate *s, const char *low, const char *top)
 {
     return frames_unlink(&s->links, s->frame, low, top);
@@ -101,6 +112,17 @@ static inline void tstate_load(struct tstate *s)
 static inline void tstate_forget(struct tstate *s)
 {
     frames_forget(&s->links);
+}
+
+/* No frame leads to the thread state. */
+static inline void tstate_orphan(struct tstate *Py_UNUSED(s), PyThreadState *Py_UNUSED(ts)) {}
+
+/* C recursion is counted, not measured. */
+#define TSTATE_GUARDS_STACK 0
+static inline void tstate_guard(PyThreadState *Py_UNUSED(ts), char *Py_UNUSED(low), size_t Py_UNUSED(size)) {}
+static inline const char *tstate_unfit(void)
+{
+    return NULL;
 }
 
 #endif
