@@ -124,6 +124,13 @@ static int set_up(PyObject *self, PyObject *run, PyObject *args, PyObject *kwarg
     return 0;
 }
 
+PyObject *green_kind(PyObject *self)
+{
+    if (hub_face(self)->boot != boot) return NULL; /* a hub */
+    PyObject *run = green_of(self)->run;
+    return run != NULL ? run : (PyObject *)Py_TYPE(self);
+}
+
 static void on_later(struct deadline *node)
 {
     struct green *green = (struct green *)((char *)node - offsetof(struct green, later));

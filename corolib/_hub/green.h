@@ -26,6 +26,9 @@ struct green {
 /* Makes the type (its base is known only at run time) and adds it to the module. */
 int green_setup(PyObject *module);
 
+/* For the engine: what tells its kind from others, borrowed. */
+PyObject *green_kind(PyObject *self);
+
 /* Between the two files. */
 
 extern Py_ssize_t green_offset; /* of struct green in the object */

@@ -308,6 +308,7 @@ static int take_engine(void)
     }
     engine = api;
     *api->park_free = park_free;
+    *api->kind = green_kind;
     return 0;
 }
 

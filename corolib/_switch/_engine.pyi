@@ -19,14 +19,17 @@ _Tracer = Callable[[str, tuple[greenlet, greenlet]], object]
 class Stats(TypedDict):
     """What stats() tells about the calling thread, and about the process as far as it says so."""
 
+    machine: str  # how stacks are switched here: a CPU and its calling convention, or "ucontext"
     lanes: int  # shared lanes made so far
     lanes_limit: int  # and how many there may be
     lanes_pinned: int  # lanes with one greenlet each
     evictions: int  # slices copied out of a lane
     evicted_bytes: int
+    reloads: int  # slices copied back in
     greenlets: int  # started and not finished, the main one aside
     greenlets_doomed: int  # of these, dropped by other threads and not ended yet
     chunks: int  # first chunks of the data stack in use
+    chunk_bytes: int  # and their size
     objects_idle: int  # greenlet objects kept for reuse
     blocks_kept: int  # 16 KiB blocks in the cache of the process
     blocks_hits: int

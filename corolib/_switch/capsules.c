@@ -155,6 +155,7 @@ static struct switch_hubapi hub_table = {
     .set_context = hub_set_context,
     .is_mine = hub_is_mine,
     .park_free = &greenlet_park_free,
+    .kind = &switch_kind,
     .dealloc = hub_dealloc,
 };
 

@@ -5,6 +5,7 @@
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
+#include <string.h>
 #include <sys/mman.h>
 
 #include "datastack.h"
@@ -60,12 +61,12 @@ static struct datastack_slab *map_slab(void)
     return (struct datastack_slab *)(base + before);
 }
 
-static struct datastack_slab *new_slab(struct datastack_pool *pool)
+static struct datastack_slab *new_slab(struct datastack_pool *pool, unsigned rank)
 {
     struct datastack_slab *slab = check_alloc_fails() ? NULL : map_slab();
     if (slab != NULL) {
-        *slab = (struct datastack_slab){.pool = pool, .next = first(slab)};
-        link_in(&pool->partial, slab);
+        *slab = (struct datastack_slab){.pool = pool, .next = first(slab), .rank = rank};
+        link_in(&pool->partial[rank], slab);
         pool->empty++;
     }
     return slab;
@@ -74,28 +75,31 @@ static struct datastack_slab *new_slab(struct datastack_pool *pool)
 static _PyStackChunk *cut(struct datastack_slab *slab)
 {
     _PyStackChunk *chunk = (_PyStackChunk *)slab->next;
-    char *next = slab->next == first(slab) ? (char *)slab + DATASTACK_ROOT : slab->next + DATASTACK_ROOT;
+    size_t size = DATASTACK_ROOT << slab->rank;
+    char *next = (slab->next == first(slab) ? (char *)slab : slab->next) + size;
     chunk->size = (size_t)(next - slab->next);
-    chunk->top = 0;
     slab->next = next;
     return chunk;
 }
 
-_PyStackChunk *datastack_take(struct datastack_pool *pool)
+_PyStackChunk *datastack_take(struct datastack_pool *pool, unsigned kind)
 {
-    struct datastack_slab *slab = pool->partial.newer;
-    if (slab == &pool->partial && (slab = new_slab(pool)) == NULL) return NULL;
+    unsigned rank = pool->guesses[kind].rank;
+    struct datastack_slab *slab = pool->partial[rank].newer;
+    if (slab == &pool->partial[rank] && (slab = new_slab(pool, rank)) == NULL) return NULL;
     _PyStackChunk *chunk = slab->free;
     if (chunk != NULL)
         slab->free = chunk->previous;
     else
         chunk = cut(slab);
     chunk->previous = NULL;
+    chunk->top = 0;
     if (slab->out++ == 0) pool->empty--;
     pool->out++;
+    pool->bytes += DATASTACK_ROOT << rank;
     if (slab->free == NULL && slab->next == end(slab)) {
         link_out(slab);
-        link_in(&pool->full, slab);
+        link_in(&pool->full[rank], slab);
     }
     return chunk;
 }
@@ -113,9 +117,10 @@ void datastack_give(_PyStackChunk *chunk)
         return;
     }
     pool->out--;
+    pool->bytes -= DATASTACK_ROOT << slab->rank;
     if (full) {
         link_out(slab);
-        link_in(&pool->partial, slab);
+        link_in(&pool->partial[slab->rank], slab);
     }
     if (slab->out == 0 && pool->empty++ >= EMPTY_MAX) {
         pool->empty--;
@@ -136,12 +141,34 @@ void datastack_give_chain(_PyStackChunk *chunk)
     datastack_give(chunk);
 }
 
+/* One in eight that overflow moves a kind up a class, two at once at the beginning. After a hundred that did
+ * not it is tried a class lower, since nobody knows how much of its chunk a greenlet uses; if that was wrong,
+ * two more overflow and bring it back. */
+#define OVERFLOWED 8
+#define UP 16
+#define DOWN (-100)
+
+void datastack_learn(struct datastack_pool *pool, unsigned kind, bool overflowed)
+{
+    struct datastack_guess *guess = &pool->guesses[kind];
+    guess->score = (signed char)(guess->score + (overflowed ? OVERFLOWED : -1));
+    if (guess->score >= UP) {
+        guess->score = 0;
+        if (guess->rank + 1u < DATASTACK_CLASSES) guess->rank++;
+    } else if (guess->score <= DOWN) {
+        guess->score = 0;
+        if (guess->rank > 0) guess->rank--;
+    }
+}
+
 void datastack_init(struct datastack_pool *pool)
 {
-    pool->partial.newer = pool->partial.older = &pool->partial;
-    pool->full.newer = pool->full.older = &pool->full;
-    pool->empty = 0;
-    pool->out = 0;
+    memset(pool, 0, sizeof *pool);
+    for (unsigned rank = 0; rank < DATASTACK_CLASSES; rank++) {
+        struct datastack_slab *partial = &pool->partial[rank], *full = &pool->full[rank];
+        partial->newer = partial->older = partial;
+        full->newer = full->older = full;
+    }
 }
 
 static void let_go(struct datastack_slab *head)
@@ -157,8 +184,10 @@ static void let_go(struct datastack_slab *head)
 
 void datastack_fini(struct datastack_pool *pool)
 {
-    let_go(&pool->partial);
-    let_go(&pool->full);
+    for (unsigned rank = 0; rank < DATASTACK_CLASSES; rank++) {
+        let_go(&pool->partial[rank]);
+        let_go(&pool->full[rank]);
+    }
     datastack_init(pool);
 }
 

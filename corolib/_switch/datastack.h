@@ -13,13 +13,23 @@
 
 #include <Python.h>
 
+#include <stdbool.h>
+
 #define DATASTACK_HIDDEN __attribute__((visibility("hidden")))
 
-/* Some eight plain Python frames. With 2 KiB a parked greenlet would cost half as much again. */
+/* The smallest holds some eight plain Python frames; each class is twice the one before. One size for all
+ * would be wrong either way: with 2 KiB a parked greenlet would cost half as much again, and one that needs a
+ * little more than 1 KiB pays 16 KiB for it as long as it is parked. So what earlier greenlets needed
+ * decides, see datastack_learn. */
 #define DATASTACK_ROOT ((size_t)1024)
+#define DATASTACK_CLASSES 4u
 
 /* Chunks are cut from slabs, which are aligned to their size, so that a chunk knows its slab. */
 #define DATASTACK_SLAB ((size_t)64 * DATASTACK_ROOT)
+
+/* Kinds of greenlets whose needs are told apart. More than one function may share an entry: then they share a
+ * guess. */
+#define DATASTACK_KINDS 64u
 
 struct datastack_pool;
 
@@ -29,13 +39,22 @@ struct datastack_slab {
     char *next;                  /* the uncut rest: untouched, so it costs nothing yet */
     struct datastack_slab *newer, *older; /* ring of all slabs with a free chunk, or of all full ones */
     unsigned out;                         /* chunks in use */
+    unsigned rank;                        /* of its chunks: DATASTACK_ROOT << rank bytes */
+};
+
+/* What is thought of one kind of greenlet. */
+struct datastack_guess {
+    unsigned char rank;
+    signed char score; /* up: many overflow; down: hardly any does */
 };
 
 /* One per thread. */
 struct datastack_pool {
-    struct datastack_slab partial, full; /* heads of the rings */
-    unsigned empty;                      /* slabs in `partial` with no chunk in use */
-    size_t out;                          /* chunks in use */
+    struct datastack_slab partial[DATASTACK_CLASSES], full[DATASTACK_CLASSES]; /* heads of the rings */
+    unsigned empty; /* slabs in `partial` with no chunk in use */
+    size_t out;     /* chunks in use */
+    size_t bytes;   /* and their size */
+    struct datastack_guess guesses[DATASTACK_KINDS];
 };
 
 static inline struct datastack_slab *datastack_slab_of(_PyStackChunk *chunk)
@@ -43,8 +62,18 @@ static inline struct datastack_slab *datastack_slab_of(_PyStackChunk *chunk)
     return (struct datastack_slab *)((uintptr_t)chunk & ~(uintptr_t)(DATASTACK_SLAB - 1));
 }
 
-/* A chunk that looks like the root of a thread's chain, or NULL with no memory (no exception set). */
-DATASTACK_HIDDEN _PyStackChunk *datastack_take(struct datastack_pool *pool);
+/* A chunk that looks like the root of a thread's chain, or NULL with no memory (no exception set). `kind` is
+ * below DATASTACK_KINDS: what the greenlet is going to do. */
+DATASTACK_HIDDEN _PyStackChunk *datastack_take(struct datastack_pool *pool, unsigned kind);
+
+/* A greenlet of this kind needed more than its chunk, or has ended without needing more. */
+DATASTACK_HIDDEN void datastack_learn(struct datastack_pool *pool, unsigned kind, bool overflowed);
+
+/* Has the interpreter ever put a chunk on top of this one? It notes how full a chunk is just then. */
+static inline bool datastack_overflowed(const _PyStackChunk *root)
+{
+    return root->top != 0;
+}
 
 /* No frame may be left on it that anybody will look at. Its thread may have ended. */
 DATASTACK_HIDDEN void datastack_give(_PyStackChunk *chunk);

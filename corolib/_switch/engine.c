@@ -3,6 +3,7 @@
 
 #include <stdbool.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "engine.h"
 
@@ -70,31 +71,82 @@ static PyObject *get_lanes(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(igno
     return PyLong_FromUnsignedLong(here->lanes.count > 0 ? here->lanes.limit : thread_lane_limit);
 }
 
+static unsigned long long length(const struct thread_link *head)
+{
+    unsigned long long count = 0;
+    for (const struct thread_link *link = head->next; link != head; link = link->next) count++;
+    return count;
+}
+
 static PyObject *stats(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(ignored))
 {
     struct thread *here = thread_here();
     if (here == NULL) return NULL;
     const struct lanes *lanes = &here->lanes;
-    struct datastack_cache_stats cache = datastack_cache_stats();
-    Py_ssize_t started = 0, doomed = 0;
-    for (struct thread_link *link = here->started.next; link != &here->started; link = link->next) started++;
-    for (struct thread_link *link = here->doomed.next; link != &here->doomed; link = link->next) doomed++;
-    return Py_BuildValue("{s:I,s:I,s:I,s:K,s:K,s:n,s:n,s:n,s:I,s:I,s:K,s:K}", "lanes", lanes->count,
-                         "lanes_limit", lanes->count > 0 ? lanes->limit : thread_lane_limit, "lanes_pinned",
-                         lanes->pinned, "evictions", (unsigned long long)lanes->evictions, "evicted_bytes",
-                         (unsigned long long)lanes->evicted_bytes, "greenlets", started, "greenlets_doomed",
-                         doomed, "chunks", (Py_ssize_t)here->pool.out, "objects_idle", here->idles,
-                         "blocks_kept", cache.kept, "blocks_hits", cache.hits, "blocks_misses", cache.misses);
+    const struct datastack_cache_stats cache = datastack_cache_stats();
+    const struct {
+        const char *name;
+        unsigned long long value;
+    } counters[] = {
+        {"lanes", lanes->count},
+        {"lanes_limit", lanes->count > 0 ? lanes->limit : thread_lane_limit},
+        {"lanes_pinned", lanes->pinned},
+        {"evictions", lanes->evictions},
+        {"evicted_bytes", lanes->evicted_bytes},
+        {"reloads", lanes->reloads},
+        {"greenlets", length(&here->started)},
+        {"greenlets_doomed", length(&here->doomed)},
+        {"chunks", here->pool.out},
+        {"chunk_bytes", here->pool.bytes},
+        {"objects_idle", here->idles},
+        {"blocks_kept", cache.kept},
+        {"blocks_hits", cache.hits},
+        {"blocks_misses", cache.misses},
+    };
+    PyObject *result = Py_BuildValue("{s:s}", "machine", ARCH_NAME);
+    for (size_t i = 0; result != NULL && i < sizeof counters / sizeof counters[0]; i++) {
+        PyObject *value = PyLong_FromUnsignedLongLong(counters[i].value);
+        if (value == NULL || PyDict_SetItemString(result, counters[i].name, value) < 0) Py_CLEAR(result);
+        Py_XDECREF(value);
+    }
+    return result;
 }
 
 #ifdef COROLIB_CHECK
 static PyObject *force(PyObject *Py_UNUSED(module), PyObject *args, PyObject *kwargs)
 {
-    static char *names[] = {"evict", "fail_alloc", NULL};
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "|$ii:_force", names, &check_force.evict,
-                                     &check_force.fail_alloc))
+    static char *names[] = {"evict", "scratch", "collect", "fail_alloc", NULL};
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "|$iiii:_force", names, &check_force.evict,
+                                     &check_force.scratch, &check_force.collect, &check_force.fail_alloc))
         return NULL;
     return PyLong_FromLong(check_force.fail_alloc);
+}
+
+static int read_forces(void)
+{
+    const char *text = getenv("COROLIB_FORCE");
+    static const struct {
+        const char *name;
+        int *flag;
+    } forces[] = {
+        {"evict", &check_force.evict}, {"scratch", &check_force.scratch}, {"collect", &check_force.collect}};
+    while (text != NULL && *text != '\0') {
+        size_t length = strcspn(text, ","), i = 0;
+        while (i < 3 && (strlen(forces[i].name) != length || strncmp(text, forces[i].name, length) != 0)) i++;
+        if (i == 3) {
+            PyErr_Format(PyExc_ValueError,
+                         "COROLIB_FORCE must list some of evict, scratch, collect, found '%.80s'", text);
+            return -1;
+        }
+        *forces[i].flag = 1;
+        text += length + (text[length] == ',');
+    }
+    return 0;
+}
+#else
+static int read_forces(void)
+{
+    return 0;
 }
 #endif
 
@@ -120,14 +172,15 @@ static PyMethodDef functions[] = {
     {"set_lanes", set_lanes, METH_O,
      PyDoc_STR("set_lanes($module, count, /)\n--\n\nHow many lanes (shared C stacks) a thread may have that "
                "has not started a greenlet yet.\n"
-               "The default is 64, or the environment variable COROLIB_LANES.")},
+               "Those beyond 64 are made only if it pays. The default is 256, or the environment variable "
+               "COROLIB_LANES.")},
     {"get_lanes", get_lanes, METH_NOARGS,
      PyDoc_STR("get_lanes($module, /)\n--\n\nHow many lanes this thread may have.")},
     {"stats", stats, METH_NOARGS,
      PyDoc_STR("stats($module, /)\n--\n\nCounters of this thread's engine, as a dict.")},
 #ifdef COROLIB_CHECK
     {"_force", (PyCFunction)(void (*)(void))force, METH_VARARGS | METH_KEYWORDS,
-     PyDoc_STR("_force(*, evict, fail_alloc)\n--\n\nForce rare paths, see check.h.")},
+     PyDoc_STR("_force(*, evict, scratch, collect, fail_alloc)\n--\n\nForce rare paths, see check.h.")},
 #endif
     {NULL, NULL, 0, NULL},
 };
@@ -233,7 +286,8 @@ static int execute(PyObject *module)
     }
     if (check_interpreter() < 0) return -1;
     switch_init();
-    if (read_environment() < 0 || make_exceptions() < 0 || thread_init() < 0 || greenlet_init() < 0)
+    if (read_environment() < 0 || read_forces() < 0 || make_exceptions() < 0 || thread_init() < 0 ||
+        greenlet_init() < 0)
         return -1;
     datastack_cache_install();
     if (PyModule_AddObjectRef(module, "greenlet", (PyObject *)&greenlet_type) < 0 ||

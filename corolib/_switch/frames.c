@@ -50,3 +50,9 @@ void frames_forget(struct frames_links *links)
     free(links->items);
     *links = (struct frames_links){0};
 }
+
+void frames_check(const void *first, unsigned offset, unsigned char greatest)
+{
+    for (const struct frames_head *frame = first; frame != NULL; frame = frame->previous)
+        CHECK(((const unsigned char *)frame)[offset] <= greatest);
+}

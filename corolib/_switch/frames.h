@@ -38,4 +38,7 @@ FRAMES_HIDDEN void frames_relink(struct frames_links *links);
 
 FRAMES_HIDDEN void frames_forget(struct frames_links *links);
 
+/* For a checking build: a chain without a hole, of frames whose owner (a byte at this offset) can be. */
+FRAMES_HIDDEN void frames_check(const void *first, unsigned offset, unsigned char greatest);
+
 #endif

@@ -12,7 +12,7 @@
 #include <Python.h>
 
 #define SWITCH_HUBAPI_NAME "corolib._switch._engine._hub_api"
-#define SWITCH_HUBAPI_VERSION 1u
+#define SWITCH_HUBAPI_VERSION 2u
 
 /* Life of a greenlet. Written by the engine only. */
 enum switch_state {
@@ -73,6 +73,10 @@ struct switch_hubapi {
 
     /* Called with switch_face.park of a greenlet that is being deallocated. Set once by _hub. */
     void (**park_free)(void *park);
+
+    /* What a greenlet with a boot function is going to call: borrowed, or NULL. Those that call the same are
+     * expected to need as much frame memory. Set once by _hub; asked before the start only. */
+    PyObject *(**kind)(PyObject *greenlet);
 
     /* Whether a foreign thread's, or a dead greenlet's references can go: subtype slots of _hub chain to
      * these. */

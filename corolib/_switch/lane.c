@@ -9,10 +9,14 @@
 /* The copies need little; this leaves room for the frame walk, for malloc's hooks and for a signal's frame.
  */
 #define SCRATCH_SIZE STACK_SIZE_MIN
-/* What a lane keeps after a deep call when its guest has ended. */
+/* What a lane keeps below its occupant after a deep call. */
 #define KEEP ((size_t)64 << 10)
-/* Checking for deep remains costs a system call, about as much as a whole short greenlet: do it rarely. */
+/* Looking for deep remains costs a system call, about as much as a whole short greenlet: do it rarely. */
 #define TRIM_EVERY 64u
+#define TRIM_EVICTIONS 4096u
+/* Copying a slice back in costs some 40 ns, a new lane two or three page faults, about 2 us: it pays when it
+ * would have saved this many copies. */
+#define GROW_AFTER 64u
 /* Pinned lanes kept for reuse. A hub or two per thread is usual. */
 #define SPARES 4u
 
@@ -21,6 +25,7 @@ void lanes_init(struct lanes *set, struct lane_guest *native, void (*entry)(void
     memset(set, 0, sizeof *set);
     set->entry = entry;
     set->native.occupant = native;
+    set->native.native = true;
     SANITIZE_NATIVE(&set->native.stack.low, &set->native.stack.top);
     native->lane = &set->native;
 }
@@ -47,6 +52,61 @@ void lanes_fini(struct lanes *set)
     memset(set, 0, sizeof *set);
 }
 
+/* A checking build keeps a known word at the bottom of each lane and some at the top, where a guest's first
+ * frame begins. They are part of every slice, so copies are checked as well. */
+#ifdef COROLIB_CHECK
+#define CANARY UINT64_C(0x5ca1ab1ec0de5a1e)
+#define CANARIES 8u
+#else
+#define CANARIES 0u
+#endif
+
+/* Where a guest's first frame begins. */
+static char *bottom(const struct lane *lane)
+{
+    return lane->stack.top - CANARIES * sizeof(uint64_t);
+}
+
+static void plant_low(const struct lane *lane)
+{
+#ifdef COROLIB_CHECK
+    *(uint64_t *)lane->stack.low = CANARY;
+#else
+    (void)lane;
+#endif
+}
+
+static void plant(const struct lane *lane)
+{
+    plant_low(lane);
+#ifdef COROLIB_CHECK
+    for (uint64_t *word = (uint64_t *)bottom(lane); word < (uint64_t *)lane->stack.top; word++)
+        *word = CANARY;
+#endif
+}
+
+void lane_check(const struct lane_guest *guest)
+{
+#ifdef COROLIB_CHECK
+    const struct lane *lane = guest->lane;
+    CHECK(lane->occupant == guest);
+    if (lane->native) return;
+    CHECK(*(uint64_t *)lane->stack.low == CANARY);
+    for (const uint64_t *word = (const uint64_t *)bottom(lane); word < (const uint64_t *)lane->stack.top;
+         word++)
+        CHECK(*word == CANARY);
+#else
+    (void)guest;
+#endif
+}
+
+/* What a guest was before it is copied in again must not matter. */
+static void scribble(const struct lane_guest *guest)
+{
+    if (CHECK_FORCED(evict) || CHECK_FORCED(scratch))
+        SANITIZE_SCRIBBLE(guest->sp, (size_t)(guest->lane->stack.top - (char *)guest->sp));
+}
+
 static struct lane *new_lane(void)
 {
     struct lane *lane = check_alloc_fails() ? NULL : calloc(1, sizeof *lane);
@@ -54,6 +114,7 @@ static struct lane *new_lane(void)
         free(lane);
         lane = NULL;
     }
+    if (lane != NULL) plant(lane);
     return lane;
 }
 
@@ -68,6 +129,12 @@ static struct lane *choose_pinned(struct lanes *set)
         lane->pinned = true;
     if (lane != NULL) set->pinned++;
     return lane;
+}
+
+static bool may_grow(const struct lanes *set)
+{
+    if (set->count >= LANE_START && set->reloads - set->grown < GROW_AFTER) return false;
+    return set->count < set->limit;
 }
 
 static struct lane *choose(struct lanes *set, const struct lane_guest *from, unsigned limit)
@@ -87,7 +154,10 @@ static struct lane *choose(struct lanes *set, const struct lane_guest *from, uns
         set->all = check_alloc_fails() ? NULL : malloc(set->limit * sizeof *set->all);
         if (set->all == NULL) return NULL;
     }
-    if (set->count < set->limit && (lane = new_lane()) != NULL) return set->all[set->count++] = lane;
+    if (may_grow(set) && (lane = new_lane()) != NULL) {
+        set->grown = set->reloads;
+        return set->all[set->count++] = lane;
+    }
     if (set->count == 0) {
         free(set->all);
         set->all = NULL;
@@ -114,6 +184,18 @@ static int make_room(struct lane_guest *guest, size_t size)
     return 0;
 }
 
+/* Give back what a deep call has left on a lane, each in its turn. Nobody runs but the caller, on the lane of
+ * `running`, whose sp is stale; or, at its end, at most KEEP deep on a lane without an occupant. */
+static void trim_one(struct lanes *set, const struct lane_guest *running)
+{
+    if (set->count == 0) return;
+    const struct lane *lane = set->all[set->trimmed++ % set->count];
+    if (lane->occupant == running) return;
+    size_t used = lane->occupant != NULL ? (size_t)(lane->stack.top - (char *)lane->occupant->sp) : 0;
+    stack_trim(&lane->stack, used + KEEP);
+    plant_low(lane);
+}
+
 static int save(struct lanes *set, struct lane_guest *guest)
 {
     size_t size = (size_t)(lane_top(guest) - (char *)guest->sp);
@@ -121,6 +203,7 @@ static int save(struct lanes *set, struct lane_guest *guest)
     if (make_room(guest, size) < 0) return -1;
     if (set->evicting != NULL && set->evicting(guest) < 0) return -1;
     SANITIZE_COPY(guest->saved, guest->sp, size);
+    scribble(guest);
     guest->lane->occupant = NULL;
     set->evictions++;
     set->evicted_bytes += size;
@@ -133,14 +216,16 @@ static void load(struct lanes *set, struct lane_guest *guest)
     struct lane *lane = guest->lane;
     CHECK_DEEP(lane->occupant == NULL);
     if (guest->sp == NULL) {
-        SANITIZE_OPEN(lane->stack.top - ARCH_IMAGE, ARCH_IMAGE);
+        SANITIZE_OPEN(bottom(lane) - ARCH_IMAGE, (size_t)(lane->stack.top - bottom(lane)) + ARCH_IMAGE);
         SANITIZE_CLEAN(lane->stack.low, (size_t)(lane->stack.top - lane->stack.low));
-        guest->sp = arch_prepare(lane->stack.top, set->entry);
+        plant(lane);
+        guest->sp = arch_prepare(bottom(lane), set->entry);
     } else {
         size_t size = (size_t)(lane->stack.top - (char *)guest->sp);
         SANITIZE_OPEN(guest->sp, size);
         SANITIZE_CLEAN(guest->sp, size);
         SANITIZE_COPY(guest->sp, guest->saved, size);
+        set->reloads++;
         if (set->loaded != NULL) set->loaded(guest);
     }
     lane->occupant = guest;
@@ -154,14 +239,23 @@ int lane_ready(struct lanes *set, struct lane_guest *from, struct lane_guest *to
         if (to->lane == NULL) return -1;
     }
     struct lane *lane = to->lane;
-    if (lane->occupant == to) return 0;
+    if (CHECK_FORCED(scratch) && set->scratch.low == NULL && stack_map(&set->scratch, SCRATCH_SIZE) < 0)
+        goto failed;
+    if (lane->occupant == to) {
+        if (!CHECK_FORCED(evict) || lane->pinned || lane->native) return 0;
+        if (save(set, to) < 0) return -1;
+        load(set, to);
+        return 0;
+    }
     if (lane->occupant == from) {
         /* We stand on it: the copies have to wait for lane_go. */
         if (set->scratch.low != NULL || stack_map(&set->scratch, SCRATCH_SIZE) == 0) return 0;
     } else if (lane->occupant == NULL || save(set, lane->occupant) == 0) {
         load(set, to);
+        if (set->evictions % TRIM_EVICTIONS == 0) trim_one(set, from);
         return 0;
     }
+failed:
     if (fresh) to->lane = NULL;
     return -1;
 }
@@ -172,24 +266,30 @@ struct trip {
     int status;
 };
 
+/* Must, or shall by force, the one who leaves be copied out from the scratch stack? */
+static bool leaves_by_scratch(const struct lane_guest *from)
+{
+    return CHECK_FORCED(scratch) && from->lane != NULL && !from->lane->pinned && !from->lane->native;
+}
+
 /* On the scratch stack: the lane that `from` has just left is ours to change. */
 static void *exchange(void *argument)
 {
-    struct trip *trip = argument; /* lies in the slice of `from`: not to be touched once `to` is loaded */
+    struct trip *trip = argument; /* lies in the slice of `from`: not to be touched once that is copied out */
     struct lane_guest *from = trip->from, *to = trip->to;
     struct lanes *set = trip->set;
-    if (to->lane->occupant == from && save(set, from) < 0) {
+    if ((to->lane->occupant == from || leaves_by_scratch(from)) && save(set, from) < 0) {
         trip->status = -1;
         return from->sp;
     }
-    load(set, to);
+    if (!lane_resident(to)) load(set, to);
     return to->sp;
 }
 
 SANITIZE_REAL_FRAME
 int lane_go(struct lanes *set, struct lane_guest *from, struct lane_guest *to)
 {
-    if (lane_resident(to)) {
+    if (lane_resident(to) && !leaves_by_scratch(from)) {
         lane_swap(from, to);
         return 0;
     }
@@ -228,7 +328,7 @@ void lane_release(struct lanes *set, struct lane_guest *guest)
         set->free = lane;
         lane->listed = true;
     }
-    if (++set->releases % TRIM_EVERY == 0) stack_trim(&lane->stack, KEEP);
+    if (++set->releases % TRIM_EVERY == 0) trim_one(set, guest);
 }
 
 void lane_abandon(struct lanes *set, struct lane_guest *guest)

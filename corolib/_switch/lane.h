@@ -30,8 +30,12 @@
 
 #define LANE_HIDDEN __attribute__((visibility("hidden")))
 
-/* Enough for the hot set of most programs; more does not help (cache and TLB reach), see README.md. */
-#define LANE_DEFAULT 64
+/* A thread makes lanes as it needs them: up to LANE_START as soon as a greenlet would have to share one, and
+ * from there to the limit only while greenlets keep coming back to lanes that others have taken meanwhile.
+ * Greenlets that only park, however many, never make it grow. More than the hot set does not help (cache and
+ * TLB reach), see README.md. */
+#define LANE_START 64
+#define LANE_DEFAULT 256
 #define LANE_MAX 65536
 
 struct lane_guest;
@@ -42,6 +46,7 @@ struct lane {
     struct lane *next;           /* in `free` or `spare` of the set */
     bool listed;                 /* is in `free`; an occupant may have come back to it meanwhile */
     bool pinned;                 /* belongs to one guest, not counted in the set's limit */
+    bool native;                 /* the thread's own stack */
 };
 
 /* Embedded in each greenlet. */
@@ -61,9 +66,12 @@ struct lanes {
     struct lane *spare; /* pinned lanes without a guest, kept for the next one */
     unsigned count;
     unsigned limit;                    /* most lanes `all` may have; fixed with the first lane */
+    uint64_t reloads;                  /* slices copied back in */
+    uint64_t grown;                    /* `reloads` when a lane was last added beyond LANE_START */
+    unsigned trimmed;                  /* where the search for deep remains goes on */
     unsigned spares;                   /* length of `spare` */
     unsigned cursor;                   /* where the search for a lane to share goes on */
-    unsigned releases;                 /* every some releases a lane is checked for deep remains */
+    unsigned releases;                 /* every so many, and every so many evictions, a lane is looked at */
     unsigned pinned;                   /* pinned lanes in use */
     struct stack scratch;              /* for the copies on the lane we stand on; made when first needed */
     uint64_t evictions, evicted_bytes; /* for stats() */
@@ -120,6 +128,9 @@ static inline void lane_begin(void)
 {
     SANITIZE_ARRIVE(NULL);
 }
+
+/* A checking build looks for overwritten memory at both ends of the lane that a guest stands on. */
+LANE_HIDDEN void lane_check(const struct lane_guest *guest);
 
 /* One past the highest byte of the guest's slice. */
 static inline char *lane_top(const struct lane_guest *guest)

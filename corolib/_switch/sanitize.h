@@ -36,7 +36,12 @@ __attribute__((no_sanitize_address)) static inline void sanitize_copy(void *to, 
 {
     __asm__ volatile("rep movsb" : "+D"(to), "+S"(from), "+c"(size) : : "memory");
 }
+__attribute__((no_sanitize_address)) static inline void sanitize_scribble(void *low, size_t size)
+{
+    __asm__ volatile("rep stosb" : "+D"(low), "+c"(size) : "a"(0xd5) : "memory");
+}
 #define SANITIZE_COPY(to, from, size) sanitize_copy((to), (from), (size))
+#define SANITIZE_SCRIBBLE(low, size) sanitize_scribble((low), (size))
 #define SANITIZE_CLEAN(low, size) __asan_unpoison_memory_region((low), (size))
 /* `gone` is true if nobody comes back: its fake frames are then freed. */
 #define SANITIZE_LEAVE(fake, gone, low, size)                                                                \
@@ -63,6 +68,7 @@ static inline void sanitize_native(char **low, char **top)
 #define SANITIZE_NATIVE(low, top) sanitize_native((low), (top))
 #else
 #define SANITIZE_COPY(to, from, size) memcpy((to), (from), (size))
+#define SANITIZE_SCRIBBLE(low, size) memset((low), 0xd5, (size))
 #define SANITIZE_CLEAN(low, size) ((void)0)
 #define SANITIZE_LEAVE(fake, gone, low, size) ((void)(fake), (void)(gone), (void)(low), (void)(size))
 #define SANITIZE_ARRIVE(fake) ((void)(fake))

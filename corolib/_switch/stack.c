@@ -56,7 +56,7 @@ void stack_unmap(struct stack *stack)
     stack->low = stack->top = NULL;
 }
 
-void stack_trim(struct stack *stack, size_t keep)
+void stack_trim(const struct stack *stack, size_t keep)
 {
     size_t size = page();
     unsigned char resident = 0;

@@ -31,6 +31,6 @@ STACK_HIDDEN void stack_unmap(struct stack *stack);
 
 /* Give back to the system what lies more than `keep` bytes below the top, if the stack ever went that deep.
  * Nothing live may be there. Costs a system call. */
-STACK_HIDDEN void stack_trim(struct stack *stack, size_t keep);
+STACK_HIDDEN void stack_trim(const struct stack *stack, size_t keep);
 
 #endif

@@ -20,6 +20,7 @@ PyObject *switch_exit;
 PyObject *switch_error;
 PyObject *switch_empty;
 PyTypeObject *switch_type;
+PyObject *(*switch_kind)(PyObject *greenlet);
 
 enum cargo_kind { VALUE, ARGUMENTS, EXCEPTION };
 
@@ -150,12 +151,26 @@ static void reap(struct thread *here)
     if (pending != NULL) PyErr_SetRaisedException(pending);
 }
 
+/* The forced path of a checking build: the young objects each time, all of them now and then. */
+static void collect_now(void)
+{
+    static unsigned calls;
+    if (Py_IsFinalizing()) return; /* nothing can be imported any more */
+    PyObject *pending = PyErr_GetRaisedException(), *gc = PyImport_ImportModule("gc");
+    PyObject *found = gc != NULL ? PyObject_CallMethod(gc, "collect", "i", calls++ % 256 ? 0 : 2) : NULL;
+    if (found == NULL) PyErr_WriteUnraisable(NULL);
+    Py_XDECREF(found);
+    Py_XDECREF(gc);
+    if (pending != NULL) PyErr_SetRaisedException(pending);
+}
+
 static __attribute__((noinline, cold)) PyObject *arrive_attended(struct thread *here, struct greenlet *self,
                                                                  struct greenlet *origin, PyObject *value)
 {
     if (here->attention & THREAD_TRACED) value = announce(here, origin, self, value);
     drop_aside((PyObject *)origin);
     if (here->attention & THREAD_DOOMED) reap(here);
+    if (CHECK_FORCED(collect)) collect_now();
     return value;
 }
 
@@ -168,15 +183,34 @@ static inline __attribute__((always_inline)) void guard(struct thread *here, con
     tstate_guard(here->tstate, lane->stack.low, (size_t)(lane->stack.top - lane->stack.low));
 }
 
+/* In a checking build: that nothing was lost or damaged while it was parked. */
+static inline void check_arrival(struct thread *here, const struct greenlet *self)
+{
+#ifdef COROLIB_CHECK
+    const _PyStackChunk *root = here->tstate->datastack_chunk;
+    lane_check(&self->guest);
+    tstate_check(here->tstate);
+    CHECK(here->current == self && self->face.state == SWITCH_CURRENT && self->thread == here);
+    if (self != here->main) {
+        while (root->previous != NULL) root = root->previous;
+        CHECK(datastack_slab_of((_PyStackChunk *)root)->pool == &here->pool);
+    }
+#else
+    (void)here, (void)self;
+#endif
+}
+
 /* What the one who has arrived does, on its own stack: returns the value in flight. */
 static inline __attribute__((always_inline)) PyObject *arrive(struct thread *here, struct greenlet *self)
 {
     PyObject *value = here->value;
     struct greenlet *origin = here->origin;
+    tstate_unseal(&self->tstate, &self->seal);
     tstate_enter(&self->tstate, here->tstate, &here->carry);
     guard(here, self);
-    tstate_check(here->tstate);
-    if (__builtin_expect(here->attention != 0, 0)) return arrive_attended(here, self, origin, value);
+    check_arrival(here, self);
+    if (__builtin_expect(here->attention != 0 || CHECK_FORCED(collect), 0))
+        return arrive_attended(here, self, origin, value);
     /* Mostly somebody else still refers to the one we left. If not, this is where it ends: on a stack that is
      * not its own, with everything in place, since this may run any code. */
     if (value != NULL)
@@ -208,12 +242,26 @@ static void retire(struct thread *here, struct greenlet *self)
 {
     _PyStackChunk *root = here->tstate->datastack_chunk;
     CHECK(root->previous == NULL && here->tstate->datastack_top == tstate_root_top(root));
+    thread_learn(self, datastack_overflowed(root));
     datastack_give(root);
     thread_link_out(&self->link);
     lane_release(&here->lanes, &self->guest);
     lane_forget(&self->guest);
     tstate_ended(&self->tstate);
     self->thread = NULL;
+}
+
+/* Greenlets that run the same code need as much frame memory. */
+static unsigned char kind_of(const struct greenlet *target, PyObject *run)
+{
+    const void *code = run;
+    if (run == NULL && switch_kind != NULL) code = run = switch_kind((PyObject *)target);
+    if (run != NULL && PyMethod_Check(run)) run = PyMethod_GET_FUNCTION(run);
+    if (run != NULL && PyFunction_Check(run))
+        code = PyFunction_GET_CODE(run);
+    else if (run != NULL && !PyCFunction_Check(run) && !PyType_Check(run))
+        code = Py_TYPE(run);
+    return (unsigned char)(((uintptr_t)code / 32 * 0x9e3779b1u >> 16) % DATASTACK_KINDS);
 }
 
 /* Leave for `target`, which is fresh or suspended and of this thread. 0 when somebody comes back, with
@@ -227,10 +275,15 @@ static int depart(struct thread *here, struct greenlet *target, const struct car
     bool fresh = target->face.state == SWITCH_FRESH;
     _PyStackChunk *chunk = NULL;
 
-    if (fresh && (chunk = datastack_take(&here->pool)) == NULL) goto no_memory;
+    if (fresh) {
+        target->kind = kind_of(target, run);
+        target->learned = false;
+        if ((chunk = datastack_take(&here->pool, target->kind)) == NULL) goto no_memory;
+    }
     if (lane_ready(&here->lanes, &self->guest, &target->guest, thread_lane_limit) < 0) goto no_memory;
     if (fresh) {
         tstate_fresh(&target->tstate, here->tstate, chunk);
+        tstate_seal(&target->tstate, &target->seal);
         target->thread = here;
         thread_link_in(&here->started, &target->link);
     }
@@ -240,6 +293,7 @@ static int depart(struct thread *here, struct greenlet *target, const struct car
     here->origin = self;
     here->current = target;
     tstate_leave(&self->tstate, here->tstate, &here->carry);
+    tstate_seal(&self->tstate, &self->seal);
     if (finished) retire(here, self);
     self->face.state = finished ? SWITCH_DEAD : SWITCH_SUSPENDED;
     target->face.state = SWITCH_CURRENT;
@@ -438,7 +492,7 @@ PyObject *switch_transfer(PyObject *object, PyObject *value)
     struct greenlet *self;
 
     if (__builtin_expect(target->face.state != SWITCH_SUSPENDED || here->tstate != PyThreadState_Get() ||
-                             !lane_resident(&target->guest) || CHECK_FORCE_EVICT(),
+                             !lane_resident(&target->guest) || CHECK_FORCED(evict) || CHECK_FORCED(scratch),
                          0))
         return transfer_slowly(target, value);
     self = here->current;
@@ -446,6 +500,7 @@ PyObject *switch_transfer(PyObject *object, PyObject *value)
     here->origin = self;
     here->current = (struct greenlet *)Py_NewRef(target);
     tstate_leave(&self->tstate, here->tstate, &here->carry);
+    tstate_seal(&self->tstate, &self->seal);
     self->face.state = SWITCH_SUSPENDED;
     target->face.state = SWITCH_CURRENT;
     lane_swap(&self->guest, &target->guest);

@@ -23,6 +23,9 @@ extern PyObject *switch_empty SWITCH_HIDDEN; /* (), what switch() without argume
 /* The raw type, set by greenlet.c: objects of exactly this type have no `run` of their own to look for. */
 extern PyTypeObject *switch_type SWITCH_HIDDEN;
 
+/* Set once by _hub: what a greenlet with a boot function is going to call; borrowed, or NULL. */
+extern PyObject *(*switch_kind)(PyObject *greenlet)SWITCH_HIDDEN;
+
 /* hubapi.h's transfer: value stolen; NULL means the exception that is set. */
 SWITCH_HIDDEN PyObject *switch_transfer(PyObject *target, PyObject *value);
 

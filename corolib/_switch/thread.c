@@ -27,6 +27,8 @@ int thread_init(void)
 static int evicting(struct lane_guest *guest)
 {
     struct greenlet *greenlet = (struct greenlet *)((char *)guest - offsetof(struct greenlet, guest));
+    /* Many may park before the first one ends. */
+    if (greenlet->tstate.chunk->previous != NULL) thread_learn(greenlet, true);
     return tstate_evict(&greenlet->tstate, guest->sp, lane_top(guest));
 }
 

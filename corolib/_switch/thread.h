@@ -38,7 +38,10 @@ struct greenlet {
     struct greenlet *parent; /* owned; NULL for a main greenlet */
     PyObject *run;           /* owned; what to call, then what is being called */
     PyObject *args;          /* owned; with what, while it is being called */
+    unsigned char kind;      /* below DATASTACK_KINDS: whose needs of frame memory are like its own */
+    bool learned;            /* from what it needed */
     struct thread_link link; /* in `started` or `doomed` of the thread */
+    struct tstate_seal seal; /* empty but in a checking build */
 };
 
 /* Why an arrival must take the slow way: bits of thread.attention. */
@@ -103,6 +106,14 @@ THREAD_HIDDEN int thread_remove_hook(struct thread *here, PyObject *hook);
 
 /* Make the key of the dict entry; once per import. */
 THREAD_HIDDEN int thread_init(void);
+
+/* What the greenlet needed of frame memory, for those that come after it; once in its life. */
+static inline void thread_learn(struct greenlet *greenlet, bool overflowed)
+{
+    if (greenlet->learned) return;
+    greenlet->learned = true;
+    datastack_learn(&greenlet->thread->pool, greenlet->kind, overflowed);
+}
 
 static inline void thread_link_in(struct thread_link *head, struct thread_link *link)
 {

@@ -30,6 +30,7 @@
 #include <Python.h>
 
 #include <stdbool.h>
+#include <string.h>
 
 #include "check.h"
 #include "datastack.h"
@@ -97,19 +98,52 @@ TSTATE_HIDDEN int tstate_traverse(const struct tstate *s, visitproc visit, void 
  * stacks. */
 TSTATE_HIDDEN void tstate_abandon(struct tstate *s);
 
-/* The whole table is checked at each arrival in a checking build. */
+/* A checking build keeps a copy of the whole table while a greenlet is parked, and looks at arrival whether
+ * anybody has written to it; the context may be set from outside, and links come and go with evictions. */
+#ifdef COROLIB_CHECK
+struct tstate_seal {
+    struct tstate copy;
+};
+
+static inline void tstate_seal(const struct tstate *s, struct tstate_seal *seal)
+{
+    memcpy(&seal->copy, s, sizeof *s);
+    seal->copy.context = NULL;
+}
+
+static inline void tstate_unseal(const struct tstate *s, const struct tstate_seal *seal)
+{
+    struct tstate now;
+    memcpy(&now, s, sizeof now);
+    now.context = NULL;
+    CHECK(memcmp(&now, &seal->copy, TSTATE_SEALED) == 0);
+}
+#else
+struct tstate_seal {
+};
+#define tstate_seal(s, seal) ((void)0)
+#define tstate_unseal(s, seal) ((void)0)
+#endif
+
+/* And at each arrival the table as the interpreter has it now. */
 static inline void tstate_check(PyThreadState *ts)
 {
 #ifdef COROLIB_CHECK
+    const _PyStackChunk *chunk = ts->datastack_chunk;
     CHECK(ts->exc_info != NULL);
-    if (ts->datastack_chunk != NULL) {
-        CHECK(ts->datastack_top >= ts->datastack_chunk->data);
-        CHECK(ts->datastack_top <= ts->datastack_limit);
-        CHECK(ts->datastack_limit == tstate_root_limit(ts->datastack_chunk));
-    }
     for (_PyErr_StackItem *item = ts->exc_info; item != NULL; item = item->previous_item)
         CHECK(item->exc_value == NULL || item->exc_value == Py_None ||
               PyExceptionInstance_Check(item->exc_value));
+    CHECK(ts->context == NULL || PyContext_CheckExact(ts->context));
+    if (chunk != NULL) {
+        CHECK(ts->datastack_top >= chunk->data && ts->datastack_top <= ts->datastack_limit);
+        CHECK(ts->datastack_limit == tstate_root_limit(ts->datastack_chunk));
+        for (chunk = chunk->previous; chunk != NULL; chunk = chunk->previous)
+            CHECK(chunk->top <= chunk->size / sizeof(PyObject *));
+    }
+    tstate_check_version(ts);
+#else
+    (void)ts;
 #endif
 }
 

@@ -120,4 +120,14 @@ static inline const char *tstate_unfit(void)
     return NULL;
 }
 
+#define TSTATE_SEALED sizeof(struct tstate)
+static inline void tstate_check_version(PyThreadState *ts)
+{
+    CHECK(ts->cframe != NULL && ts->trash_delete_nesting >= 0);
+    CHECK(ts->recursion_remaining <= ts->recursion_limit);
+    for (void **frame = (void **)ts->cframe->current_frame; frame != NULL;
+         frame = frame[TSTATE_FRAME_PREVIOUS])
+        CHECK(((unsigned char *)frame)[TSTATE_FRAME_OWNER] <= 2);
+}
+
 #endif

@@ -116,4 +116,12 @@ static inline const char *tstate_unfit(void)
     return NULL;
 }
 
+#define TSTATE_SEALED offsetof(struct tstate, links)
+static inline void tstate_check_version(PyThreadState *ts)
+{
+    CHECK(ts->py_recursion_remaining <= ts->py_recursion_limit);
+    CHECK(ts->c_recursion_remaining <= Py_C_RECURSION_LIMIT);
+    frames_check(ts->current_frame, TSTATE_FRAME_OWNER, 3);
+}
+
 #endif

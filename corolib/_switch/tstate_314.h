@@ -137,4 +137,12 @@ static inline const char *tstate_unfit(void)
                  "or later";
 }
 
+#define TSTATE_SEALED offsetof(struct tstate, links)
+static inline void tstate_check_version(PyThreadState *ts)
+{
+    CHECK(ts->py_recursion_remaining <= ts->py_recursion_limit);
+    CHECK(ts->critical_section == 0);
+    frames_check(ts->current_frame, TSTATE_FRAME_OWNER, 4);
+}
+
 #endif

@@ -2,12 +2,13 @@
 
 import ctypes
 import importlib.util
+import re
 import signal
 import sysconfig
 
 import pytest
 from helpers import run_isolated
-from switch.building import HERE, build_extension
+from switch.building import ENGINE, HERE, build_extension
 
 from corolib import _switch
 from corolib._switch import GreenletExit, error, getcurrent, greenlet
@@ -45,7 +46,9 @@ def test_the_hub_s_capsule_is_versioned():
     get = ctypes.pythonapi.PyCapsule_GetPointer
     get.restype, get.argtypes = ctypes.c_void_p, [ctypes.py_object, ctypes.c_char_p]
     table = get(_switch._engine._hub_api, b"corolib._switch._engine._hub_api")
-    assert ctypes.c_uint.from_address(table).value == 1
+    header = (ENGINE / "hubapi.h").read_text()
+    version = re.search(r"#define SWITCH_HUBAPI_VERSION (\d+)u", header)
+    assert ctypes.c_uint.from_address(table).value == int(version.group(1))
 
 
 def test_names_and_type_check(client):
