@@ -182,7 +182,7 @@ DEEP = """
         def __init__(self, depth):
             self.depth = depth
         def __lt__(self, other):
-            return sorted([Nest(self.depth - 1), other]) and False if self.depth else False
+            return bool(self.depth and sorted([other, Nest(self.depth - 1)]) is None)
 
     def run():
         sorted([Nest(0), Nest(180)])  # some hundred KiB of C stack
