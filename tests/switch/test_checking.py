@@ -8,9 +8,79 @@ import sysconfig
 
 import pytest
 from helpers import ROOT
-from switch.building import HERE, build_engine, compiler, python_flags, run, run_with
+from switch.building import ENGINE, HERE, build_engine, compiler, python_flags, run, run_with
 
-pytestmark = [pytest.mark.slow, pytest.mark.hang_after(900)]
+pytestmark = [pytest.mark.slow, pytest.mark.hang_after(1800)]
+
+# Tests that build and start programs of their own: those would not be under the tool.
+BUILDERS = ("test_capi", "test_checking", "test_floor1", "test_fuzz", "test_registers", "test_compilers")
+
+
+def own_tree(folder, *flags):
+    """A copy of the engine and its tests in `folder`, built with other flags."""
+    build_engine(folder, *flags)
+    package = folder / "corolib" / "_switch"
+    shutil.copytree(
+        ROOT / "tests" / "switch", folder / "tests" / "switch", ignore=shutil.ignore_patterns("__pycache__")
+    )
+    for name in ("conftest.py", "helpers.py"):
+        shutil.copy(ROOT / "tests" / name, folder / "tests")
+    shutil.copy(ROOT / "pyproject.toml", folder)
+    for source in ENGINE.glob("*.[chS]"):
+        shutil.copy(source, package)
+    return folder
+
+
+def run_suite(folder, *arguments, before=(), seconds=1500, **env):
+    """The engine's everyday tests, in `folder`, in an interpreter of their own."""
+    ignored = [f"--ignore-glob=*/{name}*" for name in BUILDERS]
+    command = [*before, sys.executable, "-X", "faulthandler", "-m", "pytest", "-q", "tests/switch", *ignored]
+    done = subprocess.run(
+        [*command, *arguments],
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": "", **env},
+        capture_output=True,
+        text=True,
+        timeout=seconds,
+    )
+    assert done.returncode == 0, f"status {done.returncode}\n{done.stdout[-20_000:]}\n{done.stderr[-20_000:]}"
+    assert " passed" in done.stdout
+    return done.stdout
+
+
+@pytest.fixture(scope="module")
+def checking_tree(tmp_path_factory):
+    return own_tree(tmp_path_factory.mktemp("tree"), "-DCOROLIB_CHECK")
+
+
+# Forced collections end what these tests have dropped before they look.
+COLLECTED_EARLY = (
+    "test_at_exit_everything_works_and_later_getcurrent_says_no",
+    "test_hooks_coexist_with_each_other_and_the_tracer",
+)
+
+
+@pytest.mark.parametrize("force", ["", "evict", "scratch", "evict,scratch", "collect"])
+def test_the_whole_suite_with_all_checks(checking_tree, force):
+    left_out = " and ".join(f"not {name}" for name in COLLECTED_EARLY) if "collect" in force else ""
+    run_suite(checking_tree, "-k", left_out, COROLIB_FORCE=force)
+
+
+@pytest.mark.parametrize("lanes", ["1", "2"])
+def test_the_whole_suite_on_hardly_any_lanes(checking_tree, lanes):
+    run_suite(checking_tree, COROLIB_LANES=lanes)
+
+
+def test_an_unknown_force_is_refused(checking_tree):
+    done = subprocess.run(
+        [sys.executable, "-c", "import corolib._switch"],
+        cwd=checking_tree,
+        env={**os.environ, "COROLIB_FORCE": "evict,bogus"},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 1
+    assert "COROLIB_FORCE must list some of evict, scratch, collect, found 'bogus'" in done.stderr
 
 
 @pytest.fixture(scope="module")
@@ -54,25 +124,49 @@ def test_valgrind_finds_nothing(checking, lanes):
     )
 
 
-def test_address_sanitizer_finds_nothing(tmp_path):
+def test_valgrind_finds_nothing_in_the_whole_suite(checking_tree):
+    """But for tests that say by a marker that they cannot be run so."""
+    undefined = "--undef-value-errors=" + ("no" if sys.version_info < (3, 12) else "yes")
+    run_suite(
+        checking_tree,
+        *("-m", "not slow and not heavy", "-p", "no:cacheprovider"),
+        before=(shutil.which("valgrind") or "valgrind", "-q", "--error-exitcode=9", undefined),
+        PYTHONMALLOC="malloc",
+        COROLIB_LANES="4",
+        COROLIB_TEST_HANG_AFTER="1200",
+    )
+
+
+@pytest.fixture(scope="module")
+def sanitized(tmp_path_factory):
     flags = ["-O1", "-fsanitize=address,undefined", "-fno-omit-frame-pointer", "-DCOROLIB_CHECK"]
-    folder = build_engine(tmp_path / "asan", *flags)
+    return own_tree(tmp_path_factory.mktemp("asan"), *flags)
+
+
+@pytest.fixture(scope="module")
+def sanitizers():
+    """The environment that lets an unsanitized interpreter load a sanitized library."""
     libraries = [
         subprocess.run(
             [*compiler(), f"-print-file-name={name}"], capture_output=True, text=True, check=True
         ).stdout.strip()
         for name in ("libasan.so", "libubsan.so")
     ]
-    for lanes in ("1", "2", "64"):
-        run_with(
-            folder,
-            HERE / "valgrind_stress.py",
-            COROLIB_LANES=lanes,
-            PYTHONMALLOC="malloc",
-            LD_PRELOAD=" ".join(libraries),
-            ASAN_OPTIONS="detect_leaks=0:detect_stack_use_after_return=1",
-            UBSAN_OPTIONS="halt_on_error=1",
-        )
+    return {
+        "PYTHONMALLOC": "malloc",
+        "LD_PRELOAD": " ".join(libraries),
+        "ASAN_OPTIONS": "detect_leaks=0:detect_stack_use_after_return=1:handle_segv=0",
+        "UBSAN_OPTIONS": "halt_on_error=1",
+    }
+
+
+@pytest.mark.parametrize("lanes", ["1", "2", "64"])
+def test_address_sanitizer_finds_nothing(sanitized, sanitizers, lanes):
+    run_with(sanitized, HERE / "valgrind_stress.py", COROLIB_LANES=lanes, **sanitizers)
+
+
+def test_address_sanitizer_finds_nothing_in_the_whole_suite(sanitized, sanitizers):
+    run_suite(sanitized, "-m", "not slow and not heavy", **sanitizers)
 
 
 def test_a_program_that_starts_python_twice_is_refused_the_second_time(tmp_path):

@@ -266,6 +266,7 @@ def test_lanes_of_pinned_greenlets_are_used_again():
     assert stats()["lanes_pinned"] == before
 
 
+@pytest.mark.heavy  # a checker has a qsort of its own
 def test_what_lies_on_a_pinned_stack_can_be_lent_out():
     """C code lends out a pointer into its stack; another greenlet writes through it meanwhile."""
     with_lanes(
@@ -300,6 +301,7 @@ def test_what_lies_on_a_pinned_stack_can_be_lent_out():
     )
 
 
+@pytest.mark.heavy
 def test_a_deep_call_does_not_keep_its_memory():
     run_isolated(
         """
@@ -329,6 +331,7 @@ def test_a_deep_call_does_not_keep_its_memory():
     )
 
 
+@pytest.mark.heavy
 def test_where_address_space_is_short_lanes_get_smaller_or_fewer():
     run_isolated(
         """

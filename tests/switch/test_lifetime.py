@@ -460,6 +460,7 @@ def test_switching_while_the_interpreter_goes_down_does_not_crash(how):
     )
 
 
+@pytest.mark.heavy
 def test_memory_stays_level_over_many_lives():
     run_isolated(
         """

@@ -1,7 +1,6 @@
 """What parked greenlets cost: classes of first chunks, lanes that are made only where they pay."""
 
-import gc
-
+import pytest
 from helpers import in_thread, run_isolated
 
 from corolib._switch import getcurrent, greenlet, stats
@@ -200,19 +199,7 @@ DEEP = """
 """
 
 
+@pytest.mark.heavy
 def test_what_a_deep_call_left_on_the_lane_of_a_parked_greenlet_is_given_back():
     freed = int(run_isolated(DEEP, env={"COROLIB_LANES": ""}).stdout)
     assert freed > 60 * 64 * KIB
-
-
-def test_a_thread_that_ends_takes_its_chunks_along():
-    def thread():
-        me = getcurrent()
-        children = [greenlet(lambda: deep(20, me.switch)) for _ in range(50)]
-        for child in children:
-            child.switch()
-        return stats()["chunks"]
-
-    assert in_thread(thread) == 50
-    gc.collect()
-    assert stats()["chunks"] == 0

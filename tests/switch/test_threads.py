@@ -217,6 +217,7 @@ def test_dropped_after_the_end_of_its_thread():
     assert reference() is None
 
 
+@pytest.mark.heavy
 def test_threads_in_great_number_leave_nothing():
     run_isolated(
         """
