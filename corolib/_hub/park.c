@@ -211,6 +211,7 @@ static struct park *next_in_line(struct hub *hub)
     if (entry == NULL || !PyObject_TypeCheck(entry, engine->type)) return NULL;
     struct park *next = hub_face(entry)->park;
     if (next == NULL || next->state != PARK_READY || next->kind == &kind_start) return NULL;
+    if (engine->held_up(entry)) return NULL;
     return hub_budget(hub) ? next : NULL;
 }
 
@@ -301,6 +302,7 @@ int park_resume(struct hub *hub, PyObject *greenlet)
     struct switch_face *face = hub_face(greenlet);
     struct park *park = face->park;
     if (park == NULL || park->state != PARK_READY) return 0;
+    if (engine->held_up(greenlet)) return ready_push(&hub->ready, greenlet);
     PyObject *value = take_delivery(park);
     if (park->kind != &kind_start) {
         park->state = PARK_RESUMED;

@@ -134,6 +134,11 @@ static int hub_is_mine(PyObject *self)
     return theirs != NULL && theirs->tstate == ts;
 }
 
+static int hub_held_up(PyObject *self)
+{
+    return lane_held_up(&((struct greenlet *)self)->guest);
+}
+
 /* The last step of a subtype's tp_dealloc. An object of a heap type holds a reference to its type. */
 static void hub_dealloc(PyObject *self)
 {
@@ -154,6 +159,7 @@ static struct switch_hubapi hub_table = {
     .set_parent = hub_set_parent,
     .set_context = hub_set_context,
     .is_mine = hub_is_mine,
+    .held_up = hub_held_up,
     .park_free = &greenlet_park_free,
     .kind = &switch_kind,
     .dealloc = hub_dealloc,

@@ -241,6 +241,30 @@ static int add_steal(PyObject *module, const char *name, PyObject *object)
     return status;
 }
 
+/* In gc.callbacks. */
+static PyObject *collection(PyObject *Py_UNUSED(module), PyObject *const *args, Py_ssize_t count)
+{
+    if (count > 0 && PyUnicode_Check(args[0]))
+        switch_collecting(PyUnicode_CompareWithASCIIString(args[0], "start") == 0);
+    Py_RETURN_NONE;
+}
+
+/* The one thing beside the cache of blocks that other code can see of the engine in its process. */
+static int watch_collections(void)
+{
+    static PyMethodDef method = {"corolib_collection", (PyCFunction)(void (*)(void))collection, METH_FASTCALL,
+                                 NULL};
+    static PyObject *callback;
+    if (callback != NULL) return 0;
+    PyObject *gc = PyImport_ImportModule("gc");
+    PyObject *callbacks = gc != NULL ? PyObject_GetAttrString(gc, "callbacks") : NULL;
+    callback = callbacks != NULL ? PyCFunction_New(&method, NULL) : NULL;
+    if (callback == NULL || PyList_Append(callbacks, callback) < 0) Py_CLEAR(callback);
+    Py_XDECREF(callbacks);
+    Py_XDECREF(gc);
+    return callback != NULL ? 0 : -1;
+}
+
 /* The interpreter has been finalized; it may be initialized again by a program that embeds it. */
 static bool over, watched;
 
@@ -287,7 +311,7 @@ static int execute(PyObject *module)
     if (check_interpreter() < 0) return -1;
     switch_init();
     if (read_environment() < 0 || read_forces() < 0 || make_exceptions() < 0 || thread_init() < 0 ||
-        greenlet_init() < 0)
+        greenlet_init() < 0 || watch_collections() < 0)
         return -1;
     datastack_cache_install();
     if (PyModule_AddObjectRef(module, "greenlet", (PyObject *)&greenlet_type) < 0 ||

@@ -165,7 +165,9 @@ static int slot_traverse(PyObject *object, visitproc visit, void *arg)
 static void slot_finalize(PyObject *object)
 {
     struct greenlet *self = as_greenlet(object);
-    if (self->face.state == SWITCH_SUSPENDED && !is_main(self)) switch_kill(self);
+    if (self->face.state == SWITCH_SUSPENDED && !is_main(self))
+        switch_kill(self,
+                    Py_REFCNT(object) > 1); /* more than the one of its end: the collector has found it */
 }
 
 static int slot_clear(PyObject *object)
@@ -191,7 +193,7 @@ static bool end_for_good(PyObject *object)
 {
     PyTypeObject *type = Py_TYPE(object);
     Py_SET_REFCNT(object, 1);
-    switch_kill(as_greenlet(object));
+    switch_kill(as_greenlet(object), false);
     if (Py_REFCNT(object) == 1 && as_greenlet(object)->face.state != SWITCH_SUSPENDED) {
         Py_SET_REFCNT(object, 0);
         return true;

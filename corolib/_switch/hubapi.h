@@ -71,6 +71,10 @@ struct switch_hubapi {
     /* True if the greenlet (not main) belongs to the calling thread, or is fresh and adoptable by it. */
     int (*is_mine)(PyObject *greenlet);
 
+    /* True while a transfer to the (suspended) greenlet is refused with `error`, because a collection that
+     * another greenlet has left needs the stack that it is bound to. Seldom; to be tried again later. */
+    int (*held_up)(PyObject *greenlet);
+
     /* Called with switch_face.park of a greenlet that is being deallocated. Set once by _hub. */
     void (**park_free)(void *park);
 

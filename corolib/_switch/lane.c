@@ -137,6 +137,11 @@ static bool may_grow(const struct lanes *set)
     return set->count < set->limit;
 }
 
+static bool is_held(const struct lane_guest *occupant)
+{
+    return occupant != NULL && occupant->held;
+}
+
 static struct lane *choose(struct lanes *set, const struct lane_guest *from, unsigned limit)
 {
     struct lane *lane;
@@ -165,9 +170,13 @@ static struct lane *choose(struct lanes *set, const struct lane_guest *from, uns
     }
     /* Share a lane with a guest that is parked there. Not with the one that runs, if there is a choice:
      * leaving it would go through the scratch stack each time. */
-    lane = set->all[set->cursor++ % set->count];
-    if (lane->occupant == from) lane = set->all[set->cursor++ % set->count];
-    return lane;
+    const struct lane *own = from->lane;
+    for (unsigned i = 0; i < set->count; i++) {
+        lane = set->all[set->cursor++ % set->count];
+        if (lane != own && !is_held(lane->occupant)) return lane;
+    }
+    if (!own->native && !own->pinned && !from->held) return from->lane;
+    return choose_pinned(set); /* all are held: one more, though it is not asked for */
 }
 
 static int make_room(struct lane_guest *guest, size_t size)
@@ -242,11 +251,12 @@ int lane_ready(struct lanes *set, struct lane_guest *from, struct lane_guest *to
     if (CHECK_FORCED(scratch) && set->scratch.low == NULL && stack_map(&set->scratch, SCRATCH_SIZE) < 0)
         goto failed;
     if (lane->occupant == to) {
-        if (!CHECK_FORCED(evict) || lane->pinned || lane->native) return 0;
+        if (!CHECK_FORCED(evict) || lane->pinned || lane->native || to->held) return 0;
         if (save(set, to) < 0) return -1;
         load(set, to);
         return 0;
     }
+    if (lane_held_up(to)) return LANE_HELD;
     if (lane->occupant == from) {
         /* We stand on it: the copies have to wait for lane_go. */
         if (set->scratch.low != NULL || stack_map(&set->scratch, SCRATCH_SIZE) == 0) return 0;
@@ -269,7 +279,8 @@ struct trip {
 /* Must, or shall by force, the one who leaves be copied out from the scratch stack? */
 static bool leaves_by_scratch(const struct lane_guest *from)
 {
-    return CHECK_FORCED(scratch) && from->lane != NULL && !from->lane->pinned && !from->lane->native;
+    return CHECK_FORCED(scratch) && from->lane != NULL && !from->lane->pinned && !from->lane->native &&
+           !from->held;
 }
 
 /* On the scratch stack: the lane that `from` has just left is ours to change. */
@@ -333,6 +344,7 @@ void lane_release(struct lanes *set, struct lane_guest *guest)
 
 void lane_abandon(struct lanes *set, struct lane_guest *guest)
 {
+    if (guest->held) guest->lane->stack = (struct stack){0};
     if (lane_resident(guest)) lane_release(set, guest);
     guest->lane = NULL;
     lane_forget(guest);

@@ -17,6 +17,7 @@
  *   lane->occupant is NULL, or a guest whose guest->lane is that lane;
  *   a started guest is either the occupant of its lane or has its slice in `saved`;
  *   a pinned guest's lane has no other guest, so it is always the occupant;
+ *   a held guest that is the occupant of its lane stays so, and whoever needs that lane has to wait;
  *   the guest that runs is the occupant of its lane. */
 #ifndef COROLIB_SWITCH_LANE_H
 #define COROLIB_SWITCH_LANE_H
@@ -56,6 +57,7 @@ struct lane_guest {
     char *saved;       /* buffer for the slice; kept between evictions */
     uint32_t room;     /* its size */
     bool pinned;       /* wants a lane of its own; set before the start */
+    bool held;         /* must not be evicted for now: something outside points into its stack */
 };
 
 /* One per thread. */
@@ -89,8 +91,9 @@ LANE_HIDDEN void lanes_init(struct lanes *set, struct lane_guest *native, void (
 LANE_HIDDEN void lanes_fini(struct lanes *set);
 
 /* Make all ready for a swap from `from` (the guest that runs) to `to`: choose a lane for a fresh guest, evict
- * an occupant, load the slice. Nothing has moved yet when it returns. 0, or -1 with no memory and nothing
- * changed. */
+ * an occupant, load the slice. Nothing has moved yet when it returns. 0; or, with nothing changed, -1: no
+ * memory, or LANE_HELD: the occupant of the lane that `to` is bound to is held. */
+#define LANE_HELD (-2)
 LANE_HIDDEN int lane_ready(struct lanes *set, struct lane_guest *from, struct lane_guest *to, unsigned limit);
 
 /* The swap, after lane_ready. 0 when somebody comes back to `from`; -1 if nothing happened because the slice
@@ -101,7 +104,7 @@ LANE_HIDDEN int lane_go(struct lanes *set, struct lane_guest *from, struct lane_
  * lane_go. */
 LANE_HIDDEN void lane_release(struct lanes *set, struct lane_guest *guest);
 
-/* `guest` is parked and will never run again. */
+/* `guest` is parked and will never run again. If it is held, its lane's memory is never given back. */
 LANE_HIDDEN void lane_abandon(struct lanes *set, struct lane_guest *guest);
 
 /* Free the guest's buffer. It must not be parked, or never be switched to again. */
@@ -111,6 +114,13 @@ LANE_HIDDEN void lane_forget(struct lane_guest *guest);
 static inline bool lane_resident(const struct lane_guest *guest)
 {
     return guest->lane->occupant == guest;
+}
+
+/* True if the lane that a guest is bound to belongs to another one for now. */
+static inline bool lane_held_up(const struct lane_guest *guest)
+{
+    const struct lane *lane = guest->lane;
+    return lane != NULL && lane->occupant != NULL && lane->occupant != guest && lane->occupant->held;
 }
 
 /* The swap to a resident guest, as it stands in the fast path of switch.c. */

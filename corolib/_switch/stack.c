@@ -50,6 +50,7 @@ int stack_map(struct stack *stack, size_t size)
 
 void stack_unmap(struct stack *stack)
 {
+    if (stack->low == NULL) return;
     size_t guard = page();
     SANITIZE_DEREGISTER(stack->checker);
     munmap(stack->low - guard, (size_t)(stack->top - stack->low) + guard);

@@ -134,6 +134,7 @@ static void doom(struct thread *theirs, struct greenlet *greenlet)
 
 static void reap(struct thread *here)
 {
+    if (here->current == thread_collector) return; /* not in the middle of it */
     PyObject *pending = PyErr_GetRaisedException();
     size_t count = 0;
     for (struct thread_link *link = here->doomed.next; link != &here->doomed; link = link->next) count++;
@@ -144,11 +145,28 @@ static void reap(struct thread *here)
         struct greenlet *greenlet = thread_linked(here->doomed.previous);
         thread_link_out(&greenlet->link);
         thread_link_in(&here->started, &greenlet->link);
-        tstate_unfinalize((PyObject *)greenlet); /* the dropping thread has marked it */
+        tstate_unfinalize((PyObject *)greenlet); /* who dropped it has marked it */
+        if (greenlet->found && greenlet->face.state == SWITCH_SUSPENDED) {
+            greenlet->found = false;
+            switch_kill(greenlet, false);
+        }
         Py_DECREF(greenlet);
     }
     if (here->doomed.next != &here->doomed) here->attention |= THREAD_DOOMED;
     if (pending != NULL) PyErr_SetRaisedException(pending);
+}
+
+void switch_collecting(bool begins)
+{
+    struct thread *here = thread_last;
+    if (thread_collector != NULL) thread_collector->guest.held = false;
+    thread_collector = NULL;
+    if (here == NULL || here->tstate != PyThreadState_Get()) return;
+    if (begins) {
+        thread_collector = here->current;
+        thread_collector->guest.held = true;
+    } else if (here->attention & THREAD_DOOMED)
+        reap(here); /* what it has found */
 }
 
 /* The forced path of a checking build: the young objects each time, all of them now and then. */
@@ -266,21 +284,23 @@ static unsigned char kind_of(const struct greenlet *target, PyObject *run)
 
 /* Leave for `target`, which is fresh or suspended and of this thread. 0 when somebody comes back, with
  * *result what they brought (NULL: an exception is set); the references to target, run and what is in the
- * cargo are then used up. -1 with MemoryError, nothing moved and nothing used up. A `finished` greenlet does
- * not come back. */
+ * cargo are then used up. -1 with MemoryError or LANE_HELD with `error`, nothing moved and nothing used up. A
+ * `finished` greenlet does not come back. */
 static int depart(struct thread *here, struct greenlet *target, const struct cargo *cargo, PyObject *run,
                   bool finished, PyObject **result)
 {
     struct greenlet *self = here->current;
     bool fresh = target->face.state == SWITCH_FRESH;
     _PyStackChunk *chunk = NULL;
+    int status = -1;
 
     if (fresh) {
         target->kind = kind_of(target, run);
         target->learned = false;
-        if ((chunk = datastack_take(&here->pool, target->kind)) == NULL) goto no_memory;
+        if ((chunk = datastack_take(&here->pool, target->kind)) == NULL) goto failed;
     }
-    if (lane_ready(&here->lanes, &self->guest, &target->guest, thread_lane_limit) < 0) goto no_memory;
+    status = lane_ready(&here->lanes, &self->guest, &target->guest, thread_lane_limit);
+    if (status < 0) goto failed;
     if (fresh) {
         tstate_fresh(&target->tstate, here->tstate, chunk);
         tstate_seal(&target->tstate, &target->seal);
@@ -312,10 +332,16 @@ static int depart(struct thread *here, struct greenlet *target, const struct car
         target->guest.lane = NULL;
         tstate_ended(&target->tstate);
     }
-no_memory:
+failed:
     if (chunk != NULL) datastack_give(chunk);
-    PyErr_NoMemory();
-    return -1;
+    if (status == LANE_HELD)
+        PyErr_Format(
+            switch_error,
+            "cannot switch to %R: its stack belongs to a garbage collection that another greenlet has left",
+            target);
+    else
+        PyErr_NoMemory();
+    return status;
 }
 
 /* What to call: new reference, or NULL with an exception. May run anything, if the type is not ours. */
@@ -377,7 +403,7 @@ static void climb(struct greenlet **target, struct greenlet *up)
 static PyObject *travel(struct thread *here, struct greenlet *target, struct cargo cargo, bool finished)
 {
     PyObject *run, *result;
-    int failures = 0;
+    int failures = 0, status;
 
     Py_INCREF(target);
     for (;;) {
@@ -429,10 +455,11 @@ static PyObject *travel(struct thread *here, struct greenlet *target, struct car
             continue;
         }
 
-        if (depart(here, target, &cargo, run, finished, &result) == 0) return result;
+        status = depart(here, target, &cargo, run, finished, &result);
+        if (status == 0) return result;
         Py_XDECREF(run);
         drop_cargo(&cargo);
-        if (!finished) goto failed;
+        if (!finished || status == LANE_HELD) goto failed;
         CHECK(++failures < 100);
         cargo = exception; /* once more: MemoryError is what the target gets */
         continue;
@@ -548,11 +575,12 @@ static void body(void)
     finish(here, self, result);
 }
 
-void switch_kill(struct greenlet *greenlet)
+void switch_kill(struct greenlet *greenlet, bool found)
 {
     struct thread *theirs = greenlet->thread;
-    if (PyThreadState_Get() != theirs->tstate) {
-        doom(theirs, greenlet); /* its clean-up code belongs to its own thread */
+    greenlet->found |= found;
+    if (found || PyThreadState_Get() != theirs->tstate || theirs->current == thread_collector) {
+        doom(theirs, greenlet); /* its clean-up code belongs to its own thread, and not into a collection */
         return;
     }
     /* It ends here, wherever its parent is now. */
@@ -563,8 +591,9 @@ void switch_kill(struct greenlet *greenlet)
     PyObject *result = travel(theirs, greenlet, exception, false);
     if (result != NULL)
         Py_DECREF(result);
-    else if (greenlet->face.state == SWITCH_SUSPENDED && PyErr_ExceptionMatches(PyExc_MemoryError)) {
-        PyErr_Clear(); /* no memory to go there: the next switch tries again */
+    else if (greenlet->face.state == SWITCH_SUSPENDED &&
+             (PyErr_ExceptionMatches(PyExc_MemoryError) || PyErr_ExceptionMatches(switch_error))) {
+        PyErr_Clear(); /* no memory, or a held stack, on the way there: the next switch tries again */
         doom(theirs, greenlet);
     } else
         PyErr_WriteUnraisable((PyObject *)greenlet);

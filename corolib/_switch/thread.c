@@ -12,6 +12,7 @@ struct greenlet *(*thread_new_main)(void);
 void (*thread_entry)(void);
 void (*thread_reap)(struct thread *here);
 unsigned thread_lane_limit = LANE_DEFAULT;
+struct greenlet *thread_collector;
 
 static const char KEY[] = "corolib._switch.thread";
 static PyObject *key;
@@ -52,6 +53,8 @@ static void abandon(struct thread *here, struct greenlet *greenlet)
     }
     tstate_orphan(&greenlet->tstate, here->tstate);
     lane_abandon(&here->lanes, &greenlet->guest);
+    if (thread_collector == greenlet) thread_collector = NULL;
+    greenlet->guest.held = false;
     greenlet->thread = NULL;
     greenlet->face.state = SWITCH_DEAD;
 }
@@ -85,6 +88,7 @@ static void end(struct thread *here)
     }
     struct greenlet *main = here->main, *current = here->current;
     PyObject *tracer = here->tracer, *hooks = here->hooks, *hub = here->hub;
+    if (thread_collector == main || thread_collector == current) thread_collector = NULL;
     main->thread = current->thread = NULL;
     main->guest.lane = current->guest.lane = NULL;
     main->face.state = current->face.state = SWITCH_DEAD;

@@ -40,6 +40,7 @@ struct greenlet {
     PyObject *args;          /* owned; with what, while it is being called */
     unsigned char kind;      /* below DATASTACK_KINDS: whose needs of frame memory are like its own */
     bool learned;            /* from what it needed */
+    bool found;              /* by the collector: to be ended though its own frames refer to it */
     struct thread_link link; /* in `started` or `doomed` of the thread */
     struct tstate_seal seal; /* empty but in a checking build */
 };
@@ -79,6 +80,9 @@ extern struct greenlet *(*thread_new_main)(void)THREAD_HIDDEN;
 extern void (*thread_entry)(void) THREAD_HIDDEN;
 /* Set once by switch.c: drops the greenlets in `doomed`, which throws GreenletExit into them. */
 extern void (*thread_reap)(struct thread *here) THREAD_HIDDEN;
+
+/* The greenlet in which a collection is under way; there is one at a time in an interpreter. Borrowed. */
+extern struct greenlet *thread_collector THREAD_HIDDEN;
 
 /* Lanes for threads that have none yet. */
 extern unsigned thread_lane_limit THREAD_HIDDEN;

@@ -330,3 +330,95 @@ def test_a_thousand_parked_greenlets_survive_collections():
         gc.collect(generation)
     gc.collect()
     assert [child.switch() for child in children] == [(n, 3, True) for n in range(1000)]
+
+
+KILLS = """
+    import gc
+    from corolib._switch import getcurrent, greenlet
+    gc.disable()
+    main = getcurrent()
+
+    class Node:
+        pass
+
+    class Kind(greenlet):
+        __slots__ = ("node",)
+
+    def victim():
+        try:
+            main.switch()
+        finally:
+            # Frees what the collector would have come to next.
+            me = getcurrent()
+            node, me.node = me.node, None
+            del me
+            while node is not None:
+                node.me = node.child = None
+                node = node.__dict__.pop("next", None)
+
+    def make():
+        child = Kind(victim)
+        child.switch()
+        node = child.node = Node()
+        node.child = child
+        for _ in range(20):
+            node.me = node
+            node.next = Node()
+            node = node.next
+
+    for _ in range(50):
+        make()
+        greenlet(gc.collect).switch()
+"""
+
+LEAVES = """
+    import gc
+    from corolib._switch import getcurrent, greenlet
+    gc.disable()
+    main = getcurrent()
+    box = []
+
+    class Node:
+        def __init__(self):
+            self.me = self
+
+    class Dying(Node):
+        def __del__(self):
+            box.append(self.__dict__.pop("next"))
+            main.switch()
+
+    def collector():
+        dying = Dying()
+        node = dying
+        for _ in range(20):
+            node.next = Node()
+            node = node.next
+        del dying, node
+        gc.collect()
+
+    def deep(levels):
+        return sorted([1], key=lambda _: deep(levels - 1)) if levels else main.switch()
+
+    for _ in range(20):
+        child = greenlet(collector)
+        child.switch()
+        # Its stack goes to others, while what it had in its lists is freed.
+        others = [greenlet(deep) for _ in range(3)]
+        for other in others:
+            other.switch(5)
+        node = box.pop()
+        while node is not None:
+            node.me = None
+            node = node.__dict__.pop("next", None)
+        child.switch()
+        assert child.dead
+"""
+
+# A collection keeps the heads of its lists on the stack, against the stack rule: were the slice copied away when a
+# destructor leaves it, objects that are freed meanwhile would write to where the heads were.
+@pytest.mark.parametrize("lanes", [1, 64])
+@pytest.mark.parametrize(
+    "script", [KILLS, LEAVES], ids=["it kills a parked greenlet", "a destructor leaves it"]
+)
+def test_a_collection_in_a_greenlet_whose_stack_is_wanted_meanwhile(script, lanes):
+    run_isolated(script, env={"COROLIB_LANES": str(lanes)}, options=["-X", "faulthandler"])
