@@ -9,6 +9,7 @@ import time
 import traceback
 from collections.abc import Iterator
 
+import leakcheck
 import pytest
 
 # Seconds, and more than run_isolated() takes to give a script up: that fails one test, this ends the run.
@@ -92,19 +93,38 @@ def _not_a_waker() -> None:
 guard_key = pytest.StashKey[HangGuard]()
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    leakcheck.add_option(parser)
+
+
 def pytest_configure(config: pytest.Config) -> None:
     config.stash[guard_key] = HangGuard(os.dup(sys.__stderr__.fileno()))
+    if config.option.leaks is not None:
+        config.pluginmanager.register(leakcheck.Plugin(*config.option.leaks, between=end_hub), "leakcheck")
 
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
     mark = item.get_closest_marker("hang_after")
     guard = item.config.stash[guard_key]
-    guard.watch(item.nodeid, mark.args[0] if mark else HANG_AFTER)
+    runs = sum(item.config.option.leaks or (1,))
+    guard.watch(item.nodeid, (mark.args[0] if mark else HANG_AFTER) * runs)
     try:
         return (yield)
     finally:
         guard.relax()
+
+
+def end_hub() -> list[str]:
+    """Take the hub of this thread away, if there is one; says what still waited there."""
+    hub_module = sys.modules.get("corolib._hub")
+    hub = hub_module.get_hub_if_exists() if hub_module else None
+    if hub is None:
+        return []
+    left = [f"{greenlet!r} waits: {hub_module.waiting(greenlet)}" for greenlet in hub.parked()]
+    hub.destroy()
+    hub_module.set_hub(None)
+    return left
 
 
 passed_key = pytest.StashKey[bool]()
@@ -124,13 +144,7 @@ def fresh_hub(request: pytest.FixtureRequest) -> Iterator[None]:
     or ours.
     """
     yield
-    hub_module = sys.modules.get("corolib._hub")
-    hub = hub_module.get_hub_if_exists() if hub_module else None
-    if hub is None:
-        return
-    left = [f"{greenlet!r} waits: {hub_module.waiting(greenlet)}" for greenlet in hub.parked()]
-    hub.destroy()
-    hub_module.set_hub(None)
+    left = end_hub()
     # After a failure that is no news.
     if left and request.node.stash.get(passed_key, False):
         pytest.fail("greenlets left waiting:\n  " + "\n  ".join(left), pytrace=False)

@@ -44,16 +44,19 @@ def build_extension(target: Path, sources: list[Path], flags: list[str]) -> Path
     return target
 
 
+def build_into(package: Path, *flags: str) -> None:
+    """The engine's module, from the sources of this tree, in the folder of a package."""
+    target = package / f"_engine{sysconfig.get_config_var('EXT_SUFFIX')}"
+    build_extension(target, [*sorted(ENGINE.glob("*.c")), machine_switch()], ["-O2", *flags])
+
+
 def build_engine(folder: Path, *flags: str) -> Path:
     """A copy of corolib in `folder` with nothing but the engine, built with other flags. For PYTHONPATH."""
     package = folder / "corolib" / "_switch"
     package.mkdir(parents=True)
     (folder / "corolib" / "__init__.py").write_text("")
     (package / "__init__.py").write_text((ENGINE / "__init__.py").read_text())
-    suffix = sysconfig.get_config_var("EXT_SUFFIX")
-    build_extension(
-        package / f"_engine{suffix}", [*sorted(ENGINE.glob("*.c")), machine_switch()], ["-O2", *flags]
-    )
+    build_into(package, *flags)
     return folder
 
 
@@ -66,3 +69,7 @@ def run_with(folder: Path, script: Path, *args: object, before: tuple[str, ...] 
     done = subprocess.run(command, env=environ, capture_output=True, text=True)
     assert done.returncode == 0, f"status {done.returncode}\n{done.stdout}\n{done.stderr}"
     return done.stdout
+
+
+if __name__ == "__main__":  # tools/engine-matrix: PACKAGE [FLAGS...]
+    build_into(Path(sys.argv[1]), *sys.argv[2:])
