@@ -175,6 +175,7 @@ ENGINE_ROWS = [
     Row("started greenlets", _engine("greenlets"), over_the_runs),
     Row("doomed greenlets", _engine("greenlets_doomed"), over_the_runs),
     Row("chunks", _engine("chunks"), over_the_runs),
+    Row("slices", _engine("slices"), over_the_runs),
     Row("pinned lanes", _engine("lanes_pinned"), over_the_runs),
     # A thread makes lanes as it needs them, up to its limit, and keeps them.
     Row("lanes", _engine("lanes"), every_run),

@@ -34,6 +34,9 @@ class Stats(TypedDict):
     blocks_kept: int  # 16 KiB blocks in the cache of the process
     blocks_hits: int
     blocks_misses: int
+    slices: int  # buffers for slices, of the process
+    slabs: int  # 64 KiB each, that hold them
+    slabs_kept: int  # of these, without a slice and kept for the next ones
 
 @disjoint_base
 class greenlet:

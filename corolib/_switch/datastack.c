@@ -6,7 +6,6 @@
 #include <stdbool.h>
 #include <stdint.h>
 #include <string.h>
-#include <sys/mman.h>
 
 #include "datastack.h"
 
@@ -44,26 +43,9 @@ static void link_out(struct datastack_slab *slab)
     slab->older->newer = slab->newer;
 }
 
-/* Straight from the system and aligned to the size: malloc would leave a gap at each. Mappings are handed out
- * next to each other, so after the first one the first attempt is nearly always right. */
-static struct datastack_slab *map_slab(void)
-{
-    const int protection = PROT_READ | PROT_WRITE, flags = MAP_PRIVATE | MAP_ANONYMOUS;
-    char *base = mmap(NULL, DATASTACK_SLAB, protection, flags, -1, 0);
-    if (base == MAP_FAILED) return NULL;
-    if ((uintptr_t)base % DATASTACK_SLAB == 0) return (struct datastack_slab *)base;
-    munmap(base, DATASTACK_SLAB);
-    base = mmap(NULL, 2 * DATASTACK_SLAB, protection, flags, -1, 0);
-    if (base == MAP_FAILED) return NULL;
-    size_t before = (DATASTACK_SLAB - (uintptr_t)base % DATASTACK_SLAB) % DATASTACK_SLAB;
-    if (before > 0) munmap(base, before);
-    munmap(base + before + DATASTACK_SLAB, DATASTACK_SLAB - before);
-    return (struct datastack_slab *)(base + before);
-}
-
 static struct datastack_slab *new_slab(struct datastack_pool *pool, unsigned rank)
 {
-    struct datastack_slab *slab = check_alloc_fails() ? NULL : map_slab();
+    struct datastack_slab *slab = check_alloc_fails() ? NULL : slab_map();
     if (slab != NULL) {
         *slab = (struct datastack_slab){.pool = pool, .next = first(slab), .rank = rank};
         link_in(&pool->partial[rank], slab);
@@ -113,7 +95,7 @@ void datastack_give(_PyStackChunk *chunk)
     slab->free = chunk;
     slab->out--;
     if (pool == NULL) {
-        if (slab->out == 0) munmap(slab, DATASTACK_SLAB);
+        if (slab->out == 0) slab_unmap(slab);
         return;
     }
     pool->out--;
@@ -125,7 +107,7 @@ void datastack_give(_PyStackChunk *chunk)
     if (slab->out == 0 && pool->empty++ >= EMPTY_MAX) {
         pool->empty--;
         link_out(slab);
-        munmap(slab, DATASTACK_SLAB);
+        slab_unmap(slab);
     }
 }
 
@@ -177,7 +159,7 @@ static void let_go(struct datastack_slab *head)
     while (slab != head) {
         struct datastack_slab *next = slab->newer;
         slab->pool = NULL;
-        if (slab->out == 0) munmap(slab, DATASTACK_SLAB);
+        if (slab->out == 0) slab_unmap(slab);
         slab = next;
     }
 }

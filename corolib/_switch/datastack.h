@@ -15,6 +15,8 @@
 
 #include <stdbool.h>
 
+#include "slab.h"
+
 #define DATASTACK_HIDDEN __attribute__((visibility("hidden")))
 
 /* The smallest holds some eight plain Python frames; each class is twice the one before. One size for all
@@ -25,7 +27,7 @@
 #define DATASTACK_CLASSES 4u
 
 /* Chunks are cut from slabs, which are aligned to their size, so that a chunk knows its slab. */
-#define DATASTACK_SLAB ((size_t)64 * DATASTACK_ROOT)
+#define DATASTACK_SLAB SLAB_SIZE
 
 /* Kinds of greenlets whose needs are told apart. More than one function may share an entry: then they share a
  * guess. */

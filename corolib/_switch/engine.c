@@ -9,6 +9,7 @@
 
 #include "check.h"
 #include "greenlet.h"
+#include "slab.h"
 
 static PyObject *getcurrent(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(ignored))
 {
@@ -84,6 +85,7 @@ static PyObject *stats(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(ignored)
     if (here == NULL) return NULL;
     const struct lanes *lanes = &here->lanes;
     const struct datastack_cache_stats cache = datastack_cache_stats();
+    const struct slab_stats slices = slab_stats();
     const struct {
         const char *name;
         unsigned long long value;
@@ -102,6 +104,9 @@ static PyObject *stats(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(ignored)
         {"blocks_kept", cache.kept},
         {"blocks_hits", cache.hits},
         {"blocks_misses", cache.misses},
+        {"slices", slices.out},
+        {"slabs", slices.slabs},
+        {"slabs_kept", slices.empty},
     };
     PyObject *result = Py_BuildValue("{s:s}", "machine", ARCH_NAME);
     for (size_t i = 0; result != NULL && i < sizeof counters / sizeof counters[0]; i++) {

@@ -2,6 +2,7 @@
 #include "lane.h"
 
 #include "check.h"
+#include "slab.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -181,15 +182,16 @@ static struct lane *choose(struct lanes *set, const struct lane_guest *from, uns
 
 static int make_room(struct lane_guest *guest, size_t size)
 {
+    size_t room;
     CHECK(size <= UINT32_MAX);
     /* Kept from one eviction to the next, since slices hardly change in size; but one deep call must not hold
      * its megabyte for ever. */
     if (guest->room >= size && (guest->room <= 16384 || guest->room / 4 <= size)) return 0;
-    char *buffer = check_alloc_fails() ? NULL : malloc(size);
+    char *buffer = slab_take(size, &room);
     if (buffer == NULL) return guest->room >= size ? 0 : -1;
-    free(guest->saved);
+    lane_forget(guest);
     guest->saved = buffer;
-    guest->room = (uint32_t)size;
+    guest->room = (uint32_t)room;
     return 0;
 }
 
@@ -353,7 +355,7 @@ void lane_abandon(struct lanes *set, struct lane_guest *guest)
 void lane_forget(struct lane_guest *guest)
 {
     if (guest->saved == NULL) return;
-    free(guest->saved);
+    slab_give(guest->saved, guest->room);
     guest->saved = NULL;
     guest->room = 0;
 }

@@ -13,7 +13,7 @@ HERE = Path(__file__).resolve().parent
 WARNINGS = ["-Wall", "-Wextra", "-Werror", "-Wno-unused-parameter"]
 ARCH = {"x86_64": "x86_64_sysv.S"}
 # The floor that knows nothing of Python.
-FLOOR_1 = [ENGINE / name for name in ("check.c", "stack.c", "lane.c")]
+FLOOR_1 = [ENGINE / name for name in ("check.c", "stack.c", "slab.c", "lane.c")]
 
 
 def machine_switch() -> Path:

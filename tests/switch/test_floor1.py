@@ -18,7 +18,7 @@ FLAVOURS = {
 
 
 @pytest.mark.parametrize("flavour", FLAVOURS)
-@pytest.mark.parametrize("name", ["stack_test", "arch_test", "lane_test"])
+@pytest.mark.parametrize("name", ["stack_test", "slab_test", "arch_test", "lane_test"])
 def test_program(name, flavour, tmp_path):
     program = tmp_path / name
     run(

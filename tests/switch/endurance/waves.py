@@ -1,9 +1,9 @@
-"""N parked greenlets created, resumed and finished, in one process, three times over: does the memory come back?
+"""N parked greenlets created, resumed and finished, three times over: does the memory come back?
 
     waves.py [1_000_000]
 
-After each wave: what the process has grown over its start, and who holds it. `kept` is the part of a wave's growth
-that is still there after it.
+After each wave: what the process has grown over its start, and who holds it. `kept` is the part of a wave's
+growth that is still there after it.
 """
 
 import time
@@ -69,6 +69,7 @@ for _ in range(3):
             "chunks": numbers["chunks"],
             "objects_idle": numbers["objects_idle"],
             "blocks_kept": numbers["blocks_kept"],
+            "slabs": numbers["slabs"],
         }
     )
 report(greenlets=count, start=start, rounds=rounds)

@@ -2,8 +2,8 @@
 
     ways_to_end.py [100_000]
 
-For each way: references (debug builds), blocks of the interpreter's allocator, bytes of malloc and of the whole
-process, per life.
+For each way: references (debug builds), blocks of the interpreter's allocator, bytes of malloc and of the
+whole process, per life.
 """
 
 import contextvars
