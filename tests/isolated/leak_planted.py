@@ -104,6 +104,6 @@ def test_process():
     subprocess.run([sys.executable, "-c", ""], check=True)
 
 
-@pytest.mark.leaky("to show the mark")
+@pytest.mark.leaky(True, reason="to show the mark")
 def test_marked():
     kept.append(object())

@@ -138,7 +138,7 @@ def test_the_second_drop_throws_again():
     record.check([0, 1])
 
 
-@pytest.mark.leaky("who catches GreenletExit for ever is leaked")
+@pytest.mark.leaky(True, reason="who catches GreenletExit for ever is leaked")
 def test_one_that_will_not_die_is_reported_and_kept_from_harm():
     main = getcurrent()
     before = stats()["greenlets"]

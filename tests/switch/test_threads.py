@@ -1,6 +1,7 @@
 """One tree per thread: what crosses threads, what happens when they end, forks."""
 
 import gc
+import sys
 import threading
 import weakref
 
@@ -8,9 +9,6 @@ import pytest
 from helpers import Recorder, run_isolated
 
 from corolib._switch import GreenletExit, error, getcurrent, greenlet, stats
-
-# See "Greenlets and threads" in the engine's README.
-of_a_dead_thread = pytest.mark.leaky("what frames of a dead thread refer to is leaked")
 
 
 def in_thread(function, *args):
@@ -94,7 +92,8 @@ def test_a_fresh_greenlet_belongs_to_the_thread_of_its_parent():
         assert adopted.switch() == "ran"
 
 
-@of_a_dead_thread
+# See "Greenlets and threads" in the engine's README.
+@pytest.mark.leaky(sys.version_info < (3, 14), reason="the evaluation stack of a dead thread's frames")
 def test_after_the_end_of_the_thread():
     record = Recorder()
 
@@ -128,7 +127,7 @@ def test_after_the_end_of_the_thread():
     record.check([])
 
 
-@of_a_dead_thread
+@pytest.mark.leaky(True, reason="a frame that others hold outlives its dead thread")
 def test_frames_of_a_dead_thread_outlive_their_greenlet():
     def thread():
         main = getcurrent()
@@ -154,7 +153,7 @@ def test_frames_of_a_dead_thread_outlive_their_greenlet():
     assert frame.f_back.f_back is None
 
 
-@of_a_dead_thread
+@pytest.mark.leaky(True, reason="a frame that others hold outlives its dead thread")
 def test_a_generator_that_ran_when_its_thread_ended():
     def thread():
         main = getcurrent()
@@ -215,7 +214,6 @@ def test_dropped_by_another_thread_it_ends_in_its_own():
     record.check([ident] * 4)
 
 
-@of_a_dead_thread
 def test_dropped_after_the_end_of_its_thread():
     child = in_thread(lambda: (lambda g: (g.switch(), g)[1])(greenlet(getcurrent().switch)))
     assert child.dead
@@ -399,7 +397,6 @@ def test_a_fork_leaves_both_sides_working(lanes):
     run_isolated(FORK, env={"COROLIB_LANES": str(lanes)}, options=["-W", "ignore"])
 
 
-@of_a_dead_thread
 def test_a_thread_attached_by_c_comes_and_goes():
     """Each PyGILState_Ensure in a foreign thread makes and ends a thread state."""
     import ctypes
