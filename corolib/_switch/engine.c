@@ -314,9 +314,8 @@ static int execute(PyObject *module)
         return -1;
     }
     if (check_interpreter() < 0) return -1;
-    switch_init();
-    if (read_environment() < 0 || read_forces() < 0 || make_exceptions() < 0 || thread_init() < 0 ||
-        greenlet_init() < 0 || watch_collections() < 0)
+    if (switch_init() < 0 || read_environment() < 0 || read_forces() < 0 || make_exceptions() < 0 ||
+        thread_init() < 0 || greenlet_init() < 0 || watch_collections() < 0)
         return -1;
     datastack_cache_install();
     if (PyModule_AddObjectRef(module, "greenlet", (PyObject *)&greenlet_type) < 0 ||

@@ -22,6 +22,10 @@ PyObject *switch_empty;
 PyTypeObject *switch_type;
 PyObject *(*switch_kind)(PyObject *greenlet);
 
+/* Interned once: the interpreter's cache of look-ups goes by the address of the name, so a new string at each
+ * start would not only miss but fill it up. */
+static PyObject *name_run;
+
 enum cargo_kind { VALUE, ARGUMENTS, EXCEPTION };
 
 /* What travels. EXCEPTION stands for the one that is set. */
@@ -348,7 +352,7 @@ failed:
 static PyObject *find_run(struct greenlet *target)
 {
     if (Py_TYPE(target) == switch_type && target->run != NULL) return Py_NewRef(target->run);
-    return PyObject_GetAttrString((PyObject *)target, "run");
+    return PyObject_GetAttr((PyObject *)target, name_run);
 }
 
 /* The same with the exception in flight, if any, out of its way: it is lost only if the look-up fails. */
@@ -604,8 +608,10 @@ void switch_kill(struct greenlet *greenlet, bool found)
     if (pending != NULL) PyErr_SetRaisedException(pending);
 }
 
-void switch_init(void)
+int switch_init(void)
 {
     thread_entry = body;
     thread_reap = reap;
+    if (name_run == NULL) name_run = PyUnicode_InternFromString("run");
+    return name_run != NULL ? 0 : -1;
 }

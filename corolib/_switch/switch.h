@@ -46,7 +46,7 @@ SWITCH_HIDDEN void switch_collecting(bool begins);
  * there is none (any more). */
 SWITCH_HIDDEN struct thread *switch_thread_of(const struct greenlet *greenlet);
 
-/* Set thread_entry and thread_reap. */
-SWITCH_HIDDEN void switch_init(void);
+/* Set thread_entry and thread_reap. 0, or -1 with an exception. */
+SWITCH_HIDDEN int switch_init(void);
 
 #endif
