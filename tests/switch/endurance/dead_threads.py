@@ -6,6 +6,7 @@ Four ways: the thread ends them itself; another thread drops them while their ow
 its next switch, or ends without one; and another thread drops them when their own is gone.
 """
 
+import sys
 import threading
 
 from measure import blocks, collect, greenlets, heap, number, report, rss
@@ -82,7 +83,7 @@ WAYS = [ends_them_itself, dropped_before_a_switch, dropped_before_the_end, dropp
 
 
 def measure(way, count):
-    for _ in range(50):
+    for _ in range(100):
         way()
     collect()
     before = greenlets(), blocks(), heap()[0], rss()
@@ -95,4 +96,5 @@ def measure(way, count):
 
 
 threads = number(3000)
-report(threads=threads, greenlets_each=EACH, **{way.__name__: measure(way, threads) for way in WAYS})
+found = {way.__name__: measure(way, threads) for way in WAYS}
+report(threads=threads, greenlets_each=EACH, version=sys.version_info[:2], **found)

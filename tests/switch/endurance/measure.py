@@ -7,8 +7,9 @@ import os
 import sys
 from array import array
 
-from corolib._switch import greenlet, stats
+from corolib._switch import getcurrent, greenlet, stats
 
+getcurrent()  # the main greenlet of this thread is there before anything is measured
 PAGE = os.sysconf("SC_PAGESIZE")
 
 

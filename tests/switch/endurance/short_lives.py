@@ -45,4 +45,5 @@ report(
     heap_growth=heap()[0] - before,
     greenlets=left["greenlets"],
     chunks=left["chunks"],
+    slices=left["slices"],
 )

@@ -67,6 +67,7 @@ for _ in range(3):
             "heap": dict(zip(("used", "free"), heap(), strict=True)),
             "holders": holders(),
             "chunks": numbers["chunks"],
+            "slices": numbers["slices"],
             "objects_idle": numbers["objects_idle"],
             "blocks_kept": numbers["blocks_kept"],
             "slabs": numbers["slabs"],
