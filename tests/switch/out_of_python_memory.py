@@ -29,7 +29,7 @@ from corolib._switch import (
 
 main = getcurrent()
 # More than any operation makes; the last ones must all work, or there are more.
-ATTEMPTS = 40
+ATTEMPTS = 60
 
 
 def park(*args, **kwargs):
