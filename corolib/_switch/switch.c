@@ -149,7 +149,9 @@ static void reap(struct thread *here)
         struct greenlet *greenlet = thread_linked(here->doomed.previous);
         thread_link_out(&greenlet->link);
         thread_link_in(&here->started, &greenlet->link);
-        tstate_unfinalize((PyObject *)greenlet); /* who dropped it has marked it */
+        /* Who dropped it has marked it. A finalizer of its own, though, runs once. */
+        if (Py_TYPE(greenlet)->tp_finalize == switch_type->tp_finalize)
+            tstate_unfinalize((PyObject *)greenlet);
         if (greenlet->found && greenlet->face.state == SWITCH_SUSPENDED) {
             greenlet->found = false;
             switch_kill(greenlet, false);

@@ -214,6 +214,31 @@ def test_dropped_by_another_thread_it_ends_in_its_own():
     record.check([ident] * 4)
 
 
+def test_a_finalizer_runs_once_though_the_owner_ends_what_another_thread_has_dropped():
+    record = Recorder()
+
+    class Subclass(greenlet):
+        def __del__(self):
+            record("finalizer")
+
+    def run():
+        try:
+            main.switch()
+        finally:
+            record("end")
+
+    main = getcurrent()
+    child = Subclass(run)
+    child.switch()
+    dropped = [child]
+    del child
+    thread = threading.Thread(target=dropped.clear)
+    thread.start()
+    thread.join()
+    getcurrent()
+    record.check(["finalizer", "end"])
+
+
 def test_dropped_after_the_end_of_its_thread():
     child = in_thread(lambda: (lambda g: (g.switch(), g)[1])(greenlet(getcurrent().switch)))
     assert child.dead
