@@ -58,7 +58,7 @@ class Level:
         self.kind = kind
         self.weight = weight  # Python frames, about
         self.handled = handled  # what sys.exc_info() shows in it, a Raised
-        self.depth = None  # recursion depth as measured first, see operations.probe
+        self.depths = [None, None]  # recursion as measured first, see travelling.probe
         self.facts = facts
 
 
@@ -75,7 +75,7 @@ class Node:
         self.holds = ()  # nodes its operand stacks refer to
         self.slot = None
         self.levels = []
-        self.base_depth = None
+        self.depths = [None, None]
         self.context = None
         self.inner = 0  # waits in C code of the engine, so many times
         self.parks = 0  # how often it has arrived: tells whether it is where it was

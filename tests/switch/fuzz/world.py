@@ -61,6 +61,7 @@ class World(Turns, Watcher):
         self.contexts = [Context(contextvars.Context()) for _ in range(8)]
         self.generators = [None] * 8
         self.frames = [None] * 16
+        self.depths = {}
         self.watch_setup()
         sys.unraisablehook = self.unraisable
 
