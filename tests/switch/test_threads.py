@@ -92,6 +92,33 @@ def test_a_fresh_greenlet_belongs_to_the_thread_of_its_parent():
         assert adopted.switch() == "ran"
 
 
+def test_an_end_below_a_long_chain_of_another_thread_comes_home():
+    """Each of them refuses the result; the main greenlet of the thread gets the error of the last one."""
+    main = getcurrent()
+    known, done = threading.Event(), threading.Event()
+    chain = []
+
+    def other():
+        chain.append(greenlet(None))
+        for _ in range(300):
+            chain.append(greenlet(None, chain[-1]))
+        known.set()
+        done.wait()
+
+    thread = threading.Thread(target=other)
+    thread.start()
+    known.wait()
+    parent = greenlet(None)
+    child = greenlet(lambda: main.switch("parked"), parent)
+    assert child.switch() == "parked"
+    parent.parent = chain[-1]
+    with pytest.raises(error):
+        child.switch()
+    assert child.dead
+    done.set()
+    thread.join()
+
+
 # See "Greenlets and threads" in the engine's README.
 @pytest.mark.leaky(sys.version_info < (3, 14), reason="the evaluation stack of a dead thread's frames")
 def test_after_the_end_of_the_thread():
