@@ -64,9 +64,6 @@ class Turns:
             raise Finish
         if self.leaving is not None:
             self.see_off()
-        # Others may have dropped greenlets of this thread: the first call of the engine ends them.
-        self.model.reap(self.t)
-        self.check(getcurrent().label == self.me.label, "another greenlet runs after a change of threads")
 
     def thread_ends(self):
         """Called by the main greenlet of the thread, as its last operation but raising Finish."""

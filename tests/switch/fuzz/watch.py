@@ -10,7 +10,7 @@ import sys
 
 from nodes import CURRENT, DEAD, FRESH, SUSPENDED
 
-from corolib._switch import getcurrent, stats
+from corolib._switch import stats
 
 EVERY = 50  # steps between two looks at everything
 
@@ -74,7 +74,7 @@ class Watcher:
         me = t.current
         if self.model.expected:
             self.fail("something expected has not happened")
-        if me.label != label or getcurrent().label != label:
+        if me.label != label or self.running() != label:
             self.fail(f"greenlet {label} goes on, but it is not the current one")
         if len(me.levels) != depth:
             self.fail(f"the loop of level {depth} goes on")
