@@ -118,7 +118,7 @@ def burst(w, a, b, c, d):
     listeners = len(t.listeners())
     watched = listeners or t.profiled or t.traced
     laps = max(1, (500 if watched else 20_000 + 2 * c) // (len(members) + 1))
-    w.model.reap(t)
+    w.reap()
     ring = [me, *members]
     for n, member in enumerate(members, 1):
         member.holds = (ring[(n + 1) % len(ring)],)
@@ -126,7 +126,6 @@ def burst(w, a, b, c, d):
         member.chain = None
     run = Burst(w, [n.label for n in ring], laps)
     w.bursting, w.counted = True, 0
-    w.real[me.label].getcurrent()
     got = run.lead()
     w.bursting = False
     w.check(got == laps * len(ring), f"the ring came to {got}, expected {laps * len(ring)}")
@@ -142,7 +141,7 @@ def storms(w, a, b, c, d):
     t = w.t
     if not quiet(w):
         return
-    w.model.reap(t)
+    w.reap()
     w.bursting, w.counted = True, 0
     listeners, count = len(t.listeners()), 20 + a % 600
     right = storm(count)

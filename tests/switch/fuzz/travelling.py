@@ -23,7 +23,7 @@ def variable(w, a, b, c, d):
     me, value = w.me, Token()
     VARIABLE.set(value)
     if me.context is None:
-        w.model.reap(w.t)
+        w.reap()
         me.context = Context(getcurrent().gr_context)
     me.context.value = value
 
@@ -175,8 +175,7 @@ def trash(w, a, b, c, d):
 
 
 def inspect(w, a, b, c, d):
-    w.model.reap(w.t)
-    getcurrent()
+    w.reap()
     node = w.pick(a)
     if node is not None:
         w.inspect(node)

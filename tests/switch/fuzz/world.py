@@ -260,6 +260,10 @@ class World(Turns, Watcher):
         except Bomb:
             pass
 
+    def reap(self):
+        self.model.reap(self.t)
+        getcurrent()
+
     # --- what every switch of the program goes through
 
     def park(self, label, args, kwargs):
