@@ -98,7 +98,7 @@ def memory(w, a, b, c, d):
         if set_nomemory is not None and a % 4 == 0 and not t.doomed and not t.listeners():
             round_trip_without_memory(b % 12)
         return
-    node = target(w, a, 1)
+    node = b % 2 and w.pick(a, lambda n: n.state == FRESH and w.here(n)) or target(w, a, 1)
     if node is None or node.state not in (FRESH, SUSPENDED) or thread_of(node) is not t or t.doomed:
         return
     if not quiet(w):
@@ -106,7 +106,7 @@ def memory(w, a, b, c, d):
     args, kwargs = values(c)
     w.pending = lambda: (FORCE(fail_alloc=0), w.model.switch(t, node, args, kwargs))
     w.pending_for = me.label
-    FORCE(fail_alloc=1 + b % 6)
+    FORCE(fail_alloc=1 + c % 4)
     w.park(node.label, args, kwargs)
     FORCE(fail_alloc=0)
 

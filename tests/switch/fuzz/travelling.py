@@ -80,13 +80,23 @@ def arm(w, a, b, c, d):
         listeners[a % len(listeners)].mode = ("bomb", "trip")[b % 2]
 
 
+def may_instrument():
+    """Since 3.12 the interpreter instruments the code of all frames that any thread is in, and a debug build
+    insists on it. It does not see the frames of parked greenlets."""
+    return sys.version_info < (3, 12) or not hasattr(sys, "gettotalrefcount")
+
+
 def profile(w, a, b, c, d):
+    if not may_instrument():
+        return
     t = w.t
     t.profiled = not t.profiled
     sys.setprofile(w.profiler if t.profiled else None)
 
 
 def trace(w, a, b, c, d):
+    if not may_instrument():
+        return
     t = w.t
     t.traced = not t.traced
     sys.settrace(w.tracer if t.traced else None)
@@ -112,6 +122,10 @@ def nested(depth):
 # Deeper than any limit on C recursion; never looked at by the collector.
 NEST = nested(40_000)
 gc.freeze()
+
+
+# From 3.14 on it is the address of the stack that counts, and not all ways to the same place take the same room.
+C_TOLERANCE = 0 if sys.version_info < (3, 14) else 200
 
 
 def dive_in_c():
@@ -140,8 +154,8 @@ def probe(w, a, b, c, d):
     else:
         # All greenlets start equally deep: at the bottom.
         before = w.depths.setdefault(me.kind == "method", [None, None])
-    for one in range(2):
-        if None not in (before[one], depth[one]) and before[one] != depth[one]:
+    for one, tolerance in enumerate((0, C_TOLERANCE)):
+        if None not in (before[one], depth[one]) and abs(before[one] - depth[one]) > tolerance:
             w.fail(f"recursion is {depth} deep here, it was {before}")
         if before[one] is None:
             before[one] = depth[one]

@@ -18,6 +18,7 @@ class Turns:
         self.natives = {}
         self.turn = 0
         self.leaving = self.dismissed = None
+        self.leaked = []  # greenlets that only abandoned frames refer to
         self.seats = [threading.Lock() for _ in self.threads]
         for seat in self.seats:
             seat.acquire()
@@ -72,10 +73,18 @@ class Turns:
         self.model.reap(t)
         self.did["thread ended"] += 1
         self.did["abandoned"] += len(self.model.nodes_of(t)) - 1
-        self.model.abandon(t)
+        self.abandon(t)
         self.leaving = t
         self.threads[self.turn] = None
         # From here on the native thread runs in parallel to thread 0, which does nothing but wait for it.
+
+    def abandon(self, t):
+        nodes = self.model.nodes_of(t)
+        self.model.abandon(t)
+        # How much of what the frames of the dead refer to is ever freed depends on the version of Python.
+        for node in nodes:
+            mine = (node,) if node.kind == "method" else ()
+            self.leaked += [self.weak[one.label]() for one in (*node.holds, *mine)]
 
     def see_off(self):
         t, self.leaving = self.leaving, None
@@ -94,7 +103,7 @@ class Turns:
         mine = self.t
         for t in self.threads:
             if t is not None and t is not mine:
-                self.model.abandon(t)
+                self.abandon(t)
                 self.threads[t.index] = None
                 doomed, t.doomed = t.doomed, []
                 for node in [*doomed, t.main, t.current]:
