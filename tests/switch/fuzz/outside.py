@@ -98,7 +98,7 @@ def memory(w, a, b, c, d):
         if set_nomemory is not None and a % 4 == 0 and not t.doomed and not t.listeners():
             round_trip_without_memory(b % 12)
         return
-    node = b % 2 and w.pick(a, lambda n: n.state == FRESH and w.here(n)) or target(w, a, 1)
+    node = (b % 2 and w.pick(a, lambda n: n.state == FRESH and w.here(n))) or target(w, a, 1)
     if node is None or node.state not in (FRESH, SUSPENDED) or thread_of(node) is not t or t.doomed:
         return
     if not quiet(w):
