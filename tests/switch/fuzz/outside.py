@@ -106,7 +106,8 @@ def memory(w, a, b, c, d):
     args, kwargs = values(c)
     w.pending = lambda: (FORCE(fail_alloc=0), w.model.switch(t, node, args, kwargs))
     w.pending_for = me.label
-    FORCE(fail_alloc=1 + c % 4)
+    # By force the one who leaves is copied out last; if that fails, a fresh target cannot be put back.
+    FORCE(fail_alloc=1 + c % 4, scratch=0)
     w.park(node.label, args, kwargs)
     FORCE(fail_alloc=0)
 
@@ -128,9 +129,10 @@ def round_trip_without_memory(n):
     return got
 
 
-def evict(w, a, b, c, d):
+def force(w, a, b, c, d):
+    """Rare paths at every switch, in a checking build."""
     if FORCE is not None:
-        FORCE(evict=a % 2)
+        FORCE(evict=a % 2, scratch=b % 2, collect=c % 8 == 0)
 
 
 def _stop(w):
@@ -148,6 +150,6 @@ OUTSIDE = {
     "_exit": _exit,
     "fork": fork,
     "memory": memory,
-    "evict": evict,
+    "force": force,
     "_stop": _stop,
 }

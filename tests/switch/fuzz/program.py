@@ -52,7 +52,7 @@ WEIGHTS = {
     "exit": 5,
     "fork": 1,
     "memory": 8,
-    "evict": 2,
+    "force": 2,
 }
 
 

@@ -124,8 +124,9 @@ NEST = nested(40_000)
 gc.freeze()
 
 
-# From 3.14 on the address of the stack counts, and not all ways to the same place take the same room.
-C_TOLERANCE = 0 if sys.version_info < (3, 14) else 200
+# Code that a profiler of any thread has got instrumented calls functions of Python through C. From 3.14 on it
+# is the address of the stack that counts, and not all ways to the same place take the same room.
+C_TOLERANCE = 3 if sys.version_info < (3, 14) else 200
 
 
 def dive_in_c():
