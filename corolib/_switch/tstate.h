@@ -30,6 +30,7 @@
 #include <Python.h>
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <string.h>
 
 #include "check.h"
