@@ -1,7 +1,7 @@
 """The three native parts of corolib; all other facts about the package are in pyproject.toml."""
 
 import os
-import platform
+import re
 import subprocess
 import sys
 from glob import glob
@@ -16,14 +16,15 @@ FLAGS = ["-std=gnu11", "-O2", "-fvisibility=hidden", "-Wall", "-Wextra", "-Wno-u
 if CHECK:
     FLAGS += ["-Werror", "-DCOROLIB_CHECK", "-g"]
 
-# The machine switch: one file for each CPU; corolib/_switch/arch.h has a case for each.
-ARCH = {
-    "x86_64": "x86_64_sysv.S",
-    "amd64": "x86_64_sysv.S",
-    "aarch64": "aarch64_aapcs.S",
-    "arm64": "aarch64_aapcs.S",
-}
-SWITCH = glob("corolib/_switch/arch/" + ARCH.get(platform.machine().lower(), "none.S"))
+# With -ffast-math in CFLAGS, the linker would add code that turns denormals off in the whole process.
+EXACT = ["-O2", "-fno-fast-math", "-fno-unsafe-math-optimizations"]
+
+# How stacks are switched: arch.h decides, or this asks for its slow fallback.
+ARCH = os.environ.get("COROLIB_ARCH", "")
+if ARCH == "ucontext":
+    FLAGS += ["-DCOROLIB_UCONTEXT"]
+elif ARCH:
+    raise SystemExit(f"COROLIB_ARCH can be 'ucontext' or unset: it is {ARCH!r}.")
 
 NEEDED = (
     "corolib is built from C: {missing}; install {debian} on Debian and Ubuntu, {fedora} on Fedora, "
@@ -31,19 +32,23 @@ NEEDED = (
 )
 
 
-def native(name: str, folder: str, extra: list[str], includes: list[str]) -> Extension:
+def native(name: str, folder: str, includes: list[str]) -> Extension:
     return Extension(
         name,
-        sources=sorted(glob(f"{folder}/*.c")) + extra,
+        sources=sorted(glob(f"{folder}/*.c")),
         depends=sorted(glob("corolib/_*/**/*.h", recursive=True)),
         include_dirs=[folder, *includes],
-        extra_compile_args=FLAGS,
+        extra_compile_args=[*FLAGS],
     )
 
 
 class Build(build_ext):
     def build_extensions(self) -> None:
         self.look_around()
+        self.add_switch()
+        for extension in self.extensions:  # with that of cffi
+            extension.extra_compile_args += EXACT
+            extension.extra_link_args += EXACT
         # setuptools knows no .S, though every compiler it drives does.
         if ".S" not in self.compiler.src_extensions:
             self.compiler.src_extensions.append(".S")
@@ -51,9 +56,6 @@ class Build(build_ext):
 
     def look_around(self) -> None:
         """Say in one sentence what is missing, rather than let the compiler say it in fifty."""
-        if not SWITCH:
-            machine = platform.machine()
-            raise SystemExit(f"corolib has no stack switch for {machine} yet: see corolib/_switch/README.md.")
         includes = ["-I" + path for path in self.compiler.include_dirs]
         command = [*self.compiler.compiler_so, *includes, "-fsyntax-only", "-x", "c", "-"]
         for code, missing, debian, fedora, homebrew in (
@@ -70,14 +72,31 @@ class Build(build_ext):
                 names = {"debian": debian, "fedora": fedora, "homebrew": homebrew}
                 raise SystemExit(NEEDED.format(missing=missing, **names))
 
+    def add_switch(self) -> None:
+        """The file of corolib/_switch/arch for the machine that this compiler compiles for."""
+        command = [*self.compiler.compiler_so, *FLAGS, "-E", "-dM", "-x", "c", "corolib/_switch/arch.h"]
+        done = subprocess.run(command, text=True, capture_output=True)
+        found = dict(re.findall(r"^#define (\w+) (.+)", done.stdout, re.MULTILINE))
+        if done.returncode or "ARCH_NAME" not in found:
+            raise SystemExit(f"corolib/_switch/arch.h cannot be compiled:\n{done.stderr}")
+        name = found["ARCH_NAME"].strip('"')
+        (engine,) = (module for module in self.extensions if module.name.endswith("._engine"))
+        engine.sources += glob(f"corolib/_switch/arch/{name}.[cS]")
+        print(f"corolib: stacks will be switched by {engine.sources[-1]}")
+        if name == "ucontext":
+            print("corolib: that works everywhere, but a switch takes ten times as long")
+            # Some compilers support shadow stacks unasked; the fallback cannot (it says why).
+            if "__CET__" in found:
+                engine.extra_compile_args += ["-fcf-protection=none"]
+
 
 if sys.platform == "win32":
     raise SystemExit("corolib needs a POSIX system (Linux, macOS): this is Windows.")
 
 setup(
     ext_modules=[
-        native("corolib._switch._engine", "corolib/_switch", SWITCH, []),
-        native("corolib._hub._core", "corolib/_hub", [], ["corolib/_ev", "corolib/_switch"]),
+        native("corolib._switch._engine", "corolib/_switch", []),
+        native("corolib._hub._core", "corolib/_hub", ["corolib/_ev", "corolib/_switch"]),
     ],
     cffi_modules=["corolib/_ev/build.py:ffibuilder"],
     cmdclass={"build_ext": Build},

@@ -2,7 +2,8 @@
 #
 # Installs from the system's packages only what is missing, and only where there is apt-get; elsewhere it says what is
 # needed. Environment: PYTHON, the interpreter to use (python3); COROLIB_VENV, where the environment goes (.venv);
-# COROLIB_CHECK=1, a build with assertions. pip's own variables and configuration are in force.
+# COROLIB_CHECK=1, a build with assertions; COROLIB_ARCH=ucontext, a build without assembler. pip's own variables and
+# configuration are in force.
 
 say() { printf '%s\n' "$*" >&2; }
 
@@ -86,7 +87,7 @@ END
 fingerprint() {
     {
         "$python" -c 'import sys; print(sys.version, sys.base_prefix)'
-        printf '%s\n' "${COROLIB_CHECK:-} ${CC:-} ${CFLAGS:-} ${CPPFLAGS:-} ${LDFLAGS:-}"
+        printf '%s\n' "${COROLIB_CHECK:-} ${COROLIB_ARCH:-} ${CC:-} ${CFLAGS:-} ${CPPFLAGS:-} ${LDFLAGS:-}"
         find corolib -name '*.[chS]' -exec cksum {} + | LC_ALL=C sort
         cksum setup.py pyproject.toml corolib/_ev/build.py
     } | cksum

@@ -9,14 +9,29 @@
 
 #include <stddef.h>
 
-#if defined(__x86_64__) && !defined(__ILP32__) && defined(__ELF__)
-#define ARCH_NAME "x86_64_sysv"
+#if defined(COROLIB_UCONTEXT)
+#define ARCH_UCONTEXT /* asked for at the build: COROLIB_ARCH=ucontext */
+#elif defined(__x86_64__) && !defined(__ILP32__) && defined(__ELF__)
+#define ARCH_NAME "x86_64_sysv" /* of the file in arch/: setup.py reads it here */
 #define ARCH_STACK_ALIGN 16
 #define ARCH_RED_ZONE 128 /* bytes below the stack pointer that a leaf function may use */
 #define ARCH_IMAGE 80     /* bytes arch_prepare writes below `top` */
+#elif defined(__aarch64__) && defined(__LP64__) && defined(__ELF__)
+#define ARCH_NAME "aarch64_aapcs"
+#define ARCH_STACK_ALIGN 16
+#define ARCH_RED_ZONE 0
+#define ARCH_IMAGE 176
 #else
-#error                                                                                                       \
-    "corolib._switch has no switch for this machine: add a file to corolib/_switch/arch and a case to arch.h"
+#define ARCH_UCONTEXT /* slow, and right on any POSIX system */
+#endif
+
+#ifdef ARCH_UCONTEXT
+#include <ucontext.h>
+#define ARCH_NAME "ucontext"
+#define ARCH_STACK_ALIGN 16
+#define ARCH_RED_ZONE 128 /* the largest of any machine */
+#define ARCH_MARGIN 512   /* from the saved stack pointer to the context; see arch/ucontext.c */
+#define ARCH_IMAGE (ARCH_MARGIN + ((sizeof(ucontext_t) + 15) & ~(size_t)15))
 #endif
 
 #define ARCH_HIDDEN __attribute__((visibility("hidden")))

@@ -1,9 +1,12 @@
 """Builds for tests: variants of the engine and extensions, with the interpreter's own compiler."""
 
+import os
+import re
 import shlex
 import subprocess
 import sys
 import sysconfig
+from collections.abc import Sequence
 from pathlib import Path
 
 from helpers import ROOT
@@ -11,18 +14,25 @@ from helpers import ROOT
 ENGINE = ROOT / "corolib" / "_switch"
 HERE = Path(__file__).resolve().parent
 WARNINGS = ["-Wall", "-Wextra", "-Werror", "-Wno-unused-parameter"]
-ARCH = {"x86_64": "x86_64_sysv.S"}
 # The floor that knows nothing of Python.
 FLOOR_1 = [ENGINE / name for name in ("check.c", "stack.c", "slab.c", "lane.c")]
 
 
-def machine_switch() -> Path:
-    machine = sysconfig.get_platform().rpartition("-")[2]
-    return ENGINE / "arch" / ARCH.get(machine, "ucontext.c")
-
-
 def compiler() -> list[str]:
     return shlex.split(sysconfig.get_config_var("CC") or "cc")
+
+
+def predefined(*flags: str, cc: Sequence[str] = ()) -> dict[str, str]:
+    """What the compiler and the engine's arch.h define."""
+    command = [*(cc or compiler()), *flags, "-E", "-dM", "-x", "c", str(ENGINE / "arch.h")]
+    text = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    return dict(re.findall(r"^#define (\w+) (.+)", text, re.MULTILINE))
+
+
+def machine_switch(*flags: str, cc: Sequence[str] = ()) -> Path:
+    """The file in arch/ that belongs to a build with these flags."""
+    (path,) = (ENGINE / "arch").glob(predefined(*flags, cc=cc)["ARCH_NAME"].strip('"') + ".[cS]")
+    return path
 
 
 def run(*command: object) -> None:
@@ -30,40 +40,56 @@ def run(*command: object) -> None:
     assert done.returncode == 0, f"{' '.join(map(str, command))}\n{done.stdout}{done.stderr}"
 
 
+def run_floor_1(folder: Path, name: str, *flags: str, cc: Sequence[str] = ()) -> None:
+    """Build and run one of the C programs in c/."""
+    program = folder / name
+    sources = [HERE / "c" / f"{name}.c", *FLOOR_1, machine_switch(*flags, cc=cc)]
+    if name == "arch_test":
+        sources.append(HERE / "c" / "registers.S")
+    run(
+        *(*(cc or compiler()), "-std=gnu11", "-g", *WARNINGS, *flags, f"-I{ENGINE}"),
+        *(*sources, "-o", program, "-lm", "-pthread"),
+    )
+    environ = {**os.environ, "ASAN_OPTIONS": "detect_stack_use_after_return=1:handle_segv=0:handle_sigbus=0"}
+    done = subprocess.run([program], capture_output=True, text=True, env=environ, timeout=120)
+    assert (done.returncode, done.stdout) == (0, "ok\n"), f"status {done.returncode}\n{done.stderr}"
+
+
 def python_flags() -> list[str]:
     paths = sysconfig.get_paths()
     return [f"-I{paths['include']}", f"-I{paths['platinclude']}"]
 
 
-def build_extension(target: Path, sources: list[Path], flags: list[str]) -> Path:
+def build_extension(
+    target: Path, sources: Sequence[Path], flags: Sequence[str], cc: Sequence[str] = ()
+) -> Path:
     run(
-        *compiler(),
+        *(cc or compiler()),
         *("-shared", "-fPIC", "-std=gnu11", "-g", "-fvisibility=hidden", *WARNINGS),
         *(*flags, *python_flags(), f"-I{ENGINE}", *sources, "-o", target),
     )
     return target
 
 
-def build_into(package: Path, *flags: str) -> None:
+def build_into(package: Path, *flags: str, cc: Sequence[str] = ()) -> None:
     """The engine's module, from the sources of this tree, in the folder of a package."""
     target = package / f"_engine{sysconfig.get_config_var('EXT_SUFFIX')}"
-    build_extension(target, [*sorted(ENGINE.glob("*.c")), machine_switch()], ["-O2", *flags])
+    sources = [*sorted(ENGINE.glob("*.c")), machine_switch(*flags, cc=cc)]
+    build_extension(target, sources, ["-O2", *flags], cc)
 
 
-def build_engine(folder: Path, *flags: str) -> Path:
+def build_engine(folder: Path, *flags: str, cc: Sequence[str] = ()) -> Path:
     """A copy of corolib in `folder` with nothing but the engine, built with other flags. For PYTHONPATH."""
     package = folder / "corolib" / "_switch"
     package.mkdir(parents=True)
     (folder / "corolib" / "__init__.py").write_text("")
     (package / "__init__.py").write_text((ENGINE / "__init__.py").read_text())
-    build_into(package, *flags)
+    build_into(package, *flags, cc=cc)
     return folder
 
 
 def run_with(folder: Path, script: Path, *args: object, before: tuple[str, ...] = (), **env: str) -> str:
     """Run a script file with the engine built in `folder`; returns its output, fails if it does."""
-    import os
-
     environ = {**os.environ, "PYTHONPATH": str(folder), **env}
     command = [*before, sys.executable, "-X", "faulthandler", str(script), *map(str, args)]
     done = subprocess.run(command, env=environ, capture_output=True, text=True)

@@ -1,6 +1,8 @@
 /* arch/: the bare swap. Nothing but stacks and registers here. */
+#define _GNU_SOURCE
 #include "arch.h"
 
+#include "registers.h"
 #include "sanitize.h"
 #include "stack.h"
 #include "test.h"
@@ -9,14 +11,28 @@
 #include <fenv.h>
 #include <setjmp.h>
 #include <signal.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <string.h>
 #include <sys/time.h>
+#include <unistd.h>
+#if defined(__ARM_FEATURE_BTI_DEFAULT) || defined(__ARM_FEATURE_PAC_DEFAULT)
+#include <link.h>
+#include <sys/auxv.h>
+#include <sys/mman.h>
+#ifndef PROT_BTI
+#define PROT_BTI 0x10
+#endif
+#endif
 
 static struct stack stack, third;
 static char *native_low, *native_top; /* the main stack, for the sanitizers */
 static void *main_sp, *other_sp;
 static int step;
+/* Called by address now and then: where branch targets are checked, these need a landing pad. */
+static void (*volatile swap)(void **save, void *to) = arch_swap;
+static void *(*volatile prepare)(void *top, void (*entry)(void)) = arch_prepare;
+static void (*volatile swap_through)(void **, void *, void *(*)(void *), void *) = arch_swap_through;
 
 /* Swaps with what the sanitizers must hear. */
 static void to_other(void)
@@ -31,7 +47,7 @@ static void to_main(void)
 {
     void *fake = NULL;
     SANITIZE_LEAVE(&fake, 0, native_low, (size_t)(native_top - native_low));
-    arch_swap(&other_sp, main_sp);
+    swap(&other_sp, main_sp);
     SANITIZE_ARRIVE(fake);
 }
 
@@ -39,11 +55,11 @@ static void ping(void)
 {
     SANITIZE_ARRIVE(NULL);
     for (;;) {
-        char here;
+        char here, *at = &here;
 #ifndef __SANITIZE_ADDRESS__
-        EXPECT(&here<stack.top && & here> stack.top - 4096);
+        EXPECT(at < stack.top && at > stack.top - ARCH_IMAGE - 4096);
 #endif
-        (void)here;
+        (void)at;
         step++;
         to_main();
     }
@@ -51,7 +67,7 @@ static void ping(void)
 
 static void start(void (*entry)(void))
 {
-    other_sp = arch_prepare(stack.top, entry);
+    other_sp = prepare(stack.top, entry);
     EXPECT((char *)other_sp == stack.top - ARCH_IMAGE);
     EXPECT((uintptr_t)other_sp % ARCH_STACK_ALIGN == 0);
 }
@@ -60,7 +76,12 @@ static void back_and_forth(void)
 {
     step = 0;
     start(ping);
-    for (int i = 0; i < 1000000; i++) {
+#ifdef ARCH_UCONTEXT
+    enum { turns = 100000 };
+#else
+    enum { turns = 1000000 };
+#endif
+    for (int i = 0; i < turns; i++) {
         to_other();
         EXPECT(step == i + 1);
     }
@@ -110,53 +131,32 @@ static void floating_point_control(void)
     EXPECT(fegetround() == FE_TONEAREST);
 }
 
-#if defined(__x86_64__)
-/* Fill the callee-saved registers, call swap(), count those that changed. */
-static long check_registers(void (*swap)(void), uint64_t seed)
+static void to_main_holding(void *unused)
 {
-    long wrong;
-    __asm__ volatile("push %%rbp\n\t"
-                     "push %%rdx\n\t"
-                     "mov %%rdx, %%rbx\n\t"
-                     "lea 1(%%rdx), %%r12\n\t"
-                     "lea 2(%%rdx), %%r13\n\t"
-                     "lea 3(%%rdx), %%r14\n\t"
-                     "lea 4(%%rdx), %%r15\n\t"
-                     "lea 5(%%rdx), %%rbp\n\t"
-                     "call *%%rax\n\t"
-                     "mov (%%rsp), %%rdx\n\t"
-                     "xor %%eax, %%eax\n\t"
-                     "xor %%ecx, %%ecx\n\t"
-                     "cmp %%rdx, %%rbx\n\tsetne %%cl\n\tadd %%rcx, %%rax\n\t"
-                     "inc %%rdx\n\tcmp %%rdx, %%r12\n\tsetne %%cl\n\tadd %%rcx, %%rax\n\t"
-                     "inc %%rdx\n\tcmp %%rdx, %%r13\n\tsetne %%cl\n\tadd %%rcx, %%rax\n\t"
-                     "inc %%rdx\n\tcmp %%rdx, %%r14\n\tsetne %%cl\n\tadd %%rcx, %%rax\n\t"
-                     "inc %%rdx\n\tcmp %%rdx, %%r15\n\tsetne %%cl\n\tadd %%rcx, %%rax\n\t"
-                     "inc %%rdx\n\tcmp %%rdx, %%rbp\n\tsetne %%cl\n\tadd %%rcx, %%rax\n\t"
-                     "pop %%rdx\n\t"
-                     "pop %%rbp\n\t"
-                     : "=&a"(wrong), "+d"(seed)
-                     : "0"(swap)
-                     : "rbx", "rcx", "rsi", "rdi", "r8", "r9", "r10", "r11", "r12", "r13", "r14", "r15",
-                       "memory", "cc");
-    return wrong;
+    (void)unused;
+    to_main();
+}
+
+static void to_other_holding(void *unused)
+{
+    (void)unused;
+    to_other();
 }
 
 static void fills_registers(void)
 {
     SANITIZE_ARRIVE(NULL);
-    for (uint64_t seed = 0x1111111111111111;; seed += 0x100) EXPECT(check_registers(to_main, seed) == 0);
+    for (uint64_t seed = 0;; seed++) EXPECT(registers_check(to_main_holding, NULL, seed) == 0);
 }
 
 static void registers(void)
 {
     start(fills_registers);
-    for (uint64_t seed = 0x7777777777777777, i = 0; i < 1000; i++, seed += 0x10000)
-        EXPECT(check_registers(to_other, seed) == 0);
+    for (uint64_t seed = 1000; seed < 2000; seed++)
+        EXPECT(registers_check(to_other_holding, NULL, seed) == 0);
+    /* What checks them does see a change. */
+    EXPECT(registers_check(registers_spoil, NULL, 1) == ((uint64_t)1 << REGISTERS) - 1);
 }
-#else
-static void registers(void) {}
-#endif
 
 static int walked;
 
@@ -203,6 +203,46 @@ static void signals(void)
     setitimer(ITIMER_REAL, &off, NULL);
 }
 
+static bool blocked(int number)
+{
+    sigset_t mask;
+    EXPECT(pthread_sigmask(SIG_BLOCK, NULL, &mask) == 0);
+    return sigismember(&mask, number) == 1;
+}
+
+static void block(int number, bool on)
+{
+    sigset_t mask;
+    sigemptyset(&mask);
+    sigaddset(&mask, number);
+    EXPECT(pthread_sigmask(on ? SIG_BLOCK : SIG_UNBLOCK, &mask, NULL) == 0);
+}
+
+static void blocks_signals(void)
+{
+    SANITIZE_ARRIVE(NULL);
+    EXPECT(blocked(SIGUSR1) && !blocked(SIGUSR2));
+    block(SIGUSR1, false);
+    block(SIGUSR2, true);
+    to_main();
+    EXPECT(blocked(SIGUSR1) && blocked(SIGUSR2));
+    to_main();
+}
+
+/* The signal mask is the thread's: a swap leaves it as it is. */
+static void signal_mask(void)
+{
+    start(blocks_signals);
+    block(SIGUSR1, true);
+    to_other();
+    EXPECT(!blocked(SIGUSR1) && blocked(SIGUSR2));
+    block(SIGUSR1, true);
+    to_other();
+    EXPECT(blocked(SIGUSR1) && blocked(SIGUSR2));
+    block(SIGUSR1, false);
+    block(SIGUSR2, false);
+}
+
 /* Exceptions and longjmp stay on their own stack, where they work. */
 static void jumps(void)
 {
@@ -228,24 +268,37 @@ static void long_jumps(void)
 
 static void *exchange_on_third(void *argument)
 {
-    char here;
+    char here, *at = &here;
 #ifndef __SANITIZE_ADDRESS__
-    EXPECT(&here < third.top && &here >= third.low);
+    EXPECT(at < third.top && at >= third.low);
 #endif
-    (void)here;
+    (void)at;
     step++;
     return *(void **)argument;
+}
+
+static void to_main_through_third(void *unused)
+{
+    void *fake = NULL;
+    (void)unused;
+    SANITIZE_LEAVE(&fake, 0, native_low, (size_t)(native_top - native_low));
+    swap_through(&other_sp, third.top, exchange_on_third, &main_sp);
+    SANITIZE_ARRIVE(fake);
+}
+
+static void to_other_through_third(void *unused)
+{
+    void *fake = NULL;
+    (void)unused;
+    SANITIZE_LEAVE(&fake, 0, stack.low, (size_t)(stack.top - stack.low));
+    arch_swap_through(&main_sp, third.top, exchange_on_third, &other_sp);
+    SANITIZE_ARRIVE(fake);
 }
 
 static void comes_back_through_third(void)
 {
     SANITIZE_ARRIVE(NULL);
-    for (;;) {
-        void *fake = NULL;
-        SANITIZE_LEAVE(&fake, 0, native_low, (size_t)(native_top - native_low));
-        arch_swap_through(&other_sp, third.top, exchange_on_third, &main_sp);
-        SANITIZE_ARRIVE(fake);
-    }
+    for (uint64_t seed = 0;; seed++) EXPECT(registers_check(to_main_through_third, NULL, seed) == 0);
 }
 
 static void through_a_third_stack(void)
@@ -253,10 +306,7 @@ static void through_a_third_stack(void)
     step = 0;
     start(comes_back_through_third);
     for (int i = 0; i < 1000; i++) {
-        void *fake = NULL;
-        SANITIZE_LEAVE(&fake, 0, stack.low, (size_t)(stack.top - stack.low));
-        arch_swap_through(&main_sp, third.top, exchange_on_third, &other_sp);
-        SANITIZE_ARRIVE(fake);
+        EXPECT(registers_check(to_other_through_third, NULL, 1000 + (uint64_t)i) == 0);
         EXPECT(step == 2 * (i + 1));
     }
 #ifndef __SANITIZE_ADDRESS__
@@ -267,9 +317,100 @@ static void through_a_third_stack(void)
 #endif
 }
 
+#if defined(__ARM_FEATURE_BTI_DEFAULT) || defined(__ARM_FEATURE_PAC_DEFAULT)
+static sigjmp_buf fault;
+
+static void on_fault(int number)
+{
+    siglongjmp(fault, number);
+}
+
+static void catch_faults(bool on)
+{
+    struct sigaction action;
+    memset(&action, 0, sizeof action);
+    action.sa_handler = on ? on_fault : SIG_DFL;
+    sigaction(SIGILL, &action, NULL);
+    sigaction(SIGSEGV, &action, NULL);
+    sigaction(SIGBUS, &action, NULL);
+}
+#endif
+
+#if defined(__ARM_FEATURE_BTI_DEFAULT)
+static int guard(struct dl_phdr_info *info, size_t size, void *data)
+{
+    size_t page = (size_t)sysconf(_SC_PAGESIZE);
+    (void)size;
+    for (int i = 0; i < info->dlpi_phnum; i++) {
+        const ElfW(Phdr) *part = &info->dlpi_phdr[i];
+        if (part->p_type != PT_LOAD || !(part->p_flags & PF_X)) continue;
+        uintptr_t low = (info->dlpi_addr + part->p_vaddr) & ~(page - 1);
+        size_t length = info->dlpi_addr + part->p_vaddr + part->p_memsz - low;
+        EXPECT(mprotect((void *)low, length, PROT_READ | PROT_EXEC | PROT_BTI) == 0);
+        *(bool *)data = true;
+    }
+    return 1; /* the first is the program itself, and that is all */
+}
+
+/* Have every indirect branch into this program checked, which is else up to how the C library was built. */
+static bool guard_branches(void)
+{
+    bool guarded = false;
+    if (!(getauxval(AT_HWCAP2) & HWCAP2_BTI)) return false;
+    dl_iterate_phdr(guard, &guarded);
+    EXPECT(guarded);
+    catch_faults(true);
+    int number = sigsetjmp(fault, 1);
+    if (number == 0) {
+        __asm__ volatile("blr %0" : : "r"((char *)arch_prepare + 4) : "x30", "memory");
+        EXPECT(!"a call of something that is no function was let through");
+    }
+    EXPECT(number == SIGILL);
+    catch_faults(false);
+    return true;
+}
+#else
+static bool guard_branches(void)
+{
+    return false;
+}
+#endif
+
+#if defined(__ARM_FEATURE_PAC_DEFAULT) && !defined(ARCH_UCONTEXT)
+static void *bare(void *address)
+{
+    register void *x30 __asm__("x30") = address;
+    __asm__("hint #7" : "+r"(x30)); /* xpaclri */
+    return x30;
+}
+
+/* A signature has as few as seven bits, so a bare address can be right: not sixteen times. */
+static void signatures(void)
+{
+    volatile int with = 0, refused = 0;
+    if (!(getauxval(AT_HWCAP) & HWCAP_PACA)) return;
+    catch_faults(true);
+    for (volatile int i = 0; i < 16; i++) {
+        other_sp = arch_prepare(stack.top - i * ARCH_STACK_ALIGN, ping);
+        void **address = (void **)other_sp + 1;
+        with += *address != bare(*address);
+        *address = bare(*address);
+        if (sigsetjmp(fault, 1) == 0)
+            to_other();
+        else
+            refused++;
+    }
+    catch_faults(false);
+    EXPECT(with > 0 && refused > 0);
+}
+#else
+static void signatures(void) {}
+#endif
+
 int main(void)
 {
     SANITIZE_NATIVE(&native_low, &native_top);
+    bool guarded = guard_branches();
     EXPECT(stack_map(&stack, STACK_SIZE) == 0 && stack_map(&third, STACK_SIZE_MIN) == 0);
     back_and_forth();
     alignment();
@@ -277,8 +418,12 @@ int main(void)
     registers();
     unwinding();
     signals();
+    signal_mask();
     long_jumps();
     through_a_third_stack();
+    signatures();
     puts("ok");
+    fflush(stdout);
+    if (guarded) _exit(0); /* what the C library adds to a program has no landing pads */
     return 0;
 }
