@@ -84,7 +84,7 @@ class Build(build_ext):
         engine.sources += glob(f"corolib/_switch/arch/{name}.[cS]")
         print(f"corolib: stacks will be switched by {engine.sources[-1]}")
         if name == "ucontext":
-            print("corolib: that works everywhere, but a switch takes ten times as long")
+            print("corolib: that works everywhere, but a switch takes thirty times as long")
             # Some compilers support shadow stacks unasked; the fallback cannot (it says why).
             if "__CET__" in found:
                 engine.extra_compile_args += ["-fcf-protection=none"]
