@@ -3,12 +3,14 @@
 import os
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 import sysconfig
 from collections.abc import Sequence
 from pathlib import Path
 
+import pytest
 from helpers import ROOT
 
 ENGINE = ROOT / "corolib" / "_switch"
@@ -33,6 +35,31 @@ def machine_switch(*flags: str, cc: Sequence[str] = ()) -> Path:
     """The file in arch/ that belongs to a build with these flags."""
     (path,) = (ENGINE / "arch").glob(predefined(*flags, cc=cc)["ARCH_NAME"].strip('"') + ".[cS]")
     return path
+
+
+# What a processor can check of jumps and returns, as a distribution would turn it on. On AArch64, arch_test
+# turns the checks on for its own pages, and what the linker does to find functions late would not pass.
+PROTECTION = {
+    "__x86_64__": ["-fcf-protection"],
+    "__aarch64__": ["-mbranch-protection=standard", "-Wl,-z,now"],
+}
+
+
+def protection() -> list[str]:
+    defined = predefined()
+    for machine, flags in PROTECTION.items():
+        if machine in defined:
+            return flags
+    pytest.skip("this machine has no such checks")
+
+
+def need(program: str) -> str:
+    """A program that a developer may lack, but where the project is judged it must be there."""
+    if shutil.which(program) is None:
+        if os.environ.get("COROLIB_CI") == "1":
+            pytest.fail(f"there is no {program}: COROLIB_CI=1 promises it")
+        pytest.skip(f"there is no {program}")
+    return program
 
 
 def run(*command: object) -> None:
@@ -86,6 +113,21 @@ def build_engine(folder: Path, *flags: str, cc: Sequence[str] = ()) -> Path:
     (package / "__init__.py").write_text((ENGINE / "__init__.py").read_text())
     build_into(package, *flags, cc=cc)
     return folder
+
+
+def build_suite(folder: Path, *flags: str) -> Path:
+    """The same, together with these tests, which then run there."""
+    build_engine(folder, *flags)
+    shutil.copytree(ENGINE, folder / "corolib" / "_switch", dirs_exist_ok=True, ignore=_built)
+    shutil.copytree(HERE, folder / "tests" / "switch", ignore=_built)
+    for name in ("helpers.py", "conftest.py"):
+        shutil.copy(ROOT / "tests" / name, folder / "tests")
+    shutil.copy(ROOT / "pyproject.toml", folder)
+    return folder
+
+
+def _built(folder: str, names: list[str]) -> list[str]:
+    return [name for name in names if name.endswith(".so") or name == "__pycache__"]
 
 
 def run_with(folder: Path, script: Path, *args: object, before: tuple[str, ...] = (), **env: str) -> str:

@@ -202,19 +202,3 @@ def test_a_program_that_starts_python_twice_is_refused_the_second_time(tmp_path)
     assert done.returncode == 0, done.stderr
     refusal = "corolib cannot be imported again after the interpreter was finalized in this process"
     assert done.stdout.splitlines() == ["used", *[refusal] * 4]
-
-
-@pytest.mark.parametrize(
-    "flags",
-    [
-        ["-O0"],
-        ["-O3", "-flto"],
-        ["-O2", "-fno-plt", "-fomit-frame-pointer", "-fstack-clash-protection"],
-        ["-O2", "-fcf-protection", "-fstack-protector-strong", "-D_FORTIFY_SOURCE=2"],
-    ],
-    ids=" ".join,
-)
-def test_other_ways_to_compile(flags, tmp_path):
-    folder = build_engine(tmp_path / "built", *flags)
-    for lanes in ("1", "64"):
-        run_with(folder, HERE / "stress.py", 5, 10_000, COROLIB_LANES=lanes)
