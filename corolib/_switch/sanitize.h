@@ -26,15 +26,24 @@
 #define SANITIZE_OPEN(low, size) ((void)0)
 #endif
 
+/* gcc says it by a macro, clang by this. */
+#if defined(__has_feature) && !defined(__SANITIZE_ADDRESS__)
+#if __has_feature(address_sanitizer)
+#define __SANITIZE_ADDRESS__ 1
+#endif
+#endif
+
 #if defined(__SANITIZE_ADDRESS__)
 #include <pthread.h>
 #include <sanitizer/asan_interface.h>
 #include <sanitizer/common_interface_defs.h>
 
-/* The library's memcpy is checked, whoever calls it. */
+/* The library's memcpy is checked, whoever calls it; volatile keeps compilers from calling it here. */
 __attribute__((no_sanitize_address)) static inline void sanitize_copy(void *to, const void *from, size_t size)
 {
-    __asm__ volatile("rep movsb" : "+D"(to), "+S"(from), "+c"(size) : : "memory");
+    const volatile char *source = from;
+    volatile char *target = to;
+    for (size_t i = 0; i < size; i++) target[i] = source[i];
 }
 __attribute__((no_sanitize_address)) static inline void sanitize_scribble(void *low, size_t size)
 {

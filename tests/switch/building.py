@@ -9,6 +9,7 @@ import sys
 import sysconfig
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 from helpers import ROOT
@@ -53,13 +54,25 @@ def protection() -> list[str]:
     pytest.skip("this machine has no such checks")
 
 
+def _missing(what: str) -> NoReturn:
+    """A developer may lack it; where the project is judged it must be there."""
+    if os.environ.get("COROLIB_CI") == "1":
+        pytest.fail(f"there is no {what}: COROLIB_CI=1 promises it")
+    pytest.skip(f"there is no {what}")
+
+
 def need(program: str) -> str:
-    """A program that a developer may lack, but where the project is judged it must be there."""
     if shutil.which(program) is None:
-        if os.environ.get("COROLIB_CI") == "1":
-            pytest.fail(f"there is no {program}: COROLIB_CI=1 promises it")
-        pytest.skip(f"there is no {program}")
+        _missing(program)
     return program
+
+
+def need_header(header: str, cc: str) -> None:
+    done = subprocess.run(
+        [cc, "-E", "-x", "c", "-"], input=f"#include <{header}>\n", text=True, capture_output=True
+    )
+    if done.returncode != 0:
+        _missing(f"<{header}> for {cc}")
 
 
 def run(*command: object) -> None:

@@ -15,6 +15,7 @@ from switch.building import (
     compiler,
     machine_switch,
     need,
+    need_header,
     predefined,
     protection,
     run,
@@ -82,6 +83,17 @@ def check_library(library: Path) -> None:
     }
     assert defined == {"PyInit__engine"}
     assert "TEXTREL" not in readelf("-d", library)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("program", ["stack_test", "arch_test", "lane_test"])
+def test_clang_s_sanitizers_find_nothing_in_the_c_tests(program, tmp_path):
+    """Those of gcc look on in test_floor1.py. This one keeps other fake frames, and says that it is there in
+    another way."""
+    clang = need("clang")
+    need_header("sanitizer/asan_interface.h", clang)
+    flags = ("-O1", "-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-fno-omit-frame-pointer")
+    run_floor_1(tmp_path, program, *flags, cc=[clang])
 
 
 def x86() -> bool:
