@@ -1,6 +1,7 @@
 """What tests share: a recorder of order, fresh interpreters, a pair of connected sockets."""
 
 import os
+import platform
 import signal
 import socket
 import subprocess
@@ -12,6 +13,10 @@ from textwrap import dedent, indent
 from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
+# Under user-mode emulation no limit of address space holds, and the emulator's memory counts as ours.
+EMULATED = Path(f"/proc/sys/fs/binfmt_misc/qemu-{platform.machine()}").exists()
+# What fesetround() takes for: to nearest, up, down, to zero. Each machine has its own bits for it.
+ROUNDING = (0, 0x400000, 0x800000, 0xC00000) if platform.machine() == "aarch64" else (0, 0x800, 0x400, 0xC00)
 
 
 class Recorder:

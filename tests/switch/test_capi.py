@@ -199,7 +199,7 @@ def test_rounding_modes_stay_with_their_greenlets(folder, lanes):
         import capi_client
         from corolib._switch import getcurrent, greenlet
         main = getcurrent()
-        modes = (0, 0x400, 0x800, 0xC00)
+        from helpers import ROUNDING as modes
 
         def run(mode):
             return [capi_client.round_mode(mode, main) for _ in range(5)] == [mode] * 5

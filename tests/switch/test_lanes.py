@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from helpers import run_isolated
+from helpers import EMULATED, run_isolated
 
 from corolib._switch import error, get_lanes, getcurrent, greenlet, set_lanes, stats
 
@@ -334,6 +334,7 @@ def test_a_deep_call_does_not_keep_its_memory():
 
 
 @pytest.mark.heavy
+@pytest.mark.skipif(EMULATED, reason="an emulated processor knows no limit of address space")
 def test_where_address_space_is_short_lanes_get_smaller_or_fewer():
     run_isolated(
         """
@@ -368,6 +369,7 @@ def test_where_address_space_is_short_lanes_get_smaller_or_fewer():
     )
 
 
+@pytest.mark.skipif(EMULATED, reason="an emulated processor knows no limit of address space")
 def test_the_first_lane_may_fail_and_nothing_is_lost():
     run_isolated(
         """

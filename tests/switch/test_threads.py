@@ -6,7 +6,7 @@ import threading
 import weakref
 
 import pytest
-from helpers import Recorder, run_isolated
+from helpers import EMULATED, Recorder, run_isolated
 
 from corolib._switch import GreenletExit, error, getcurrent, greenlet, stats
 
@@ -275,6 +275,7 @@ def test_dropped_after_the_end_of_its_thread():
 
 
 @pytest.mark.heavy
+@pytest.mark.skipif(EMULATED, reason="the emulator keeps memory for each thread")
 def test_threads_in_great_number_leave_nothing():
     run_isolated(
         """
