@@ -15,6 +15,7 @@
 #include <stdint.h>
 #include <string.h>
 #include <sys/time.h>
+#include <ucontext.h>
 #include <unistd.h>
 #if defined(__ARM_FEATURE_BTI_DEFAULT) || defined(__ARM_FEATURE_PAC_DEFAULT)
 #include <link.h>
@@ -158,6 +159,35 @@ static void registers(void)
     EXPECT(registers_check(registers_spoil, NULL, 1) == ((uint64_t)1 << REGISTERS) - 1);
 }
 
+static void *exchange_on_third(void *argument)
+{
+    char here, *at = &here;
+#ifndef __SANITIZE_ADDRESS__
+    EXPECT(at < third.top && at >= third.low);
+#endif
+    (void)at;
+    step++;
+    return *(void **)argument;
+}
+
+static void to_main_through_third(void *unused)
+{
+    void *fake = NULL;
+    (void)unused;
+    SANITIZE_LEAVE(&fake, 0, native_low, (size_t)(native_top - native_low));
+    swap_through(&other_sp, third.top, exchange_on_third, &main_sp);
+    SANITIZE_ARRIVE(fake);
+}
+
+static void to_other_through_third(void *unused)
+{
+    void *fake = NULL;
+    (void)unused;
+    SANITIZE_LEAVE(&fake, 0, stack.low, (size_t)(stack.top - stack.low));
+    arch_swap_through(&main_sp, third.top, exchange_on_third, &other_sp);
+    SANITIZE_ARRIVE(fake);
+}
+
 static int walked;
 
 static void walks(void)
@@ -175,6 +205,71 @@ static void unwinding(void)
     to_other();
     EXPECT(walked >= 1 && walked < 8);
 }
+
+#if defined(__x86_64__) && defined(__linux__) && !defined(ARCH_UCONTEXT) && !defined(__SANITIZE_ADDRESS__)
+static void *ends[2]; /* the outermost frames of the two stacks */
+static int steps;
+
+static void *outermost_frame(int *count)
+{
+    void *frames[64];
+    *count = backtrace(frames, 64);
+    return frames[*count - 1];
+}
+
+static void on_step(int number, siginfo_t *info, void *context)
+{
+    int count;
+    (void)number;
+    (void)info;
+    uintptr_t at = (uintptr_t)((ucontext_t *)context)->uc_mcontext.gregs[REG_RIP];
+    if (at < (uintptr_t)arch_swap || at >= (uintptr_t)arch_prepare) return;
+    void *end = outermost_frame(&count);
+    EXPECT(count > 3 && count < 64);
+    EXPECT(end == ends[0] || end == ends[1]);
+    steps++;
+}
+
+/* The processor's trap flag: a signal after each instruction. The stack pointer steps over the red zone. */
+#define STEPPING(on)                                                                                         \
+    __asm__ volatile("lea -128(%%rsp), %%rsp\n\tpushfq\n\t" on "\n\tpopfq\n\tlea 128(%%rsp), %%rsp"          \
+                     :                                                                                       \
+                     :                                                                                       \
+                     : "memory", "cc")
+
+static void finds_its_end(void)
+{
+    int count;
+    ends[1] = outermost_frame(&count);
+    to_main();
+    for (;;) to_main_through_third(NULL);
+}
+
+/* A debugger or profiler may look at any moment, and finds its way out of either stack. */
+static void unwinding_at_each_instruction(void)
+{
+    struct sigaction action, old;
+    int count;
+    memset(&action, 0, sizeof action);
+    action.sa_sigaction = on_step;
+    action.sa_flags = SA_SIGINFO;
+    EXPECT(sigaction(SIGTRAP, &action, &old) == 0);
+    ends[0] = outermost_frame(&count);
+    start(finds_its_end);
+    to_other();
+    EXPECT(ends[0] != ends[1]);
+    fesetround(FE_UPWARD); /* the other side has another one: the paths that load it are taken, too */
+    STEPPING("orq $0x100, (%%rsp)");
+    to_other();
+    to_other_through_third(NULL);
+    STEPPING("andq $~0x100, (%%rsp)");
+    fesetround(FE_TONEAREST);
+    EXPECT(steps > 100);
+    EXPECT(sigaction(SIGTRAP, &old, NULL) == 0);
+}
+#else
+static void unwinding_at_each_instruction(void) {}
+#endif
 
 static volatile sig_atomic_t ticks;
 
@@ -264,35 +359,6 @@ static void long_jumps(void)
     start(jumps);
     for (int i = 0; i < 10; i++) to_other();
     EXPECT(step == 5);
-}
-
-static void *exchange_on_third(void *argument)
-{
-    char here, *at = &here;
-#ifndef __SANITIZE_ADDRESS__
-    EXPECT(at < third.top && at >= third.low);
-#endif
-    (void)at;
-    step++;
-    return *(void **)argument;
-}
-
-static void to_main_through_third(void *unused)
-{
-    void *fake = NULL;
-    (void)unused;
-    SANITIZE_LEAVE(&fake, 0, native_low, (size_t)(native_top - native_low));
-    swap_through(&other_sp, third.top, exchange_on_third, &main_sp);
-    SANITIZE_ARRIVE(fake);
-}
-
-static void to_other_through_third(void *unused)
-{
-    void *fake = NULL;
-    (void)unused;
-    SANITIZE_LEAVE(&fake, 0, stack.low, (size_t)(stack.top - stack.low));
-    arch_swap_through(&main_sp, third.top, exchange_on_third, &other_sp);
-    SANITIZE_ARRIVE(fake);
 }
 
 static void comes_back_through_third(void)
@@ -417,6 +483,7 @@ int main(void)
     floating_point_control();
     registers();
     unwinding();
+    unwinding_at_each_instruction();
     signals();
     signal_mask();
     long_jumps();
