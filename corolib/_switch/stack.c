@@ -1,4 +1,4 @@
-/* Floor 1: memory for one C stack: map, guard page, giving back what a deep call left. */
+/* Floor 1: memory for one C stack: map, guard, giving back what a deep call left. */
 #define _GNU_SOURCE
 #include "stack.h"
 
@@ -18,8 +18,8 @@ static size_t page(void)
 
 static int map(struct stack *stack, size_t size)
 {
-    size_t guard = page();
-    size = (size + guard - 1) & ~(guard - 1);
+    size_t rest = page() - 1, guard = STACK_GUARD;
+    size = (size + rest) & ~rest;
     if (check_alloc_fails()) return -1;
     /* MAP_NORESERVE: 64 lanes of 8 MiB must not count as half a gigabyte of commitment. MAP_GROWSDOWN would
      * be the obvious flag for a stack and is wrong: it lets the kernel place other mappings in its way. */
@@ -51,9 +51,8 @@ int stack_map(struct stack *stack, size_t size)
 void stack_unmap(struct stack *stack)
 {
     if (stack->low == NULL) return;
-    size_t guard = page();
     SANITIZE_DEREGISTER(stack->checker);
-    munmap(stack->low - guard, (size_t)(stack->top - stack->low) + guard);
+    munmap(stack->low - STACK_GUARD, (size_t)(stack->top - stack->low) + STACK_GUARD);
     stack->low = stack->top = NULL;
 }
 

@@ -2,7 +2,7 @@
  *
  *      low                                                   top
  *       | ................. usable, committed on touch ....... |
- *  [guard page]                          stacks grow down  <---
+ *  [guard]                               stacks grow down  <---
  *
  * Address space is reserved, not memory: a stack that uses 3 KiB costs one page. */
 #ifndef COROLIB_SWITCH_STACK_H
@@ -17,8 +17,13 @@
 /* Below this the interpreter's own C recursion limits no longer fit. */
 #define STACK_SIZE_MIN ((size_t)256 << 10)
 
+/* Nothing may be touched there. Much larger than a page, since a frame that is larger than the guard steps
+ * over it into what lies below, which is the top of another stack as a rule; the system keeps as much free
+ * below the main thread's stack. Address space only. */
+#define STACK_GUARD ((size_t)1 << 20)
+
 struct stack {
-    char *low;        /* lowest usable byte, just above the guard page */
+    char *low;        /* lowest usable byte, just above the guard */
     char *top;        /* one past the highest; aligned to a page */
     unsigned checker; /* Valgrind's name for it */
 };

@@ -40,7 +40,7 @@ static void size_and_guard(void)
     EXPECT((uintptr_t)stack.top % page == 0 && (uintptr_t)stack.low % page == 0);
     EXPECT(!faults(stack.top - 1) && !faults(stack.low));
     EXPECT(faults(stack.low - 1) && fault_at == stack.low - 1);
-    EXPECT(faults(stack.low - page) && fault_at == stack.low - page);
+    EXPECT(faults(stack.low - STACK_GUARD) && fault_at == stack.low - STACK_GUARD);
     stack_unmap(&stack);
     EXPECT(stack.low == NULL && stack.top == NULL);
 }
