@@ -103,6 +103,19 @@ deeper(size_t size, size_t depth)
     return depth == SIZE_MAX ? 0 : deeper(size, depth + 1) + (size_t)frame[0];
 }
 
+/* Where a debugger is told to stop. */
+__attribute__((noinline, visibility("default"))) void stack_landmark(void)
+{
+    __asm__ volatile("" ::: "memory");
+}
+
+static PyObject *landmark(PyObject *module, PyObject *ignored)
+{
+    stack_landmark();
+    __asm__ volatile("" ::: "memory"); /* no jump: this function is to be seen */
+    Py_RETURN_NONE;
+}
+
 /* overflow(size of a frame) */
 static PyObject *overflow(PyObject *module, PyObject *number)
 {
@@ -114,7 +127,7 @@ static PyObject *overflow(PyObject *module, PyObject *number)
 static PyMethodDef functions[] = {
     {"here", here, METH_NOARGS, NULL},         {"watch", watch, METH_VARARGS, NULL},
     {"canary", canary, METH_VARARGS, NULL},    {"evicted", evicted, METH_O, NULL},
-    {"overflow", overflow, METH_O, NULL},
+    {"overflow", overflow, METH_O, NULL},      {"landmark", landmark, METH_NOARGS, NULL},
     {NULL, NULL, 0, NULL},
 };
 

@@ -8,7 +8,9 @@ import pytest
 from helpers import run_isolated
 from switch.building import ENGINE, HERE, build_extension
 
-GUARD = eval(re.search(r"#define STACK_GUARD \(\(size_t\)(\d+ << \d+)\)", (ENGINE / "stack.h").read_text())[1])
+GUARD = eval(
+    re.search(r"#define STACK_GUARD \(\(size_t\)(\d+ << \d+)\)", (ENGINE / "stack.h").read_text())[1]
+)
 
 
 @pytest.fixture(scope="module")
