@@ -295,7 +295,8 @@ def test_a_trace_function_of_the_interpreter_that_switches_around(count):
             while True:
                 visits += 1
                 # On to the next one; the last goes back to whom the tracer was called in.
-                back = (ring[number + 1].switch(number + 1, back) if number + 1 < count else back.switch(back))
+                last = number + 1 == count
+                back = back.switch(back) if last else ring[number + 1].switch(number + 1, back)
                 if type(back) is tuple:
                     back = back[1]
 
@@ -586,7 +587,7 @@ def test_what_a_dropped_greenlet_may_do_with_its_last_breath(then):
     record.check(["exit", *middle, *(["end"] if then != "raise" else [])])
     if not side.dead:
         side.switch()
-    del side, run
+    side = run = None
     gc.collect()
     assert reference() is None
     assert stats()["greenlets"] == before

@@ -617,7 +617,7 @@ def test_assigning_a_context_in_every_state_from_every_thread(state, where, valu
     if state == "inside run" and value != "wrong":
         # Context.run finds another context than the one it has entered, and says so; the old one stays
         # entered.
-        with pytest.raises(RuntimeError, match="(not the current context|cannot exit context)"):
+        with pytest.raises(RuntimeError, match=r"(not the current context|cannot exit context)"):
             child.switch()
     elif state != "dead":
         expected = "given" if value == "context" else "default"

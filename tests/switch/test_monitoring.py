@@ -92,8 +92,8 @@ TOGGLE = """
             states.append(lambda kind=kind: mon.set_events(3, kind))
             states.append(lambda: mon.set_events(3, 0))
         for function in (plain, numbers, through_c, leaf, raising):
-            states.append(lambda code=function.__code__: mon.set_local_events(3, code, E.LINE | E.INSTRUCTION))
-            states.append(lambda code=function.__code__: mon.set_local_events(3, code, 0))
+            for kind in (E.LINE | E.INSTRUCTION, 0):
+                states.append(lambda code=function.__code__, kind=kind: mon.set_local_events(3, code, kind))
         states.append(mon.restart_events)
 
     rounds_done = 0
