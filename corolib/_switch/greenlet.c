@@ -70,6 +70,12 @@ static PyObject *slot_new(PyTypeObject *type, PyObject *Py_UNUSED(args), PyObjec
     /* object.__new__ refuses abstract classes. Not for all: on 3.11 and 3.12 it makes a __dict__ at once,
      * which few greenlets ever use. */
     if (type->tp_flags & Py_TPFLAGS_IS_ABSTRACT) return PyBaseObject_Type.tp_new(type, switch_empty, NULL);
+    /* A C type that derives from what capi.h or greenlet.h shows of the object; CPython does not compare. */
+    if (type->tp_basicsize < (Py_ssize_t)sizeof(struct greenlet)) {
+        PyErr_Format(PyExc_TypeError, "%.200s has room for %zd bytes, a greenlet needs %zu: see capi.h",
+                     type->tp_name, type->tp_basicsize, sizeof(struct greenlet));
+        return NULL;
+    }
     struct greenlet *self = (struct greenlet *)type->tp_alloc(type, 0);
     if (self == NULL) return NULL;
     blank(self);
