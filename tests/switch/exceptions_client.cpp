@@ -130,8 +130,8 @@ PyMethodDef functions[] = {
     {nullptr, nullptr, 0, nullptr},
 };
 
-PyModuleDef definition = {PyModuleDef_HEAD_INIT, "exceptions_client", nullptr, -1,     functions,
-                          nullptr,               nullptr,             nullptr, nullptr};
+PyModuleDef definition = {
+    PyModuleDef_HEAD_INIT, "exceptions_client", nullptr, -1, functions, nullptr, nullptr, nullptr, nullptr};
 
 } // namespace
 

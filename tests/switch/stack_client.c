@@ -95,8 +95,8 @@ static PyObject *canary(PyObject *module, PyObject *args)
 }
 
 /* Frames of `size` bytes of which only the lowest are touched, without end. */
-static __attribute__((noinline, optimize("no-stack-clash-protection", "no-stack-protector"))) size_t
-deeper(size_t size, size_t depth)
+static __attribute__((noinline, optimize("no-stack-clash-protection", "no-stack-protector"))) size_t deeper(
+    size_t size, size_t depth)
 {
     volatile char *frame = alloca(size);
     frame[0] = (char)depth;
@@ -125,9 +125,12 @@ static PyObject *overflow(PyObject *module, PyObject *number)
 }
 
 static PyMethodDef functions[] = {
-    {"here", here, METH_NOARGS, NULL},         {"watch", watch, METH_VARARGS, NULL},
-    {"canary", canary, METH_VARARGS, NULL},    {"evicted", evicted, METH_O, NULL},
-    {"overflow", overflow, METH_O, NULL},      {"landmark", landmark, METH_NOARGS, NULL},
+    {"here", here, METH_NOARGS, NULL},
+    {"watch", watch, METH_VARARGS, NULL},
+    {"canary", canary, METH_VARARGS, NULL},
+    {"evicted", evicted, METH_O, NULL},
+    {"overflow", overflow, METH_O, NULL},
+    {"landmark", landmark, METH_NOARGS, NULL},
     {NULL, NULL, 0, NULL},
 };
 

@@ -1,6 +1,6 @@
-/* Walks along frame pointers, as profilers of the system do them: from a guest nested in others, from one that
- * has been away from its lane, and from the scratch stack's side of things, each ends on the guest's own stack.
- * To be compiled with frame pointers. */
+/* Walks along frame pointers, as profilers of the system do them: from a guest nested in others, from one
+ * that has been away from its lane, and from the scratch stack's side of things, each ends on the guest's own
+ * stack. To be compiled with frame pointers. */
 #include "lane.h"
 
 #include "test.h"
