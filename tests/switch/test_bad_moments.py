@@ -644,3 +644,112 @@ SIGNALS = """
 def test_a_signal_handler_may_switch(signals):
     """A timer of a millisecond; the long run is a minute of it."""
     run_isolated(SIGNALS, signals, timeout=600)
+
+
+# --- blocking -----------------------------------------------------------------------------------------------
+
+BLOCKING = """
+    import gc, sys
+    import corolib
+    from corolib.lock import RLock
+    from corolib.queue import Queue
+    from corolib.event import Event
+
+    how, greenlets, turns = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
+    errors = []
+    sys.unraisablehook = lambda args: errors.append(args.exc_value)
+    entered = left = 0
+    lock, queue, event = RLock(), Queue(), Event()
+
+    def locked():
+        with lock:
+            corolib.sleep(0)
+
+    def queued():
+        queue.put(1)
+        assert queue.get() == 1
+
+    actions = {
+        "sleep": lambda: corolib.sleep(0),
+        "longer": lambda: corolib.sleep(0.0001),
+        "lock": locked,
+        "queue": queued,
+        "spawn": lambda: corolib.spawn(int).get(),
+        "event": lambda: event.wait(0.0001),
+    }
+    action = actions[how]
+
+    class Cycle:
+        def __init__(self):
+            self.me = self
+
+        def __del__(self):
+            global entered, left
+            entered += 1
+            action()
+            left += 1
+
+    def work(number):
+        for turn in range(turns):
+            Cycle()
+            corolib.sleep(0)
+            # What the destructor waits for is in use where it comes.
+            if turn % 3 == 0:
+                locked()
+            elif turn % 3 == 1:
+                with lock:
+                    [Cycle() for _ in range(3)]
+            else:
+                queued()
+        return number
+
+    gc.set_threshold(3)
+    workers = [corolib.spawn(work, number) for number in range(greenlets)]
+    assert [worker.get() for worker in workers] == list(range(greenlets))
+    gc.set_threshold(700, 10, 10)
+    gc.collect()
+    corolib.sleep(0.001)
+    # Each destructor has come back, by the normal way or by an error that was told.
+    assert entered == left + len(errors), (entered, left, errors[:3])
+    # Blocking is refused, in words, only where the collection has interrupted the loop itself.
+    assert all(type(error).__name__ == "BlockingSwitchOutError" for error in errors), errors[:3]
+    print(entered)
+"""
+
+
+@pytest.mark.parametrize("how", ["sleep", "longer", "lock", "queue", "spawn", "event"])
+@pytest.mark.parametrize(("greenlets", "turns"), [(20, 30), pytest.param(100, 300, marks=pytest.mark.slow)])
+def test_destructors_called_by_the_collector_may_block(how, greenlets, turns):
+    """Nobody is left waiting: neither the destructor, nor whom the collection has interrupted."""
+    done = run_isolated(BLOCKING, how, greenlets, turns)
+    assert int(done.stdout) >= greenlets * turns
+
+
+def test_a_destructor_that_waits_for_what_its_own_greenlet_holds_is_told_as_a_deadlock():
+    done = run_isolated(
+        """
+        import gc
+        import corolib
+        from corolib.lock import Semaphore
+        gc.disable()
+        semaphore = Semaphore(1)
+
+        class Cycle:
+            def __init__(self):
+                self.me = self
+
+            def __del__(self):
+                semaphore.acquire()
+
+        def work():
+            with semaphore:
+                Cycle()
+                gc.collect()
+
+        corolib.spawn(work).get()
+        """,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert "waits for Semaphore" in done.stderr
+    assert "in __del__" in done.stderr

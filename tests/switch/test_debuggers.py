@@ -137,7 +137,7 @@ def test_a_walk_along_frame_pointers_ends_on_the_greenlet_s_stack(flags, tmp_pat
         *(*compiler(), "-std=gnu11", "-g", *WARNINGS, *flags),
         *("-fno-omit-frame-pointer", "-fno-optimize-sibling-calls", "-fno-inline"),
         *(f"-I{ENGINE}", f"-I{HERE / 'c'}", HERE / "c" / "frame_pointer_test.c", *FLOOR_1, machine_switch()),
-        *("-o", program),
+        *("-o", program, "-lpthread"),
     )
     done = subprocess.run([program], capture_output=True, text=True, timeout=60)
     assert (done.returncode, done.stdout) == (0, "ok\n"), done.stderr
