@@ -387,6 +387,9 @@ def storm(count, first, jobs, only):
             running.remove(each)
             used = usage.ru_utime + usage.ru_stime
             longest, waited = max(longest, used), max(waited, wall)
+            if wall > SECONDS:
+                # No failure: the machine may be busy. To be looked at if it is the same seed each time.
+                print(f"seed {seed}: {wall:.2f} s, of which {used:.2f} s of processor time", flush=True)
             failure = judge(seed, plan, status, output, wall, used)
             if failure:
                 failures.append(failure)
