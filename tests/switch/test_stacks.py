@@ -351,17 +351,5 @@ def test_callbacks_from_a_database_park_and_come_back():
     assert results == {n: [(n + 1, "a"), (n, "x")] for n in range(100)}
 
 
-def test_numbers_of_the_smallest_kind_are_left_alone():
-    """Objects linked with -ffast-math change how the whole process treats them."""
-    run_isolated(
-        """
-        smallest = 5e-324
-        from corolib._switch import greenlet
-        assert smallest / 1 != 0.0 and 2.2250738585072014e-308 / 4 != 0.0
-        assert greenlet(lambda: smallest * 1.0 + 2.2250738585072014e-308 / 8).switch() > 0.0
-        """
-    )
-
-
 if sys.platform == "darwin":
     pytestmark = pytest.mark.skip("reads /proc")

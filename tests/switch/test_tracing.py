@@ -392,3 +392,41 @@ def test_a_switch_inside_a_trace_function():
         assert side.switch() > 100
         """
     )
+
+
+def test_a_greenlet_parked_in_a_trace_function_keeps_tracing_off_in_its_thread():
+    """The interpreter counts per thread how deep it is in trace functions, and calls none while it is."""
+    run_isolated(
+        """
+        import sys
+        from corolib._switch import getcurrent, greenlet
+        main = getcurrent()
+        events = []
+
+        def tracer(frame, event, arg):
+            if frame.f_code.co_name in ("leaf", "run") and event == "call":
+                events.append(frame.f_code.co_name)
+                if frame.f_code.co_name == "run":
+                    main.switch("in the trace function")
+            return tracer
+
+        def leaf():
+            pass
+
+        def run():
+            leaf()
+            return "end"
+
+        child = greenlet(run)
+        sys.settrace(tracer)
+        leaf()
+        assert child.switch() == "in the trace function"
+        leaf()
+        greenlet(leaf).switch()
+        assert events == ["leaf", "run"], events
+        assert child.switch() == "end"
+        leaf()
+        sys.settrace(None)
+        assert events == ["leaf", "run", "leaf", "leaf"], events
+        """
+    )
