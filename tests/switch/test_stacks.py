@@ -106,7 +106,8 @@ def body():
     sys.unraisablehook = lambda args: found.append(args.exc_type)
     found = []
     deeper()
-    assert found[0] is RecursionError, found[:3]
+    # 3.12 may find no room for the hook either, and then says it itself.
+    assert all(kind is RecursionError for kind in found), found[:3]
     raise RecursionError
 """,
     "json": """

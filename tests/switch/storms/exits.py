@@ -373,7 +373,7 @@ def judge(seed, plan, status, output, wall, used):
 
 
 def storm(count, first, jobs, only):
-    running, failures, longest, waited = [], [], 0.0, 0.0
+    running, failures, late, longest, waited = [], [], [], 0.0, 0.0
     seeds = iter(range(first, first + count))
     done = 0
     while True:
@@ -399,8 +399,7 @@ def storm(count, first, jobs, only):
             used = usage.ru_utime + usage.ru_stime
             longest, waited = max(longest, used), max(waited, wall)
             if wall > SECONDS:
-                # No failure: the machine may be busy. To be looked at if it is the same seed each time.
-                print(f"seed {seed}: {wall:.2f} s, of which {used:.2f} s of processor time", flush=True)
+                late.append((wall, seed))
             failure = judge(seed, plan, status, output, wall, used)
             if failure:
                 failures.append(failure)
@@ -410,6 +409,9 @@ def storm(count, first, jobs, only):
         f"{done} exits, seeds {first} to {first + count - 1}: {len(failures)} failures; the longest took "
         f"{longest:.2f} s of processor time, {waited:.2f} s in all"
     )
+    # No failures: the machine may be busy. To be looked at if it is the same seed each time.
+    for wall, seed in sorted(late, reverse=True)[:5]:
+        print(f"one of {len(late)} that were late: seed {seed} after {wall:.1f} s")
     return not failures
 
 
