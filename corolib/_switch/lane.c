@@ -108,10 +108,10 @@ static void scribble(const struct lane_guest *guest)
         SANITIZE_SCRIBBLE(guest->sp, (size_t)(guest->lane->stack.top - (char *)guest->sp));
 }
 
-static struct lane *new_lane(void)
+static struct lane *new_lane(size_t least)
 {
     struct lane *lane = check_alloc_fails() ? NULL : calloc(1, sizeof *lane);
-    if (lane != NULL && stack_map(&lane->stack, STACK_SIZE) < 0) {
+    if (lane != NULL && stack_map(&lane->stack, STACK_SIZE, least) < 0) {
         free(lane);
         lane = NULL;
     }
@@ -126,7 +126,7 @@ static struct lane *choose_pinned(struct lanes *set)
         set->spare = lane->next;
         set->spares--;
         lane->next = NULL;
-    } else if ((lane = new_lane()) != NULL)
+    } else if ((lane = new_lane(STACK_SIZE_MIN)) != NULL)
         lane->pinned = true;
     if (lane != NULL) set->pinned++;
     return lane;
@@ -160,7 +160,9 @@ static struct lane *choose(struct lanes *set, const struct lane_guest *from, uns
         set->all = check_alloc_fails() ? NULL : malloc(set->limit * sizeof *set->all);
         if (set->all == NULL) return NULL;
     }
-    if (may_grow(set) && (lane = new_lane()) != NULL) {
+    /* Where address space is short, one small lane has to do: more of them would take what is left from the
+     * slices. */
+    if (may_grow(set) && (lane = new_lane(set->count == 0 ? STACK_SIZE_MIN : STACK_SIZE)) != NULL) {
         set->grown = set->reloads;
         return set->all[set->count++] = lane;
     }
@@ -250,7 +252,8 @@ int lane_ready(struct lanes *set, struct lane_guest *from, struct lane_guest *to
         if (to->lane == NULL) return -1;
     }
     struct lane *lane = to->lane;
-    if (CHECK_FORCED(scratch) && set->scratch.low == NULL && stack_map(&set->scratch, SCRATCH_SIZE) < 0)
+    if (CHECK_FORCED(scratch) && set->scratch.low == NULL &&
+        stack_map(&set->scratch, SCRATCH_SIZE, SCRATCH_SIZE) < 0)
         goto failed;
     if (lane->occupant == to) {
         if (!CHECK_FORCED(evict) || lane->pinned || lane->native || to->held) return 0;
@@ -261,7 +264,7 @@ int lane_ready(struct lanes *set, struct lane_guest *from, struct lane_guest *to
     if (lane_held_up(to)) return LANE_HELD;
     if (lane->occupant == from) {
         /* We stand on it: the copies have to wait for lane_go. */
-        if (set->scratch.low != NULL || stack_map(&set->scratch, SCRATCH_SIZE) == 0) return 0;
+        if (set->scratch.low != NULL || stack_map(&set->scratch, SCRATCH_SIZE, SCRATCH_SIZE) == 0) return 0;
     } else if (lane->occupant == NULL || save(set, lane->occupant) == 0) {
         load(set, to);
         if (set->evictions % TRIM_EVICTIONS == 0) trim_one(set, from);

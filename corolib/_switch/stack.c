@@ -41,9 +41,9 @@ static int map(struct stack *stack, size_t size)
     return 0;
 }
 
-int stack_map(struct stack *stack, size_t size)
+int stack_map(struct stack *stack, size_t size, size_t least)
 {
-    for (; size >= STACK_SIZE_MIN; size /= 2)
+    for (; size >= least; size /= 2)
         if (map(stack, size) == 0) return 0;
     return -1;
 }

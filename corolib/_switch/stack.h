@@ -29,8 +29,8 @@ struct stack {
 };
 
 /* Reserve a stack of `size` bytes, or, where address space is rationed, of half of that, and so on down to
- * STACK_SIZE_MIN. 0, or -1 with nothing allocated. */
-STACK_HIDDEN int stack_map(struct stack *stack, size_t size);
+ * `least`. 0, or -1 with nothing allocated. */
+STACK_HIDDEN int stack_map(struct stack *stack, size_t size, size_t least);
 
 STACK_HIDDEN void stack_unmap(struct stack *stack);
 

@@ -348,7 +348,7 @@ def test_where_address_space_is_short_lanes_get_smaller_or_fewer():
             with open("/proc/self/statm") as file:
                 return int(file.read().split()[0]) * 4096
 
-        for room in (30 << 20, 3 << 20, 0):
+        for room in (30 << 20, 3 << 20, 1 << 20):
             resource.setrlimit(resource.RLIMIT_AS, (size() + room, resource.RLIM_INFINITY))
             children = [greenlet(main.switch) for _ in range(40)]
             for child in children:

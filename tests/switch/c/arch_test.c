@@ -477,7 +477,8 @@ int main(void)
 {
     SANITIZE_NATIVE(&native_low, &native_top);
     bool guarded = guard_branches();
-    EXPECT(stack_map(&stack, STACK_SIZE) == 0 && stack_map(&third, STACK_SIZE_MIN) == 0);
+    EXPECT(stack_map(&stack, STACK_SIZE, STACK_SIZE_MIN) == 0 &&
+           stack_map(&third, STACK_SIZE_MIN, STACK_SIZE_MIN) == 0);
     back_and_forth();
     alignment();
     floating_point_control();

@@ -35,7 +35,7 @@ static void size_and_guard(void)
 {
     struct stack stack;
     size_t page = (size_t)sysconf(_SC_PAGESIZE);
-    EXPECT(stack_map(&stack, STACK_SIZE) == 0);
+    EXPECT(stack_map(&stack, STACK_SIZE, STACK_SIZE_MIN) == 0);
     EXPECT((size_t)(stack.top - stack.low) == STACK_SIZE);
     EXPECT((uintptr_t)stack.top % page == 0 && (uintptr_t)stack.low % page == 0);
     EXPECT(!faults(stack.top - 1) && !faults(stack.low));
@@ -59,7 +59,7 @@ static void trimming(void)
     struct stack stack;
     size_t page = (size_t)sysconf(_SC_PAGESIZE), keep = 65536; /* a whole number of pages of any usual size */
     size_t shallow = page < keep ? 2 * page : page;
-    EXPECT(stack_map(&stack, STACK_SIZE) == 0);
+    EXPECT(stack_map(&stack, STACK_SIZE, STACK_SIZE_MIN) == 0);
     EXPECT(resident(&stack) == 0);
     memset(stack.top - shallow, 1, shallow);
     stack_trim(&stack, keep); /* was never deeper: nothing happens */
@@ -91,12 +91,12 @@ static void smaller_where_there_is_no_room(void)
         munmap(more, 64 << 20);
         return;
     }
-    EXPECT(stack_map(&stack, STACK_SIZE) == 0);
+    EXPECT(stack_map(&stack, STACK_SIZE, STACK_SIZE_MIN) == 0);
     EXPECT(stack.top - stack.low < 3 << 20 && (size_t)(stack.top - stack.low) >= STACK_SIZE_MIN);
     stack_unmap(&stack);
     tight.rlim_cur = 4096;
     EXPECT(setrlimit(RLIMIT_AS, &tight) == 0);
-    EXPECT(stack_map(&stack, STACK_SIZE) == -1);
+    EXPECT(stack_map(&stack, STACK_SIZE, STACK_SIZE_MIN) == -1);
     EXPECT(setrlimit(RLIMIT_AS, &old) == 0);
 #endif
 }

@@ -19,7 +19,7 @@ import time
 
 # Collections start in main greenlets only: what may happen to one that starts on a lane is a test of its own
 # (test_gc.py, a collection in a greenlet whose stack is wanted meanwhile). True includes it in the storm.
-COLLECT_ON_LANES = False
+COLLECT_ON_LANES = True
 
 SECONDS = 2.0
 HANGS_AFTER = 60.0
