@@ -416,8 +416,8 @@ LEAVES = """
 """
 
 
-# A collection keeps the heads of its lists on the stack, against the stack rule: were the slice copied away when
-# a destructor leaves it, objects that are freed meanwhile would write to where the heads were.
+# A collection keeps the heads of its lists on the stack, against the stack rule: were the slice copied away
+# when a destructor leaves it, objects that are freed meanwhile would write to where the heads were.
 @pytest.mark.parametrize("lanes", [1, 64])
 @pytest.mark.parametrize(
     "script", [KILLS, LEAVES], ids=["it kills a parked greenlet", "a destructor leaves it"]
