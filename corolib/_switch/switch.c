@@ -408,7 +408,7 @@ static void climb(struct greenlet **target, struct greenlet *up)
  * whatever fails on the way becomes an exception for the next one up. */
 static PyObject *travel(struct thread *here, struct greenlet *target, struct cargo cargo, bool finished)
 {
-    PyObject *run, *result;
+    PyObject *run, *result = NULL;
     int failures = 0, status;
 
     Py_INCREF(target);
