@@ -1,5 +1,6 @@
 """Programs that some tests need and that not every machine has."""
 
+import importlib.util
 import os
 import shutil
 import sys
@@ -16,6 +17,12 @@ def program(name: str) -> str:
     if found is None:
         cannot(f"there is no {name} on this machine")
     return found
+
+
+def hub() -> None:
+    """The rest of corolib, which is not there when the engine is built and tested alone."""
+    if importlib.util.find_spec("corolib._hub") is None:
+        pytest.skip("the engine was built alone")
 
 
 def cannot(reason: str) -> NoReturn:

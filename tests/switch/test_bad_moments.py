@@ -9,6 +9,7 @@ import weakref
 
 import pytest
 from helpers import Recorder, run_isolated
+from switch import needed
 
 from corolib._switch import GreenletExit, getcurrent, gettrace, greenlet, settrace, stats
 
@@ -734,11 +735,13 @@ SLOW = [pytest.mark.slow, pytest.mark.hang_after(300)]
 @pytest.mark.parametrize(("greenlets", "turns"), [(20, 30), pytest.param(50, 200, marks=SLOW)])
 def test_destructors_called_by_the_collector_may_block(how, greenlets, turns):
     """Nobody is left waiting: neither the destructor, nor whom the collection has interrupted."""
+    needed.hub()
     done = run_isolated(BLOCKING, how, greenlets, turns, timeout=250)
     assert int(done.stdout) >= greenlets * turns
 
 
 def test_a_destructor_that_waits_for_what_its_own_greenlet_holds_is_told_as_a_deadlock():
+    needed.hub()
     done = run_isolated(
         """
         import gc

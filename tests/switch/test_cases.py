@@ -9,11 +9,10 @@ from helpers import ROOT
 
 HERE = Path(__file__).resolve().parent
 ROW = re.compile(r"^\| (E\d\d) \| (.*) \| (.*) \|$")
-ROWS = [
-    match.groups()
-    for line in (ROOT / "docs" / "engine-cases.md").read_text().splitlines()
-    if (match := ROW.match(line))
-]
+TABLE = ROOT / "docs" / "engine-cases.md"
+if not TABLE.exists():
+    pytest.skip("the tests are here without the project's documents", allow_module_level=True)
+ROWS = [match.groups() for line in TABLE.read_text().splitlines() if (match := ROW.match(line))]
 
 
 def names_in(path):

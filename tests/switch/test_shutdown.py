@@ -10,6 +10,7 @@ from textwrap import dedent
 
 import pytest
 from helpers import ROOT, run_isolated
+from switch import needed
 from switch.building import HERE, build_engine, compiler, python_flags, run
 
 STORMS = HERE / "storms"
@@ -127,6 +128,7 @@ def test_exit_handlers_can_do_all_that_the_program_can():
 
 
 def test_exit_handlers_can_use_the_loop():
+    needed.hub()
     done = run_isolated(
         """
         import atexit
