@@ -185,6 +185,9 @@ lists = nested(50_000, lambda inner: [inner])
 others = nested(50_000, lambda inner: [inner])
 dicts = nested(50_000, lambda inner: {"a": inner})
 deep_tree = tree(50_000)
+types = str
+for _ in range(50_000):
+    types = (types,)
 
 class Repr:
     def __repr__(self):
@@ -200,7 +203,7 @@ operations = {
     "repr of itself": lambda: repr(Repr()),
     "comparison": lambda: lists == others,
     "order": lambda: lists < others,
-    "instance": lambda: isinstance(1, nested(50_000, lambda inner: (inner,))),
+    "instance": lambda: isinstance(1, types),
     "json out": lambda: json.dumps(lists),
     "json in": lambda: json.loads("[" * 100_000),
     "json in, objects": lambda: json.loads('{"a":' * 100_000),
