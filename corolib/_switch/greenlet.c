@@ -555,7 +555,8 @@ static PyGetSetDef attributes[] = {
 static PyNumberMethods as_number = {.nb_bool = slot_bool};
 
 PyTypeObject greenlet_type = {
-    PyVarObject_HEAD_INIT(NULL, 0).tp_name = "corolib._switch.greenlet",
+    PyVarObject_HEAD_INIT(NULL, 0).tp_name =
+        "greenlet.greenlet" /* as it is in the messages that users of greenlet know */,
     .tp_doc = PyDoc_STR("greenlet(run=None, parent=None, *, pin=False)\n--\n\nA lightweight thread of "
                         "execution with a C stack of its own, switched to "
                         "by hand.\n\nrun: what to call at the first switch, with its arguments. parent: who "

@@ -47,7 +47,7 @@ __attribute__((no_sanitize_address)) static inline void sanitize_copy(void *to, 
 }
 __attribute__((no_sanitize_address)) static inline void sanitize_scribble(void *low, size_t size)
 {
-    __asm__ volatile("rep stosb" : "+D"(low), "+c"(size) : "a"(0xd5) : "memory");
+    for (volatile char *byte = low; size-- > 0; byte++) *byte = (char)0xd5;
 }
 #define SANITIZE_COPY(to, from, size) sanitize_copy((to), (from), (size))
 #define SANITIZE_SCRIBBLE(low, size) sanitize_scribble((low), (size))

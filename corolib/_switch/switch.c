@@ -610,10 +610,27 @@ void switch_kill(struct greenlet *greenlet, bool found)
     if (pending != NULL) PyErr_SetRaisedException(pending);
 }
 
+/* Each once: one that catches GreenletExit and parks again is left to its fate, and so is what is started
+ * meanwhile. */
+static void finish_all(struct thread *here)
+{
+    size_t count = 0;
+    for (struct thread_link *link = here->started.next; link != &here->started; link = link->next) count++;
+    while (count-- > 0 && here->started.next != &here->started) {
+        struct greenlet *greenlet = (struct greenlet *)Py_NewRef(thread_linked(here->started.next));
+        /* To the end of the ring, so that it does not come up again. */
+        thread_link_out(&greenlet->link);
+        thread_link_in(here->started.previous, &greenlet->link);
+        switch_kill(greenlet, false);
+        Py_DECREF(greenlet);
+    }
+}
+
 int switch_init(void)
 {
     thread_entry = body;
     thread_reap = reap;
+    thread_finish = finish_all;
     if (name_run == NULL) name_run = PyUnicode_InternFromString("run");
     return name_run != NULL ? 0 : -1;
 }
