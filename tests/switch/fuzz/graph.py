@@ -205,6 +205,13 @@ def _drop(w, slot):
     del w.real[node.label]
 
 
+def _take(w, node):
+    node.slot = w.slots.index(None)
+    node.refs += 1
+    w.slots[node.slot] = node
+    w.real[node.label] = w.weak[node.label]()
+
+
 def kill(w, a, b, c, d):
     node = w.pick(a, lambda n: n.thread is w.t and n.state == SUSPENDED)
     if node is not None:
@@ -258,6 +265,7 @@ GRAPH = {
     "parent": parent,
     "drop": drop,
     "_drop": _drop,
+    "_take": _take,
     "kill": kill,
     "_kill": _kill,
     "finish": finish,

@@ -151,13 +151,16 @@ class World(Turns, Watcher):
         for node in self.slots:
             if node is not None and self.droppable(node, held):
                 return ("_drop", node.slot)
+        for node in self.model.nodes_of(t):
+            if node.slot is None and node is not t.main and node not in t.doomed and None in self.slots:
+                return ("_take", node)  # only a child refers to it, and that cannot be dropped
+        if t.doomed and (not self.turn or any(node.inside("collect") for node in t.doomed)):
+            return ("inspect", 0, 0, 0, 0)
         if self.turn:
             return ("_exit",)
         for other in self.threads[1:]:
             if other is not None:
                 return ("_turn", other.index)
-        if t.doomed:
-            return ("inspect", 0, 0, 0, 0)
         return ("_stop",)
 
     # --- reports of what happens
