@@ -35,9 +35,10 @@ def enter(w, a, b, c, d):
         facts = {"entered": entered, "previous": me.context}
         me.context = entered
     elif kind == "collect":
-        if model.collecting:
+        # On a lane that others share it would be a matter of lanes who can be switched to meanwhile.
+        if model.collecting or me.kind not in ("main", "pinned"):
             return
-        model.collecting = True
+        model.collecting, model.collector = True, me
     elif kind == "signal" and w.turn:
         return
     LEVELS[kind](w, w.push(kind, **facts))
@@ -119,6 +120,8 @@ def burst(w, a, b, c, d):
     watched = listeners or t.profiled or t.traced
     laps = max(1, (500 if watched else 20_000 + 2 * c) // (len(members) + 1))
     w.reap()
+    if t.doomed:
+        return
     ring = [me, *members]
     for n, member in enumerate(members, 1):
         member.holds = (ring[(n + 1) % len(ring)],)
@@ -142,6 +145,8 @@ def storms(w, a, b, c, d):
     if not quiet(w):
         return
     w.reap()
+    if t.doomed:
+        return
     w.bursting, w.counted = True, 0
     listeners, count = len(t.listeners()), 20 + a % 600
     right = storm(count)

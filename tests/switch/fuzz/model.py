@@ -41,6 +41,7 @@ class Model:
         self.expected = deque()
         self.switches = self.kills = self.dooms = 0
         self.collecting = False  # inside a finalizer called by the collector
+        self.collector = None  # the node that is: nobody is ended in its stack until it has done
         self.returned = None  # what came back to an inner wait
 
     def expect(self, kind, *facts):
@@ -167,7 +168,8 @@ class Model:
         elif level.kind == "generator":
             level.facts["generator"].state = "finished" if by_exception else "suspended"
         elif level.kind == "collect":
-            self.collecting = False
+            self.collecting, self.collector = False, None
+            self.reap(node.thread)
         return level
 
     def leave_all(self, node):
@@ -195,7 +197,7 @@ class Model:
                 item.trip = True
                 self.trip(t)
         if node.state == SUSPENDED:
-            if node.thread is not t:
+            if node.thread is not t or t.current is self.collector:
                 self.dooms += 1
                 node.refs = 1
                 node.thread.doomed.append(node)
@@ -222,6 +224,8 @@ class Model:
         self.unrefer(t, killer)
 
     def reap(self, t):
+        if t.current is self.collector:
+            return
         doomed, t.doomed = t.doomed, []
         for node in doomed:
             self.unrefer(t, node)
@@ -230,6 +234,8 @@ class Model:
         """A thread is gone; what was parked there is dead."""
         for node in self.nodes_of(t):
             node.state, node.thread = DEAD, None
+            if node is self.collector:
+                self.collector = None
             node.abandoned = node is not t.main and node is not t.current
             # What its frames refer to is leaked.
             for held in node.holds:

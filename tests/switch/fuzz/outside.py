@@ -24,7 +24,8 @@ def threshold(w, a, b, c, d):
 
 
 def collect(w, a, b, c, d):
-    w.check(w.model.collecting or gc.isenabled(), "the collector is off")
+    if not w.model.collecting:
+        w.model.reap(w.t)
     gc.collect(a % 3)
 
 
@@ -95,7 +96,8 @@ def memory(w, a, b, c, d):
     """The n-th allocation of the engine fails: MemoryError and nothing changed, or all as if nothing was."""
     t, me = w.t, w.me
     if FORCE is None:
-        if set_nomemory is not None and a % 4 == 0 and not t.doomed and not t.listeners():
+        watched = t.listeners() or t.profiled or t.traced
+        if set_nomemory is not None and a % 4 == 0 and not t.doomed and not watched:
             round_trip_without_memory(b % 12)
         return
     node = (b % 2 and w.pick(a, lambda n: n.state == FRESH and w.here(n))) or target(w, a, 1)
@@ -116,6 +118,7 @@ def round_trip_without_memory(n):
     """The interpreter's own allocators fail, in a greenlet of no account."""
     main = getcurrent()
     child = greenlet(main.switch)
+    gc.disable()  # its callbacks would have no memory either
     got = None
     try:
         set_nomemory(n, n + 1)
@@ -124,6 +127,7 @@ def round_trip_without_memory(n):
         pass
     finally:
         remove_mem_hooks()
+        gc.enable()
     if child:
         child.switch()
     return got

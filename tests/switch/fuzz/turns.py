@@ -3,6 +3,7 @@
 A thread without the turn waits for the lock of its seat, inside of whatever greenlet is its current one.
 """
 
+import gc
 import threading
 import time
 
@@ -50,13 +51,17 @@ class Turns:
         self.seats[index].acquire()
         self.join(index)
         self.base()
-        self.turn = 0
-        self.seats[0].release()
+        self.wake(0)
+
+    def wake(self, index):
+        if self.threads[index] is not None and self.threads[index].doomed:
+            gc.disable()  # a collection in that thread would end them, too; until settle() sees that they are
+        self.turn = index
+        self.seats[index].release()
 
     def give_turn(self, index):
         mine = self.turn
-        self.turn = index
-        self.seats[index].release()
+        self.wake(index)
         self.seats[mine].acquire()
         if self.dismissed == mine:
             # Before any call of the engine: what others have dropped must be ended by the end of the thread.

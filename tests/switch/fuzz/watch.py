@@ -6,6 +6,7 @@ the others.
 """
 
 import contextvars
+import gc
 import sys
 
 from nodes import CURRENT, DEAD, FRESH, SUSPENDED
@@ -73,6 +74,8 @@ class Watcher:
         t = self.t
         me = t.current
         self.cautious = bool(t.doomed)
+        if not t.doomed:
+            gc.enable()
         if self.model.expected:
             self.fail("something expected has not happened")
         if me.label != label or self.running() not in (None, label):
