@@ -329,6 +329,7 @@ static int depart(struct thread *here, struct greenlet *target, const struct car
     }
 
     /* Our own slice could not be saved: we never left. */
+    status = -1;
     here->current = self;
     self->face.state = SWITCH_CURRENT;
     target->face.state = fresh ? SWITCH_FRESH : SWITCH_SUSPENDED;
