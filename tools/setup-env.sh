@@ -30,8 +30,10 @@ install_packages() {
     fi
     say "installing $*"
     log=$(mktemp)
-    { $as_root DEBIAN_FRONTEND=noninteractive apt-get update -q &&
-        $as_root DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends "$@"; } >"$log" 2>&1 || {
+    # Another apt-get may be at work, as on a machine that has just started.
+    { $as_root DEBIAN_FRONTEND=noninteractive apt-get -o DPkg::Lock::Timeout=300 update -q &&
+        $as_root DEBIAN_FRONTEND=noninteractive apt-get -o DPkg::Lock::Timeout=300 install -y -q \
+            --no-install-recommends "$@"; } >"$log" 2>&1 || {
         cat "$log" >&2
         rm -f "$log"
         die "$needed, and apt-get could not install them."

@@ -615,16 +615,17 @@ void switch_kill(struct greenlet *greenlet, bool found)
  * meanwhile. */
 static void finish_all(struct thread *here)
 {
-    size_t count = 0;
-    for (struct thread_link *link = here->started.next; link != &here->started; link = link->next) count++;
-    while (count-- > 0 && here->started.next != &here->started) {
-        struct greenlet *greenlet = (struct greenlet *)Py_NewRef(thread_linked(here->started.next));
-        /* To the end of the ring, so that it does not come up again. */
-        thread_link_out(&greenlet->link);
-        thread_link_in(here->started.previous, &greenlet->link);
-        switch_kill(greenlet, false);
-        Py_DECREF(greenlet);
+    PyObject *all = PyList_New(0);
+    for (struct thread_link *link = here->started.next; all != NULL && link != &here->started;
+         link = link->next)
+        if (PyList_Append(all, (PyObject *)thread_linked(link)) < 0) Py_CLEAR(all);
+    if (all == NULL) PyErr_Clear(); /* no memory for that: they are abandoned */
+    for (Py_ssize_t i = 0; all != NULL && i < PyList_GET_SIZE(all); i++) {
+        struct greenlet *greenlet = (struct greenlet *)PyList_GET_ITEM(all, i);
+        if (greenlet->face.state == SWITCH_SUSPENDED && greenlet->thread == here)
+            switch_kill(greenlet, false);
     }
+    Py_XDECREF(all);
 }
 
 int switch_init(void)

@@ -276,7 +276,7 @@ def test_repr_tells_the_state():
     child.switch()
     assert repr(child).endswith(" dead>")
     assert repr(main).endswith(" current active started main>")
-    assert repr(main).startswith("<corolib._switch.greenlet object at 0x")
+    assert repr(main).startswith("<greenlet.greenlet object at 0x")
 
 
 def test_copying_and_pickling_are_refused():

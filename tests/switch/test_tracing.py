@@ -1,5 +1,6 @@
 """settrace() and switch hooks; sys.settrace, sys.setprofile and sys.monitoring across switches."""
 
+import gc
 import sys
 import threading
 
@@ -25,6 +26,12 @@ def no_tracer_is_left():
 
 class Oops(Exception):
     pass
+
+
+@pytest.fixture(autouse=True)
+def nothing_to_collect():
+    """What a collection finds is ended by switches, which tracers and hooks see."""
+    gc.collect()
 
 
 def test_the_tracer_sees_every_switch_and_throw():
