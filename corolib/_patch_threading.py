@@ -26,6 +26,9 @@ POLL = 0.01
 
 _state: Any = threading
 
+#: Where a Thread keeps its handle, from Python 3.13 on.
+_HANDLE = "_os_thread_handle" if sys.version_info >= (3, 14) else "_handle"
+
 
 def live_threads() -> list[threading.Thread]:
     """The native threads, other than the current one, that `threading` knows of."""
@@ -106,9 +109,9 @@ def patch_threads() -> None:
     main = _state._main_thread
     others = live_threads()
     if sys.version_info >= (3, 13):
-        main._handle = thread._make_thread_handle(main.ident)
+        setattr(main, _HANDLE, thread._make_thread_handle(main.ident))
         for each in others:
-            each._handle = _PolledHandle(each._handle)  # type: ignore[attr-defined]  # private
+            setattr(each, _HANDLE, _PolledHandle(getattr(each, _HANDLE)))
         # Its entries would go when the next greenlet of the same native thread makes one.
         _state._thread_local_info = local()
         return

@@ -512,6 +512,13 @@ else:
 
     _versioned = ("_set_sentinel",)
 
+if sys.version_info >= (3, 14):
+
+    def set_name(name: str, /) -> None:
+        """Nothing: what would get the name is the native thread, which belongs to all its greenlets."""
+
+    _versioned += ("set_name",)
+
 
 __implements__ = (
     "LockType",

@@ -99,6 +99,9 @@ if sys.version_info >= (3, 13):
         "_start_joinable_thread",
         "_thread_shutdown",
     )
+    if sys.version_info >= (3, 14):
+        _set_name = _thread.set_name
+        _names += ("_set_name",)
 else:
     _set_sentinel = _thread._set_sentinel
     _names = ("_set_sentinel", "_start_new_thread")
