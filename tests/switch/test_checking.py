@@ -8,26 +8,24 @@ import sysconfig
 
 import pytest
 from helpers import ROOT
-from switch.building import ENGINE, HERE, build_engine, compiler, python_flags, run, run_with
+from switch.building import HERE, build_engine, build_into, compiler, python_flags, run, run_with
 
 pytestmark = [pytest.mark.slow, pytest.mark.hang_after(1800)]
 
-# Tests that build and start programs of their own: those would not be under the tool.
-BUILDERS = ("test_capi", "test_checking", "test_floor1", "test_fuzz", "test_registers", "test_compilers")
+# Tests that build and start programs of their own, or look at them from outside: no tool would see those.
+BUILDERS = (
+    *("test_capi", "test_capi_types", "test_exceptions_cpp", "test_layout", "test_registers", "test_musl"),
+    *("test_checking", "test_compilers", "test_floor1", "test_debuggers", "test_endurance", "test_fuzz"),
+)
 
 
 def own_tree(folder, *flags):
-    """A copy of the engine and its tests in `folder`, built with other flags."""
-    build_engine(folder, *flags)
-    package = folder / "corolib" / "_switch"
-    shutil.copytree(
-        ROOT / "tests" / "switch", folder / "tests" / "switch", ignore=shutil.ignore_patterns("__pycache__")
-    )
-    for name in ("conftest.py", "helpers.py"):
-        shutil.copy(ROOT / "tests" / name, folder / "tests")
+    """A copy of the project in `folder`, its engine built with other flags."""
+    left_out = shutil.ignore_patterns("__pycache__", "_engine*.so")
+    for name in ("corolib", "tests", "docs"):
+        shutil.copytree(ROOT / name, folder / name, ignore=left_out)
     shutil.copy(ROOT / "pyproject.toml", folder)
-    for source in ENGINE.glob("*.[chS]"):
-        shutil.copy(source, package)
+    build_into(folder / "corolib" / "_switch", *flags)
     return folder
 
 
