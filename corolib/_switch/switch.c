@@ -336,7 +336,8 @@ static int depart(struct thread *here, struct greenlet *target, const struct car
     if (fresh) {
         thread_link_out(&target->link);
         target->thread = NULL;
-        target->guest.lane = NULL;
+        lane_abandon(&here->lanes, &target->guest); /* it may lie there already, ready to start */
+        target->guest.sp = NULL;
         tstate_ended(&target->tstate);
     }
 failed:

@@ -15,12 +15,22 @@ class Unfinished(Exception):
     pass
 
 
+def park(value):
+    """By force of `scratch` the one who leaves may fail, after the target has been made ready."""
+    for _ in range(3):
+        try:
+            return main.switch(value)
+        except MemoryError:
+            pass
+    raise AssertionError("it fails again and again")
+
+
 def body(number):
-    value = sorted([number], key=lambda n: (main.switch(n), n)[1])[0]
+    value = sorted([number], key=lambda n: (park(n), n)[1])[0]
     try:
-        main.switch("second")
+        park("second")
     except ValueError:
-        main.switch("caught")
+        park("caught")
     return value
 
 

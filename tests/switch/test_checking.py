@@ -87,8 +87,10 @@ def checking(tmp_path_factory):
 
 
 @pytest.mark.parametrize("lanes", ["1", "2", "64"])
-def test_every_allocation_may_fail(checking, lanes):
-    lines = run_with(checking, HERE / "out_of_memory.py", COROLIB_LANES=lanes).splitlines()
+@pytest.mark.parametrize("force", ["", "evict", "scratch"])
+def test_every_allocation_may_fail(checking, force, lanes):
+    script = HERE / "out_of_memory.py"
+    lines = run_with(checking, script, COROLIB_LANES=lanes, COROLIB_FORCE=force).splitlines()
     assert len(lines) == 2
 
 

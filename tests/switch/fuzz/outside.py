@@ -108,8 +108,7 @@ def memory(w, a, b, c, d):
     args, kwargs = values(c)
     w.pending = lambda: (FORCE(fail_alloc=0), w.model.switch(t, node, args, kwargs))
     w.pending_for = me.label
-    # By force the one who leaves is copied out last; if that fails, a fresh target cannot be put back.
-    FORCE(fail_alloc=1 + c % 4, scratch=0)
+    FORCE(fail_alloc=1 + c % 4)
     w.park(node.label, args, kwargs)
     FORCE(fail_alloc=0)
 
