@@ -146,7 +146,7 @@ struct park *park_begin(struct hub **out)
     struct park *park = park_of(self);
     if (park == NULL) return NULL;
     if (park_raise_pending(self)) return NULL;
-    if (park->state != PARK_IDLE) {
+    if (park->state == PARK_READY) {
         /* Queued for its start by spawn_raw(), but started by somebody else's switch(). */
         park->state = PARK_IDLE;
         Py_CLEAR(park->value);
@@ -243,9 +243,20 @@ static PyObject *switch_away(struct park *park)
     return resumed_by_other(park, value);
 }
 
+/* Whoever arrives may run a destructor of what was left behind, or end what others have dropped, before it
+ * has seen that it is resumed; and that may wait, too. The wait outside is still over after the one inside.
+ */
+static PyObject *switch_away_from(struct park *park, bool resumed)
+{
+    PyObject *value = switch_away(park);
+    if (resumed) park->state = PARK_RESUMED;
+    return value;
+}
+
 PyObject *park_wait(struct park *park, const struct park_kind *kind, PyObject *object, double timeout)
 {
     struct hub *hub = park->hub;
+    bool resumed = park->state == PARK_RESUMED;
     park->kind = kind;
     park->object = object;
     park->since = hub->now;
@@ -258,18 +269,19 @@ PyObject *park_wait(struct park *park, const struct park_kind *kind, PyObject *o
     link_parked(park);
     park->state = PARK_WAITING;
     Py_INCREF(park->greenlet);
-    return switch_away(park);
+    return switch_away_from(park, resumed);
 }
 
 int park_yield(struct park *park)
 {
+    bool resumed = park->state == PARK_RESUMED;
     if (ready_push(&park->hub->ready, park->greenlet) < 0) return -1;
     park->kind = &kind_yield;
     park->object = NULL;
     park->value = Py_NewRef(Py_None);
     park->raises = false;
     park->state = PARK_READY;
-    PyObject *value = switch_away(park);
+    PyObject *value = switch_away_from(park, resumed);
     if (value == NULL) return -1;
     Py_DECREF(value);
     return 0;

@@ -4,7 +4,7 @@ import pytest
 from helpers import Recorder
 
 from corolib import _hub
-from corolib._switch import GreenletExit, getcurrent, greenlet
+from corolib._switch import GreenletExit, add_switch_hook, getcurrent, greenlet, remove_switch_hook
 from corolib.errors import BlockingSwitchOutError, InvalidSwitchError, LoopExit
 from corolib.hub import get_hub
 
@@ -257,3 +257,25 @@ def test_a_raw_greenlet_started_by_hand_is_not_started_again():
     target.switch("by hand")
     _hub.sleep(0)
     rec.check(["by hand"])
+
+
+def test_code_that_runs_on_arrival_may_wait_and_the_wait_outside_is_over_after_it():
+    """A switch hook here; a destructor of what the one who left had is in the same place."""
+    rec = Recorder()
+    waiter = getcurrent()
+
+    def hook(event, pair):
+        if pair[1] is waiter and not rec.items:
+            rec("hook")
+            _hub.sleep(0.001)
+            _hub.sleep(0)
+            rec("hook ends")
+
+    add_switch_hook(hook)
+    try:
+        _hub.sleep(0.001)
+        rec("wait ends")
+    finally:
+        remove_switch_hook(hook)
+    _hub.sleep(0)
+    rec.check(["hook", "hook ends", "wait ends"])

@@ -81,9 +81,9 @@ def arm(w, a, b, c, d):
 
 
 def may_instrument():
-    """Since 3.12 the interpreter instruments the code of all frames that any thread is in, and a debug build
-    insists on it. It does not see the frames of parked greenlets."""
-    return sys.version_info < (3, 12) or not hasattr(sys, "gettotalrefcount")
+    """Since 3.12 the interpreter instruments the code of all frames that any thread is in. It does not see the
+    frames of parked greenlets: a debug build then aborts, and 3.15 crashes when an exception leaves one."""
+    return sys.version_info < (3, 12) or (sys.version_info < (3, 15) and not hasattr(sys, "gettotalrefcount"))
 
 
 def profile(w, a, b, c, d):
