@@ -83,7 +83,8 @@ def arm(w, a, b, c, d):
 def may_instrument():
     """Since 3.12 the interpreter instruments the code of all frames that any thread is in. It does not see the
     frames of parked greenlets: a debug build then aborts, and 3.15 crashes when an exception leaves one."""
-    return sys.version_info < (3, 12) or (sys.version_info < (3, 15) and not hasattr(sys, "gettotalrefcount"))
+    debug = hasattr(sys, "gettotalrefcount")
+    return sys.version_info < ((3, 12) if debug else (3, 15))
 
 
 def profile(w, a, b, c, d):
