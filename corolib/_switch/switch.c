@@ -232,6 +232,7 @@ static inline __attribute__((always_inline)) PyObject *arrive(struct thread *her
     tstate_unseal(&self->tstate, &self->seal);
     tstate_enter(&self->tstate, here->tstate, &here->carry);
     guard(here, self);
+    tstate_update(&self->tstate, here->tstate);
     check_arrival(here, self);
     if (__builtin_expect(here->attention != 0 || CHECK_FORCED(collect), 0))
         return arrive_attended(here, self, origin, value);

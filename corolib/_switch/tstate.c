@@ -99,3 +99,24 @@ void tstate_abandon(struct tstate *s)
     }
     Py_XDECREF(handled);
 }
+
+#if PY_VERSION_HEX >= 0x030F0000
+#define OWNED_BY_INTERPRETER 3
+/* Exported by the interpreter for its own test module; declared in a private header. */
+#pragma weak _Py_Instrument
+PyAPI_FUNC(int) _Py_Instrument(PyCodeObject *code, PyInterpreterState *interp);
+
+void tstate_instrument(PyThreadState *ts)
+{
+    if (_Py_Instrument == NULL) return;
+    PyObject *pending = PyErr_GetRaisedException();
+    for (void **frame = (void **)ts->current_frame; frame != NULL; frame = frame[TSTATE_FRAME_PREVIOUS]) {
+        PyObject *code = (PyObject *)((uintptr_t)frame[TSTATE_FRAME_CODE] & ~TAGS);
+        if (((char *)frame)[TSTATE_FRAME_OWNER] == OWNED_BY_INTERPRETER) continue;
+        if (code == NULL || !PyCode_Check(code)) continue; /* see each_word */
+        /* If there is no memory, nobody can be told: that is left to the next arrival that sees a change. */
+        if (_Py_Instrument((PyCodeObject *)code, ts->interp) < 0) PyErr_Clear();
+    }
+    if (pending != NULL) PyErr_SetRaisedException(pending);
+}
+#endif

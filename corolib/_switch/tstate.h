@@ -16,6 +16,7 @@
  *   tstate_enter          saved fields -> thread state. Runs on the arriving greenlet's own stack: only then
  * do the interpreter's structs that lie on that stack exist. tstate_frame          the innermost frame object
  * of a parked greenlet: new reference, or NULL with or without an exception (none if it has no Python frame).
+ *   tstate_update         last in an arrival: for what the interpreter did to all frames but the parked.
  *   tstate_evict, tstate_load, tstate_forget   for structs on the C stack; see frames.h.
  *   tstate_orphan         the thread state goes: the frames of one parked there must not lead into it.
  *   tstate_guard          where C recursion is measured by address (TSTATE_GUARDS_STACK): from now on we

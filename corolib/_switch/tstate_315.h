@@ -27,6 +27,7 @@ struct tstate {
     PyObject **top, **limit;
     int depth;          /* not the remaining one: the limit may change meanwhile */
     PyObject *executor; /* borrowed: the compiled code that has called out, if any */
+    uintptr_t tools;    /* the version of the interpreter's instrumentation */
     _PyErr_StackItem exc_root;
     struct frames_links links; /* taken out while evicted */
 };
@@ -34,6 +35,12 @@ struct tstate {
 struct tstate_carry {
     char nothing;
 };
+
+/* Its upper bits. The lower ones are requests to the evaluation loop. */
+static inline uintptr_t tstate_tools(const PyThreadState *ts)
+{
+    return ts->eval_breaker & ~(uintptr_t)0xff;
+}
 
 static inline void tstate_fresh(struct tstate *s, PyThreadState *ts, _PyStackChunk *chunk)
 {
@@ -46,6 +53,7 @@ static inline void tstate_fresh(struct tstate *s, PyThreadState *ts, _PyStackChu
     s->limit = tstate_root_limit(chunk);
     s->depth = 0;
     s->executor = NULL;
+    s->tools = tstate_tools(ts);
 }
 
 static inline void tstate_leave(struct tstate *s, PyThreadState *ts, struct tstate_carry *Py_UNUSED(carry))
@@ -58,6 +66,7 @@ static inline void tstate_leave(struct tstate *s, PyThreadState *ts, struct tsta
     s->limit = ts->datastack_limit;
     s->depth = ts->py_recursion_limit - ts->py_recursion_remaining;
     s->executor = ts->current_executor;
+    s->tools = tstate_tools(ts);
 }
 
 static inline void tstate_enter(const struct tstate *s, PyThreadState *ts,
@@ -71,6 +80,16 @@ static inline void tstate_enter(const struct tstate *s, PyThreadState *ts,
     ts->datastack_limit = s->limit;
     ts->py_recursion_remaining = ts->py_recursion_limit - s->depth;
     ts->current_executor = s->executor;
+}
+
+/* When tools come or go (sys.settrace, sys.setprofile, sys.monitoring) the interpreter brings the code of all
+ * frames up to date that a thread is in; it does not see parked ones. Since 3.15 it takes for granted that
+ * the code of a frame that an exception leaves has a table of its tools, and reads it through NULL. */
+TSTATE_HIDDEN void tstate_instrument(PyThreadState *ts);
+
+static inline void tstate_update(const struct tstate *s, PyThreadState *ts)
+{
+    if (__builtin_expect(s->tools != tstate_tools(ts), 0)) tstate_instrument(ts);
 }
 
 static inline PyObject *tstate_frame(const struct tstate *s, PyThreadState *ts)

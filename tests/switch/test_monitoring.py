@@ -120,6 +120,56 @@ def test_instrumentation_may_change_while_frames_are_parked(rounds):
     run_isolated(TOGGLE, rounds, timeout=250)
 
 
+ARRIVES_WITH_TOOLS = """
+    import sys
+    from corolib._switch import getcurrent, greenlet
+
+    main = getcurrent()
+    kind = sys.argv[1]
+    seen = []
+
+    def watch(*args):
+        seen.append(args)
+        return watch
+
+    def turn_on():
+        if kind == "trace":
+            sys.settrace(watch)
+        elif kind == "profile":
+            sys.setprofile(watch)
+        else:
+            mon = sys.monitoring
+            mon.use_tool_id(3, "test")
+            mon.register_callback(3, mon.events.RAISE, lambda *args: seen.append(args))
+            mon.set_events(3, mon.events.RAISE)
+
+    def marked():
+        pass
+
+    def parked(deeper):
+        # Nothing else runs this code: the interpreter does not see it when the tools come.
+        if deeper:
+            return parked(deeper - 1)
+        greenlet(turn_on).switch()
+        raise LookupError
+
+    try:
+        parked(3)
+    except LookupError:
+        marked()
+    sys.settrace(None)
+    sys.setprofile(None)
+    assert seen, "the tools are not there"
+"""
+
+
+@pytest.mark.parametrize("kind", ["trace", "profile", "monitoring"])
+def test_an_exception_may_leave_frames_that_were_parked_when_the_tools_came(kind):
+    if kind == "monitoring" and sys.version_info < (3, 12):
+        pytest.skip("sys.monitoring came with 3.12")
+    run_isolated(ARRIVES_WITH_TOOLS, kind)
+
+
 @pytest.mark.parametrize("when", ["before", "inside", "after"])
 @pytest.mark.parametrize("kind", ["trace", "profile"])
 def test_who_is_seen_by_a_trace_function_set_before_inside_or_after_a_switch(kind, when):
@@ -128,7 +178,8 @@ def test_who_is_seen_by_a_trace_function_set_before_inside_or_after_a_switch(kin
     that is so without greenlets too.
 
     3.12 and later rewrite the code of all functions that are being executed when they are told to profile.
-    They do not see those that are parked, which are profiled when they are called the next time.
+    They do not see those that are parked, which are profiled when they are called the next time; on 3.15 the
+    engine tells it of them when they arrive.
     """
     main = getcurrent()
     events = []
@@ -175,7 +226,7 @@ def test_who_is_seen_by_a_trace_function_set_before_inside_or_after_a_switch(kin
     leafs = [("call", "leaf"), ("return", "leaf")]
     before = when == "before"
     # Profiling tells of the return of any function; tracing only of those it has seen called.
-    sees_parked = kind == "profile" and (when != "after" or sys.version_info < (3, 12))
+    sees_parked = kind == "profile" and (when != "after" or not (3, 12) <= sys.version_info < (3, 15))
     sees_first_end = before or sees_parked
     sees_second_start = when != "after"
     assert events == [
