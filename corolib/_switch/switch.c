@@ -613,28 +613,10 @@ void switch_kill(struct greenlet *greenlet, bool found)
     if (pending != NULL) PyErr_SetRaisedException(pending);
 }
 
-/* Each once: one that catches GreenletExit and parks again is left to its fate, and so is what is started
- * meanwhile. */
-static void finish_all(struct thread *here)
-{
-    PyObject *all = PyList_New(0);
-    for (struct thread_link *link = here->started.next; all != NULL && link != &here->started;
-         link = link->next)
-        if (PyList_Append(all, (PyObject *)thread_linked(link)) < 0) Py_CLEAR(all);
-    if (all == NULL) PyErr_Clear(); /* no memory for that: they are abandoned */
-    for (Py_ssize_t i = 0; all != NULL && i < PyList_GET_SIZE(all); i++) {
-        struct greenlet *greenlet = (struct greenlet *)PyList_GET_ITEM(all, i);
-        if (greenlet->face.state == SWITCH_SUSPENDED && greenlet->thread == here)
-            switch_kill(greenlet, false);
-    }
-    Py_XDECREF(all);
-}
-
 int switch_init(void)
 {
     thread_entry = body;
     thread_reap = reap;
-    thread_finish = finish_all;
     if (name_run == NULL) name_run = PyUnicode_InternFromString("run");
     return name_run != NULL ? 0 : -1;
 }

@@ -10,7 +10,6 @@
 _Thread_local struct thread *thread_last __attribute__((tls_model("initial-exec")));
 struct greenlet *(*thread_new_main)(void);
 void (*thread_entry)(void);
-void (*thread_finish)(struct thread *here);
 void (*thread_reap)(struct thread *here);
 unsigned thread_lane_limit = LANE_DEFAULT;
 struct greenlet *thread_collector;
@@ -43,7 +42,8 @@ static void loaded(struct lane_guest *guest)
 
 /* A suspended greenlet whose thread is gone can never run again, not even its clean-up code, which belongs to
  * a thread that does not exist. The frames can be looked at as long as the object lives; what they own goes
- * with it. */
+ * with it.
+ */
 static void abandon(struct thread *here, struct greenlet *greenlet)
 {
     thread_link_out(&greenlet->link);
@@ -68,8 +68,6 @@ static void end(struct thread *here)
         thread_last = here;
         Py_CLEAR(here->hub);
         if (here->attention & THREAD_DOOMED) thread_reap(here);
-        if (here->current == here->main) thread_finish(here);
-        Py_CLEAR(here->hub); /* clean-up code that waited has made a new one */
     }
     here->attention = 0;
     /* The thread may end (or vanish in a fork) while on a lane, and may be standing there for ever. */

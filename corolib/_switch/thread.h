@@ -78,8 +78,6 @@ struct thread {
 extern struct greenlet *(*thread_new_main)(void)THREAD_HIDDEN;
 /* Set once by switch.c: what a fresh greenlet runs first. */
 extern void (*thread_entry)(void) THREAD_HIDDEN;
-/* Set once by switch.c: throws GreenletExit into all that is parked in this thread, the newest first. */
-extern void (*thread_finish)(struct thread *here) THREAD_HIDDEN;
 /* Set once by switch.c: drops the greenlets in `doomed`, which throws GreenletExit into them. */
 extern void (*thread_reap)(struct thread *here) THREAD_HIDDEN;
 

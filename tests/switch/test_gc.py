@@ -215,11 +215,8 @@ def test_a_cycle_through_the_frames_of_a_dead_thread_is_collected():
         me = getcurrent()
         thing = Thing()
         things.append(weakref.ref(thing))
-        while True:  # refuses to end with its thread
-            try:
-                me.parent.switch()
-            except GreenletExit:
-                assert thing
+        me.parent.switch()
+        return thing
 
     def thread():
         for _ in range(10):
@@ -238,21 +235,15 @@ def test_a_frame_that_somebody_holds_outlives_its_dead_thread_and_its_greenlet()
 
     def run():
         local = "kept"
-        while True:  # refuses to end with its thread
-            try:
-                getcurrent().parent.switch()
-            except GreenletExit:
-                assert local
+        getcurrent().parent.switch()
+        return local
 
     def thread():
         child = greenlet(run)
         child.switch()
         frames.append(child.gr_frame)
-        children.append(child)
 
-    children = []
     in_thread(thread)
-    children.clear()
     gc.collect()
     assert frames[0].f_locals == {"local": "kept"}
     assert frames[0].f_code is run.__code__

@@ -123,6 +123,7 @@ def test_an_end_below_a_long_chain_of_another_thread_comes_home():
 
 
 # See "Greenlets and threads" in the engine's README.
+@pytest.mark.leaky(sys.version_info < (3, 14), reason="the evaluation stack of a dead thread's frames")
 def test_after_the_end_of_the_thread():
     record = Recorder()
 
@@ -148,109 +149,15 @@ def test_after_the_end_of_the_thread():
             child.switch()
         with pytest.raises(error, match="which happens to have exited"):
             child.throw(ValueError)
-    assert suspended.gr_frame is None
-    record.check(["exit", "finally"])
-
-
-def test_a_thread_that_ends_ends_what_is_parked_in_it_the_newest_first():
-    record = Recorder()
-
-    def run(number):
-        try:
-            getcurrent().parent.switch()
-        finally:
-            # Clean-up code may use everything, greenlets too.
-            greenlet(record).switch(number)
-
-    def thread():
-        children = [greenlet(run) for _ in range(100)]
-        for number, child in enumerate(children):
-            child.switch(number)
-        record("thread")
-        return children
-
-    children = in_thread(thread)
-    record.check(["thread", *reversed(range(100))])
-    assert all(child.dead for child in children)
-
-
-@pytest.mark.leaky(sys.version_info < (3, 14), reason="the evaluation stack of a dead thread's frames")
-def test_who_does_not_end_with_its_thread_is_dead_all_the_same_and_can_be_looked_at():
-    record = Recorder()
-
-    def run(name):
-        while True:
-            try:
-                getcurrent().parent.switch(name)
-            except GreenletExit:
-                record(name)
-
-    def started():
-        getcurrent().parent.switch()
-
-    def starts_another():
-        try:
-            getcurrent().parent.switch()
-        finally:
-            late = greenlet(started, getcurrent().parent)
-            late.switch()
-            others.append(late)
-
-    others = []
-
-    def thread():
-        names = [greenlet(run) for _ in range(3)]
-        for name, child in zip("abc", names, strict=True):
-            child.switch(name)
-        others.append(greenlet(starts_another))
-        others[0].switch()
-        others.append(getcurrent())
-        return names
-
-    stubborn = in_thread(thread)
+    # It can be looked at, but not ended: its clean-up code belongs to a thread that does not exist.
+    assert suspended.gr_frame.f_code.co_name == "run"
+    assert suspended.gr_frame.f_back is None
+    del suspended
     gc.collect()
-    record.check(["c", "b", "a"])
-    assert all(child.dead for child in (*stubborn, *others))
-    assert stubborn[0].gr_frame.f_code.co_name == "run"
-    assert stubborn[0].gr_frame.f_back is None
-    for child in stubborn:
-        with pytest.raises(error, match="which happens to have exited"):
-            child.switch()
+    record.check([])
 
 
-def test_an_error_of_clean_up_code_at_the_end_of_a_thread_is_reported():
-    done = run_isolated(
-        """
-        import threading
-        from corolib._switch import getcurrent, greenlet
-
-        def run(number):
-            try:
-                getcurrent().parent.switch()
-            finally:
-                raise LookupError(number)
-
-        def thread():
-            for number in range(2):
-                child = greenlet(run)
-                child.switch(number)
-                children.append(child)
-
-        children = []
-        each = threading.Thread(target=thread)
-        each.start()
-        each.join()
-        assert all(child.dead for child in children)
-        print("on")
-        """
-    )
-    assert done.stdout == "on\n"
-    assert [line for line in done.stderr.splitlines() if line.startswith("LookupError")] == [
-        "LookupError: 1",
-        "LookupError: 0",
-    ]
-
-
+@pytest.mark.leaky(True, reason="a frame that others hold outlives its dead thread")
 def test_frames_of_a_dead_thread_outlive_their_greenlet():
     def thread():
         main = getcurrent()
@@ -276,6 +183,7 @@ def test_frames_of_a_dead_thread_outlive_their_greenlet():
     assert frame.f_back.f_back is None
 
 
+@pytest.mark.leaky(True, reason="a frame that others hold outlives its dead thread")
 def test_a_generator_that_ran_when_its_thread_ended():
     def thread():
         main = getcurrent()
@@ -290,9 +198,12 @@ def test_a_generator_that_ran_when_its_thread_ended():
         return child, generator
 
     child, generator = in_thread(thread)
-    assert child.dead
-    assert not generator.gi_running
-    with pytest.raises(StopIteration):
+    del child
+    gc.collect()
+    in_thread(thread)
+    assert generator.gi_running
+    assert generator.gi_frame.f_back is None
+    with pytest.raises(ValueError, match="already executing"):
         next(generator)
 
 
@@ -692,7 +603,13 @@ LEFT = """
     "how",
     [
         *("dropped by itself", "dropped by another, and it goes on"),
-        *("dropped by another, and it only ends", "dropped after its end"),
+        "dropped by another, and it only ends",
+        pytest.param(
+            "dropped after its end",
+            marks=pytest.mark.xfail(
+                sys.version_info < (3, 14), reason="the main greenlet, on the stacks of frames, is leaked"
+            ),
+        ),
     ],
 )
 def test_greenlets_that_threads_leave_parked_are_gone_with_them(how, threads):
@@ -747,7 +664,8 @@ BLOCKING = """
         if each is not threading.current_thread():
             each.join()
     assert all(child.dead for children in kept for child in children)
-    assert len(ended) == 7 * threads, len(ended)
+    # Those that were dropped by their own thread were ended there, the others are left as they are.
+    assert len(ended) == 7 * (threads - threads // 2), len(ended)
     kept.clear()
     gc.collect()
     print("ok", flush=True)

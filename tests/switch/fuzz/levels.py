@@ -98,14 +98,6 @@ def finally_(w, level):
         w.loop()
 
 
-def cleaning(w, level):
-    """Clean-up code that switches, whatever it is that ends this."""
-    try:
-        w.loop()
-    finally:
-        w.trip()
-
-
 def context(w, level):
     level.facts["entered"].real.run(w.loop)
 
@@ -182,7 +174,6 @@ LEVELS = {
     "try": trying,
     "handling": handling,
     "finally": finally_,
-    "cleaning": cleaning,
     "context": context,
     "finalizer": finalizer,
     "weak": weak,

@@ -39,7 +39,7 @@ class Model:
     def __init__(self, exit_class, error_class):
         self.exit_class, self.error_class = exit_class, error_class
         self.expected = deque()
-        self.switches = self.starts = self.kills = self.dooms = 0
+        self.switches = self.kills = self.dooms = 0
         self.collecting = False  # inside a finalizer called by the collector
         self.collector = None  # the node that is: nobody is ended in its stack until it has done
         self.returned = None  # what came back to an inner wait
@@ -92,9 +92,6 @@ class Model:
         t.current = target
         target.refs += 1
         self.switches += 1
-        if fresh:
-            self.starts += 1
-            target.number = self.starts
         cargo = self.announce(t, me, target, cargo)
         self.unrefer(t, me)
         self.reap(t)
@@ -170,8 +167,6 @@ class Model:
             level.facts["entered"].entered = False
         elif level.kind == "generator":
             level.facts["generator"].state = "finished" if by_exception else "suspended"
-        elif level.kind == "cleaning":
-            self.trip(node.thread)
         elif level.kind == "collect":
             self.collecting, self.collector = False, None
             self.reap(node.thread)
@@ -235,19 +230,8 @@ class Model:
         for node in doomed:
             self.unrefer(t, node)
 
-    def end(self, t):
-        """A thread ends in its main greenlet: so does what is parked there, the last to start first."""
-        self.reap(t)
-        while parked := [node for node in self.nodes_of(t) if node.state == SUSPENDED]:
-            victim = max(parked, key=lambda node: node.number)
-            victim.refs += 1
-            self.kill(t, victim)
-            self.unrefer(t, victim)
-        t.main.state, t.main.thread = DEAD, None
-        t.main.context = None  # it was the thread's
-
     def abandon(self, t):
-        """A thread is gone, in the child of a fork; what was parked there is dead."""
+        """A thread is gone; what was parked there is dead."""
         for node in self.nodes_of(t):
             node.state, node.thread = DEAD, None
             if node is self.collector:

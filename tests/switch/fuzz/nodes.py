@@ -70,7 +70,6 @@ class Node:
         self.kind = kind
         self.state = FRESH
         self.thread = None
-        self.number = 0  # of its start: the later, the higher
         self.parent = parent
         self.refs = 1
         self.holds = ()  # nodes its operand stacks refer to
@@ -81,7 +80,7 @@ class Node:
         self.inner = 0  # waits in C code of the engine, so many times
         self.parks = 0  # how often it has arrived: tells whether it is where it was
         self.chain = None  # what its own stack looked like when it parked, if it looked
-        self.abandoned = False  # its thread vanished in a fork
+        self.abandoned = False  # died with its thread
         self.freed = False
         self.finalized = False
 

@@ -58,7 +58,7 @@ def may_end(w, t):
 
 
 def exit_(w, a, b, c, d):
-    """The end of a thread, and of whatever is parked there."""
+    """The end of a thread, whatever is parked there."""
     if w.turn == 0:
         others = [t for t in w.threads if t is not None and may_end(w, t)]
         if others:

@@ -1,9 +1,6 @@
 """The native threads of the world: one has the turn; their beginnings, their ends, and forks.
 
 A thread without the turn waits for the lock of its seat, inside of whatever greenlet is its current one.
-
-A thread that ends keeps the turn until it is no more. What is parked in it gets GreenletExit after its last
-Python function has returned, from the interpreter; thread 0 waits for that before it does anything else.
 """
 
 import gc
@@ -54,7 +51,7 @@ class Turns:
         self.seats[index].acquire()
         self.join(index)
         self.base()
-        self.seats[0].release()
+        self.wake(0)
 
     def wake(self, index):
         if self.threads[index] is not None and self.threads[index].doomed:
@@ -78,28 +75,13 @@ class Turns:
         """Called by the main greenlet of the thread, as its last operation but raising Finish."""
         t = self.t
         self.model.leave_all(t.main)
+        self.model.reap(t)
         self.did["thread ended"] += 1
-        kills = self.model.kills
-        self.model.end(t)
-        self.did["ended by the end of a thread"] += self.model.kills - kills
-        self.cautious = False  # nothing asks before the dropped are being ended
-        if self.threads[0].doomed:
-            gc.disable()  # as in wake(); thread 0 runs from now on, though it does nothing but wait
+        self.did["abandoned"] += len(self.model.nodes_of(t)) - 1
+        self.abandon(t)
         self.leaving = t
-
-    def see_off(self):
-        t, self.leaving = self.leaving, None
-        self.natives.pop(t.index).join()
-        until = time.monotonic() + 60
-        while not self.real[t.main.label].dead:
-            time.sleep(0.0002)
-            self.check(time.monotonic() < until, "a thread has ended, its main greenlet is not dead")
-        self.check(not self.model.expected, "a thread has ended, something expected has not happened")
-        self.threads[t.index] = None
-        self.turn = 0
-        del self.real[t.main.label]
-        for _ in range(3):
-            self.model.unrefer(self.t, t.main)
+        self.threads[self.turn] = None
+        # From here on the native thread runs in parallel to thread 0, which does nothing but wait for it.
 
     def abandon(self, t):
         nodes = self.model.nodes_of(t)
@@ -108,6 +90,17 @@ class Turns:
         for node in nodes:
             mine = (node,) if node.kind == "method" else ()
             self.leaked += [self.weak[one.label]() for one in (*node.holds, *mine)]
+
+    def see_off(self):
+        t, self.leaving = self.leaving, None
+        self.natives.pop(t.index).join()
+        until = time.monotonic() + 60
+        while not self.real[t.main.label].dead:
+            time.sleep(0.0002)
+            self.check(time.monotonic() < until, "a thread has ended, its main greenlet is not dead")
+        del self.real[t.main.label]
+        for _ in range(3):
+            self.model.unrefer(self.t, t.main)
 
     def in_child(self, steps):
         """After a fork: the other threads do not exist."""
