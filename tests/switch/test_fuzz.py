@@ -58,6 +58,7 @@ def test_a_crash_and_a_hang_are_reported_with_seed_and_stacks(plant, found):
     assert " in crash" in done.stdout or " in <lambda>" in done.stdout
 
 
+@pytest.mark.ci
 @pytest.mark.slow
 @pytest.mark.hang_after(400)
 @pytest.mark.parametrize("flags", [(), ("-DCOROLIB_CHECK",)], ids=["release", "checking"])
