@@ -265,7 +265,10 @@ int lane_ready(struct lanes *set, struct lane_guest *from, struct lane_guest *to
     if (lane->occupant == from) {
         /* We stand on it: the copies have to wait for lane_go. */
         if (set->scratch.low != NULL || stack_map(&set->scratch, SCRATCH_SIZE, SCRATCH_SIZE) == 0) return 0;
-    } else if (lane->occupant == NULL || save(set, lane->occupant) == 0) {
+    } else if (lane->occupant == NULL) {
+        load(set, to);
+        return 0;
+    } else if (save(set, lane->occupant) == 0) {
         load(set, to);
         if (set->evictions % TRIM_EVICTIONS == 0) trim_one(set, from);
         return 0;
