@@ -83,6 +83,7 @@ def test_destructors_that_switch_deep_in_nested_containers_in_both_directions(ro
     run_isolated(DEALLOCATION, rounds, env={"COROLIB_LANES": str(lanes)})
 
 
+@pytest.mark.heavy
 def test_half_a_million_lives_with_frames_beyond_the_first_chunk_leave_no_memory():
     run_isolated(
         """

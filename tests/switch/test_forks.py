@@ -130,6 +130,7 @@ def test_a_fork_with_ten_thousand_parked_in_three_threads(where, lanes):
         ),
     ],
 )
+@pytest.mark.heavy
 def test_a_storm_of_forks(count, first):
     done = run_isolated(HERE / "storms" / "forks.py", count, "--seed", first, timeout=300)
     assert f"{count} forks, seeds {first} to {first + count - 1}: 0 failures" in done.stdout

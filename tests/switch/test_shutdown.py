@@ -23,6 +23,7 @@ STORMS = HERE / "storms"
         pytest.param(250, 1000, marks=[pytest.mark.slow, pytest.mark.hang_after(900)]),
     ],
 )
+@pytest.mark.heavy
 def test_a_storm_of_exits(count, first):
     done = run_isolated(STORMS / "exits.py", count, "--seed", first, timeout=800)
     assert f"{count} exits, seeds {first} to {first + count - 1}: 0 failures" in done.stdout

@@ -321,6 +321,7 @@ TOO_MANY = """
         pytest.param(100_000, 2000, marks=[pytest.mark.slow, pytest.mark.hang_after(300)]),
     ],
 )
+@pytest.mark.heavy
 def test_more_large_stacks_than_memory_holds_are_a_memory_error(folder, wanted, room):
     run_isolated(TOO_MANY, folder, 200, wanted, room, env={"COROLIB_LANES": "4"}, timeout=250)
 

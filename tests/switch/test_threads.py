@@ -612,6 +612,7 @@ LEFT = """
         ),
     ],
 )
+@pytest.mark.heavy
 def test_greenlets_that_threads_leave_parked_are_gone_with_them(how, threads):
     done = run_isolated(LEFT, how, threads, timeout=150)
     left, grown = map(int, done.stdout.split())
@@ -726,6 +727,7 @@ ATTACHED = """
 """
 
 
+@pytest.mark.heavy
 def test_a_native_thread_that_attaches_again_and_again(tmp_path):
     source = tmp_path / "attached.c"
     source.write_text(dedent(ATTACHED))
