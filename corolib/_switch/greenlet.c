@@ -239,6 +239,7 @@ void greenlet_free(PyObject *object)
     if (Py_IS_TYPE(object, &greenlet_type) && here != NULL && here->tstate != NULL &&
         here->idles < IDLE_MAX) {
         self->guest = (struct lane_guest){0};
+        self->found = false; /* still set if its thread ended before it could be */
         self->face.boot = NULL;
         self->face.state = SWITCH_FRESH;
         self->link.next = (struct thread_link *)here->idle;
