@@ -9,6 +9,7 @@
 
 #include "check.h"
 #include "greenlet.h"
+#include "reaper.h"
 #include "slab.h"
 
 static PyObject *getcurrent(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(ignored))
@@ -250,7 +251,7 @@ static int add_steal(PyObject *module, const char *name, PyObject *object)
 static PyObject *collection(PyObject *Py_UNUSED(module), PyObject *const *args, Py_ssize_t count)
 {
     if (count > 0 && PyUnicode_Check(args[0]))
-        switch_collecting(PyUnicode_CompareWithASCIIString(args[0], "start") == 0);
+        reaper_collecting(PyUnicode_CompareWithASCIIString(args[0], "start") == 0);
     Py_RETURN_NONE;
 }
 
@@ -317,6 +318,7 @@ static int execute(PyObject *module)
     if (switch_init() < 0 || read_environment() < 0 || read_forces() < 0 || make_exceptions() < 0 ||
         thread_init() < 0 || greenlet_init() < 0 || watch_collections() < 0)
         return -1;
+    reaper_init();
     datastack_cache_install();
     if (PyModule_AddObjectRef(module, "greenlet", (PyObject *)&greenlet_type) < 0 ||
         PyModule_AddObjectRef(module, "GreenletExit", switch_exit) < 0 ||

@@ -9,6 +9,7 @@
 #include "greenlet.h"
 
 #include "check.h"
+#include "reaper.h"
 
 /* Dead objects kept per thread: spawning in waves is common, and a kilobyte per four is nothing. */
 #define IDLE_MAX 256u
@@ -172,7 +173,7 @@ static void slot_finalize(PyObject *object)
 {
     struct greenlet *self = as_greenlet(object);
     if (self->face.state == SWITCH_SUSPENDED && !is_main(self))
-        switch_kill(self,
+        reaper_kill(self,
                     Py_REFCNT(object) > 1); /* more than the one of its end: the collector has found it */
 }
 
@@ -199,7 +200,7 @@ static bool end_for_good(PyObject *object)
 {
     PyTypeObject *type = Py_TYPE(object);
     Py_SET_REFCNT(object, 1);
-    switch_kill(as_greenlet(object), false);
+    reaper_kill(as_greenlet(object), false);
     if (Py_REFCNT(object) == 1 && as_greenlet(object)->face.state != SWITCH_SUSPENDED) {
         Py_SET_REFCNT(object, 0);
         return true;

@@ -127,54 +127,6 @@ static inline void drop_aside(PyObject *object)
         Py_DECREF(object);
 }
 
-/* The ring owns a reference from now on. */
-static void doom(struct thread *theirs, struct greenlet *greenlet)
-{
-    Py_INCREF(greenlet);
-    thread_link_out(&greenlet->link);
-    thread_link_in(&theirs->doomed, &greenlet->link);
-    theirs->attention |= THREAD_DOOMED;
-}
-
-static void reap(struct thread *here)
-{
-    if (here->current == thread_collector) return; /* not in the middle of it */
-    PyObject *pending = PyErr_GetRaisedException();
-    size_t count = 0;
-    for (struct thread_link *link = here->doomed.next; link != &here->doomed; link = link->next) count++;
-    /* Each once, the oldest first: those that cannot be ended for want of memory come back into the ring. The
-     * ring is not moved to a local head: this function parks, and nothing on its stack may be pointed at. */
-    here->attention &= ~(unsigned)THREAD_DOOMED;
-    while (count-- > 0 && here->doomed.previous != &here->doomed) {
-        struct greenlet *greenlet = thread_linked(here->doomed.previous);
-        thread_link_out(&greenlet->link);
-        thread_link_in(&here->started, &greenlet->link);
-        /* Who dropped it has marked it. A finalizer of its own, though, runs once. */
-        if (Py_TYPE(greenlet)->tp_finalize == switch_type->tp_finalize)
-            tstate_unfinalize((PyObject *)greenlet);
-        if (greenlet->found && greenlet->face.state == SWITCH_SUSPENDED) {
-            greenlet->found = false;
-            switch_kill(greenlet, false);
-        }
-        Py_DECREF(greenlet);
-    }
-    if (here->doomed.next != &here->doomed) here->attention |= THREAD_DOOMED;
-    if (pending != NULL) PyErr_SetRaisedException(pending);
-}
-
-void switch_collecting(bool begins)
-{
-    struct thread *here = thread_last;
-    if (thread_collector != NULL) thread_collector->guest.held = false;
-    thread_collector = NULL;
-    if (here == NULL || here->tstate != PyThreadState_Get()) return;
-    if (begins) {
-        thread_collector = here->current;
-        thread_collector->guest.held = true;
-    } else if (here->attention & THREAD_DOOMED)
-        reap(here); /* what it has found */
-}
-
 /* The forced path of a checking build: the young objects each time, all of them now and then. */
 static void collect_now(void)
 {
@@ -193,7 +145,7 @@ static __attribute__((noinline, cold)) PyObject *arrive_attended(struct thread *
 {
     if (here->attention & THREAD_TRACED) value = announce(here, origin, self, value);
     drop_aside((PyObject *)origin);
-    if (here->attention & THREAD_DOOMED) reap(here);
+    if (here->attention & THREAD_DOOMED) thread_reap(here);
     if (CHECK_FORCED(collect)) collect_now();
     return value;
 }
@@ -584,39 +536,9 @@ static void body(void)
     finish(here, self, result);
 }
 
-void switch_kill(struct greenlet *greenlet, bool found)
-{
-    struct thread *theirs = greenlet->thread;
-    greenlet->found |= found;
-    if (found || PyThreadState_Get() != theirs->tstate || theirs->current == thread_collector) {
-        doom(theirs, greenlet); /* its clean-up code belongs to its own thread, and not into a collection */
-        return;
-    }
-    /* It ends here, wherever its parent is now. */
-    struct greenlet *parent = greenlet->parent;
-    PyObject *pending = PyErr_GetRaisedException();
-    greenlet->parent = (struct greenlet *)Py_NewRef(theirs->current);
-    PyErr_SetNone(switch_exit);
-    PyObject *result = travel(theirs, greenlet, exception, false);
-    if (result != NULL)
-        Py_DECREF(result);
-    else if (greenlet->face.state == SWITCH_SUSPENDED &&
-             (PyErr_ExceptionMatches(PyExc_MemoryError) || PyErr_ExceptionMatches(switch_error))) {
-        PyErr_Clear(); /* no memory, or a held stack, on the way there: the next switch tries again */
-        doom(theirs, greenlet);
-    } else
-        PyErr_WriteUnraisable((PyObject *)greenlet);
-    if (greenlet->parent == theirs->current) {
-        Py_SETREF(greenlet->parent, parent); /* it may have caught GreenletExit and live on */
-    } else
-        Py_XDECREF(parent); /* it has got another one meanwhile */
-    if (pending != NULL) PyErr_SetRaisedException(pending);
-}
-
 int switch_init(void)
 {
     thread_entry = body;
-    thread_reap = reap;
     if (name_run == NULL) name_run = PyUnicode_InternFromString("run");
     return name_run != NULL ? 0 : -1;
 }

@@ -32,21 +32,11 @@ SWITCH_HIDDEN PyObject *switch_transfer(PyObject *target, PyObject *value);
 /* switch(*args, **kwargs); both stolen, kwargs may be NULL. */
 SWITCH_HIDDEN PyObject *switch_call(struct greenlet *target, PyObject *args, PyObject *kwargs);
 
-/* Throw GreenletExit into a suspended greenlet that nobody refers to any more, or leave that to its thread.
- * `found`: by the collector, so its own frames may still refer to it; it is ended when the collection is
- * over, or by the next switch of its thread. */
-SWITCH_HIDDEN void switch_kill(struct greenlet *greenlet, bool found);
-
-/* A collection begins or ends in the current greenlet of this thread. Its lists have their heads on the C
- * stack, and the objects in them lead there: until it ends that stack must not be copied away, even if a
- * destructor that it runs switches. */
-SWITCH_HIDDEN void switch_collecting(bool begins);
-
 /* The thread a greenlet belongs to: its own, or for a fresh one that of its nearest started ancestor; NULL if
  * there is none (any more). */
 SWITCH_HIDDEN struct thread *switch_thread_of(const struct greenlet *greenlet);
 
-/* Set thread_entry and thread_reap. 0, or -1 with an exception. */
+/* Set thread_entry. 0, or -1 with an exception. */
 SWITCH_HIDDEN int switch_init(void);
 
 #endif

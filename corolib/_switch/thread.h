@@ -78,7 +78,7 @@ struct thread {
 extern struct greenlet *(*thread_new_main)(void)THREAD_HIDDEN;
 /* Set once by switch.c: what a fresh greenlet runs first. */
 extern void (*thread_entry)(void) THREAD_HIDDEN;
-/* Set once by switch.c: drops the greenlets in `doomed`, which throws GreenletExit into them. */
+/* Set once by reaper.c: drops the greenlets in `doomed`, which throws GreenletExit into them. */
 extern void (*thread_reap)(struct thread *here) THREAD_HIDDEN;
 
 /* The greenlet in which a collection is under way; there is one at a time in an interpreter. Borrowed. */

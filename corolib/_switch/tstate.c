@@ -10,17 +10,31 @@
  * immortal or an integer. In earlier versions no pointer has such a bit. */
 #include "tstate.h"
 
+#include "height.h"
+
 #define OWNED_BY_THREAD 0
 #define TAGS ((uintptr_t)3)
 
+/* NULL for the frame that stands between a class and its __init__. */
+static PyCodeObject *code_of(void **frame)
+{
+    PyObject *code = (PyObject *)((uintptr_t)frame[TSTATE_FRAME_CODE] & ~TAGS);
+    return code != NULL && PyCode_Check(code) ? (PyCodeObject *)code : NULL;
+}
+
+/* One past what is known to hold a reference or NULL. */
+static void **known_end(void **frame)
+{
+    const PyCodeObject *code = code_of(frame);
+    return tstate_frame_end(frame, &frame[TSTATE_FRAME_FAST] + (code != NULL ? code->co_nlocalsplus : 0));
+}
+
 /* Call use() for each word of the frame that can hold a reference, until it returns something else than 0. */
-static int each_word(void **frame, int (*use)(void **word, void *arg), void *arg)
+static int each_word(void **frame, void **end, int (*use)(void **word, void *arg), void *arg)
 {
     static const int fixed[] = {TSTATE_FRAME_FUNCTION, TSTATE_FRAME_LOCALS, TSTATE_FRAME_OBJECT};
-    PyObject *code = (PyObject *)((uintptr_t)frame[TSTATE_FRAME_CODE] & ~TAGS);
-    /* The frame that stands between a class and its __init__ has no code object. */
-    int locals = code != NULL && PyCode_Check(code) ? ((PyCodeObject *)code)->co_nlocalsplus : 0, status = 0;
-    void **word = &frame[TSTATE_FRAME_FAST], **end = tstate_frame_end(frame, word + locals);
+    void **word = &frame[TSTATE_FRAME_FAST];
+    int status = 0;
     for (size_t i = 0; i < sizeof fixed / sizeof fixed[0] && status == 0; i++)
         status = use(&frame[fixed[i]], arg);
     for (; word < end && status == 0; word++) status = use(word, arg);
@@ -50,10 +64,22 @@ int tstate_traverse(const struct tstate *s, visitproc visit, void *arg)
     /* 3.11.0 drops what is in a frame while the frame can still be found. */
     if (s->chunk == NULL || Py_Version < 0x030B01F0) return 0;
     for (void **frame = (void **)s->frame; frame != NULL; frame = frame[TSTATE_FRAME_PREVIOUS]) {
-        int status = in_data_stack(frame) ? each_word(frame, visit_word, &visitor) : 0;
+        int status = in_data_stack(frame) ? each_word(frame, known_end(frame), visit_word, &visitor) : 0;
         if (status != 0) return status;
     }
     return 0;
+}
+
+/* The same, but at any price: for a frame that is dropped. */
+static void **whole_end(void **frame)
+{
+    void **end = known_end(frame);
+#if PY_VERSION_HEX < 0x030E0000
+    PyCodeObject *code = code_of(frame);
+    if (code != NULL && *(int *)((char *)frame + TSTATE_FRAME_HEIGHT) < 0)
+        end += height_in_call(code, ((char *)frame[TSTATE_FRAME_NEXT] - code->co_code_adaptive) / 2);
+#endif
+    return end;
 }
 
 static int drop_word(void **word, void *Py_UNUSED(arg))
@@ -92,7 +118,7 @@ void tstate_abandon(struct tstate *s)
             /* The frame of a generator lies in the generator: it must not lead to memory that is given back.
              */
             frame[TSTATE_FRAME_PREVIOUS] = NULL;
-            if (in_data_stack(frame)) each_word(frame, drop_word, NULL);
+            if (in_data_stack(frame)) each_word(frame, whole_end(frame), drop_word, NULL);
             frame = previous;
         }
         datastack_give_chain(chunk);
@@ -111,11 +137,10 @@ void tstate_instrument(PyThreadState *ts)
     if (_Py_Instrument == NULL) return;
     PyObject *pending = PyErr_GetRaisedException();
     for (void **frame = (void **)ts->current_frame; frame != NULL; frame = frame[TSTATE_FRAME_PREVIOUS]) {
-        PyObject *code = (PyObject *)((uintptr_t)frame[TSTATE_FRAME_CODE] & ~TAGS);
         if (((char *)frame)[TSTATE_FRAME_OWNER] == OWNED_BY_INTERPRETER) continue;
-        if (code == NULL || !PyCode_Check(code)) continue; /* see each_word */
+        PyCodeObject *code = code_of(frame);
         /* If there is no memory, nobody can be told: that is left to the next arrival that sees a change. */
-        if (_Py_Instrument((PyCodeObject *)code, ts->interp) < 0) PyErr_Clear();
+        if (code != NULL && _Py_Instrument(code, ts->interp) < 0) PyErr_Clear();
     }
     if (pending != NULL) PyErr_SetRaisedException(pending);
 }

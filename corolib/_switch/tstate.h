@@ -91,13 +91,12 @@ static inline bool tstate_has_frames(const struct tstate *s)
 }
 
 /* What the frames of a parked greenlet own, for the collector. Less than they own is harmless, more would be
- * fatal: before 3.14 the evaluation stacks, whose height only the running evaluation loop knows, are left
- * out. */
+ * fatal: before 3.14 the evaluation stack of a frame that has called a C function is left out. */
 TSTATE_HIDDEN int tstate_traverse(const struct tstate *s, visitproc visit, void *arg);
 
 /* Give up the frames of a greenlet that died with its thread: drop what they own, which may run any code, and
- * give back what they lie on. What C variables refer to is leaked, before 3.14 also what is on the evaluation
- * stacks. */
+ * give back what they lie on. What C variables refer to is leaked; before 3.14 also what is on the evaluation
+ * stack of a frame that is neither in a call nor has called: see height.h. */
 TSTATE_HIDDEN void tstate_abandon(struct tstate *s);
 
 /* A checking build keeps a copy of the whole table while a greenlet is parked, and looks at arrival whether

@@ -14,8 +14,23 @@
 #define TSTATE_FRAME_CODE 4     /* the code object */
 #define TSTATE_FRAME_OBJECT 5   /* the frame object, if one has been made */
 #define TSTATE_FRAME_PREVIOUS 6 /* the caller */
+#define TSTATE_FRAME_NEXT 7     /* the instruction that is being executed */
 #define TSTATE_FRAME_FAST 9     /* the first local variable */
+#define TSTATE_FRAME_HEIGHT 64  /* an int: of the stack and the locals; -1 if only the loop knows */
 #define TSTATE_FRAME_OWNER 69   /* a byte */
+
+/* The code: what height.c has to know of it. PRECALL and CALL share the effect of a call in the compiler's
+ * eyes; in truth the former has none. */
+#define TSTATE_IS_CALL(op) ((op) == PRECALL || (op) == CALL)
+#define TSTATE_IS_FORWARD_JUMP(op)                                                                           \
+    ((op) == JUMP_FORWARD || (op) == FOR_ITER || (op) == SEND || (op) == JUMP_IF_FALSE_OR_POP ||             \
+     (op) == JUMP_IF_TRUE_OR_POP || (op) == POP_JUMP_FORWARD_IF_FALSE || (op) == POP_JUMP_FORWARD_IF_TRUE || \
+     (op) == POP_JUMP_FORWARD_IF_NONE || (op) == POP_JUMP_FORWARD_IF_NOT_NONE)
+#define TSTATE_IS_END(op)                                                                                    \
+    ((op) == JUMP_FORWARD || (op) == JUMP_BACKWARD || (op) == JUMP_BACKWARD_NO_INTERRUPT ||                  \
+     (op) == RETURN_VALUE || (op) == RAISE_VARARGS || (op) == RERAISE)
+#define TSTATE_EFFECT(op, arg, jump)                                                                         \
+    ((op) == PRECALL ? 0 : (op) == CALL ? -(arg)-1 : PyCompile_OpcodeStackEffectWithJump(op, arg, jump))
 
 struct tstate {
     _PyCFrame *cframe;                 /* on the greenlet's C stack, or `root` */
@@ -95,10 +110,11 @@ static inline PyObject *tstate_frame(const struct tstate *s, PyThreadState *ts)
     return frame;
 }
 
-/* How high the evaluation stack is, only the evaluation loop knows. */
-static inline void **tstate_frame_end(void **Py_UNUSED(frame), void **locals_end)
+/* Known unless the frame is in a call of a C function. */
+static inline void **tstate_frame_end(void **frame, void **locals_end)
 {
-    return locals_end;
+    void **end = &frame[TSTATE_FRAME_FAST] + *(int *)((char *)frame + TSTATE_FRAME_HEIGHT);
+    return end > locals_end ? end : locals_end;
 }
 
 /* No frame of 3.11 is on the C stack. */

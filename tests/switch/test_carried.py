@@ -87,12 +87,13 @@ def test_destructors_that_switch_deep_in_nested_containers_in_both_directions(ro
 def test_half_a_million_lives_with_frames_beyond_the_first_chunk_leave_no_memory():
     run_isolated(
         """
+        import resource
         from corolib._switch import getcurrent, greenlet
         main = getcurrent()
 
         def size():
             with open("/proc/self/statm") as file:
-                return int(file.read().split()[1]) * 4096
+                return int(file.read().split()[1]) * resource.getpagesize()
 
         def deep(n):
             return deep(n - 1) if n else main.switch()

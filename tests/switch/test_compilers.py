@@ -4,12 +4,15 @@ import os
 import re
 import subprocess
 import sys
+import sysconfig
 from pathlib import Path
 
 import pytest
 from helpers import ROOT, run_isolated
 from switch.building import (
+    ENGINE,
     HERE,
+    WARNINGS,
     build_engine,
     build_suite,
     compiler,
@@ -226,6 +229,25 @@ def test_an_unknown_way_to_switch_stacks_is_refused():
     )
     assert done.returncode == 1
     assert done.stderr.endswith("COROLIB_ARCH can be 'ucontext' or unset: it is 'z80'.\n")
+
+
+@pytest.mark.skipif(
+    sys.version_info >= (3, 13), reason="with this macro its headers lay objects out otherwise"
+)
+def test_an_engine_built_for_a_free_threaded_interpreter_refuses_to_be_imported(tmp_path):
+    build_engine(tmp_path, "-DPy_GIL_DISABLED")
+    script = tmp_path / "script.py"
+    script.write_text("try:\n    import corolib._switch\nexcept ImportError as error:\n    print(error)\n")
+    assert "corolib does not support free-threaded builds of CPython" in run_with(tmp_path, script)
+
+
+@pytest.mark.skipif(sys.version_info < (3, 13), reason="its headers know of no free-threaded build")
+def test_the_engine_compiles_for_a_free_threaded_interpreter_so_that_it_can_refuse(tmp_path):
+    sources = sorted(ENGINE.glob("*.c"))
+    assert sources
+    include = sysconfig.get_path("include")
+    for source in sources:
+        run(*compiler(), "-DPy_GIL_DISABLED", *WARNINGS, "-fsyntax-only", f"-I{include}", source)
 
 
 @pytest.mark.slow

@@ -115,15 +115,29 @@ def test_a_cycle_through_callers_cells_and_c_functions_is_collected(way):
     assert [reference() for reference in references] == [None] * count
 
 
-@pytest.mark.skipif(sys.version_info < (3, 14), reason="the height of evaluation stacks is not known before")
-def test_a_cycle_through_an_evaluation_stack_is_collected():
+@pytest.mark.parametrize(
+    "called",
+    [
+        "a Python function",
+        pytest.param(
+            "a C function",
+            marks=pytest.mark.skipif(
+                sys.version_info < (3, 14), reason="the height of that stack is not in the frame before 3.14"
+            ),
+        ),
+    ],
+)
+def test_a_cycle_through_an_evaluation_stack_is_collected(called):
     main = getcurrent()
     record = Recorder()
+
+    def switch(_):
+        main.switch()
 
     def run():
         try:
             for _ in [getcurrent()]:  # the iterator is nobody's variable
-                main.switch([getcurrent()])
+                (switch if called == "a Python function" else main.switch)([getcurrent()])
         finally:
             record("finally")
 

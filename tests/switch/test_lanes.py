@@ -305,12 +305,13 @@ def test_what_lies_on_a_pinned_stack_can_be_lent_out():
 def test_a_deep_call_does_not_keep_its_memory():
     run_isolated(
         """
+        import resource
         import sys
         from corolib._switch import greenlet
 
         def size():
             with open("/proc/self/statm") as file:
-                return int(file.read().split()[1]) * 4096
+                return int(file.read().split()[1]) * resource.getpagesize()
 
         sys.setrecursionlimit(10**6)
 
@@ -346,7 +347,7 @@ def test_where_address_space_is_short_lanes_get_smaller_or_fewer():
 
         def size():
             with open("/proc/self/statm") as file:
-                return int(file.read().split()[0]) * 4096
+                return int(file.read().split()[0]) * resource.getpagesize()
 
         for room in (30 << 20, 3 << 20, 1 << 20):
             resource.setrlimit(resource.RLIMIT_AS, (size() + room, resource.RLIM_INFINITY))
@@ -378,7 +379,7 @@ def test_the_first_lane_may_fail_and_nothing_is_lost():
 
         def size():
             with open("/proc/self/statm") as file:
-                return int(file.read().split()[0]) * 4096
+                return int(file.read().split()[0]) * resource.getpagesize()
 
         child = greenlet(len)
         getcurrent()

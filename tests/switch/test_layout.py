@@ -33,6 +33,13 @@ SOURCE = """
     #endif
     #if PY_VERSION_HEX >= 0x030E0000
     IS(TOP, stackpointer);
+    #else
+    #if PY_VERSION_HEX >= 0x030D0000
+    IS(NEXT, instr_ptr);
+    #else
+    IS(NEXT, prev_instr);
+    #endif
+    _Static_assert(offsetof(_PyInterpreterFrame, stacktop) == TSTATE_FRAME_HEIGHT, "stacktop");
     #endif
     IS(LOCALS, f_locals);
     IS(OBJECT, frame_obj);

@@ -465,12 +465,13 @@ def test_switching_while_the_interpreter_goes_down_does_not_crash(how):
 def test_memory_stays_level_over_many_lives():
     run_isolated(
         """
+        import resource
         from corolib._switch import getcurrent, greenlet
         main = getcurrent()
 
         def size():
             with open("/proc/self/statm") as file:
-                return int(file.read().split()[1]) * 4096
+                return int(file.read().split()[1]) * resource.getpagesize()
 
         def deep(n):
             return deep(n - 1) if n else main.switch()

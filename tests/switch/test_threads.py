@@ -602,14 +602,10 @@ LEFT = """
 @pytest.mark.parametrize(
     "how",
     [
-        *("dropped by itself", "dropped by another, and it goes on"),
+        "dropped by itself",
+        "dropped by another, and it goes on",
         "dropped by another, and it only ends",
-        pytest.param(
-            "dropped after its end",
-            marks=pytest.mark.xfail(
-                sys.version_info < (3, 14), reason="the main greenlet, on the stacks of frames, is leaked"
-            ),
-        ),
+        "dropped after its end",
     ],
 )
 @pytest.mark.heavy
