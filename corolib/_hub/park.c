@@ -146,9 +146,10 @@ struct park *park_begin(struct hub **out)
     struct park *park = park_of(self);
     if (park == NULL) return NULL;
     if (park_raise_pending(self)) return NULL;
-    if (park->state == PARK_READY) {
-        /* Queued for its start by spawn_raw(), but started by somebody else's switch(). */
-        park->state = PARK_IDLE;
+    if (__builtin_expect(park->value != NULL, 0)) {
+        /* Queued for its start by spawn_raw(), but started by somebody else's switch(); or it has just been
+         * resumed, and the value is on its way. */
+        if (park->state == PARK_READY) park->state = PARK_IDLE;
         Py_CLEAR(park->value);
     }
     park->hub = hub;
@@ -190,16 +191,44 @@ static PyObject *resumed_by_other(struct park *park, PyObject *value)
     return NULL;
 }
 
-/* Takes what a READY record holds, for the switch to its greenlet: the value (owned), or NULL with the
- * exception set. */
-static PyObject *take_delivery(struct park *park)
+/* What a READY record holds, for the switch to its greenlet: the value (owned), or NULL with the exception
+ * set. The record keeps it as well, until its greenlet has arrived: the switch may fail. */
+static PyObject *offer_delivery(struct park *park)
 {
-    PyObject *value = park->value;
-    park->value = NULL;
-    if (!park->raises) return value;
-    raise_instance(value);
-    Py_DECREF(value);
+    park->state = PARK_RESUMED;
+    if (!park->raises) return Py_NewRef(park->value);
+    raise_instance(park->value);
     return NULL;
+}
+
+/* The greenlet of this record has arrived, with the value in its hands or the exception set. */
+static void arrived(struct park *park)
+{
+    PyObject *kept = park->value;
+    park->state = PARK_IDLE;
+    park->value = NULL;
+    if (kept == NULL) return; /* it has waited inside, see switch_away_from() */
+    if (__builtin_expect(Py_REFCNT(kept) > 1, 1)) {
+        Py_DECREF(kept);
+        return;
+    }
+    /* A tracer's exception has taken its place, so this is its end, which may run any code. */
+    PyObject *type, *error, *tb;
+    PyErr_Fetch(&type, &error, &tb);
+    Py_DECREF(kept);
+    PyErr_Restore(type, error, tb);
+}
+
+/* A transfer() has failed. If that was for want of memory before anybody has moved, the greenlet stands in
+ * the queue once more, with its delivery: 1. Else 0: somebody has been there. */
+static int put_back(struct hub *hub, struct park *park)
+{
+    if (park->state != PARK_RESUMED || park->value == NULL || !PyErr_ExceptionMatches(PyExc_MemoryError))
+        return 0;
+    /* Cannot fail: the place that it had in the queue is free. */
+    if (ready_push(&hub->ready, park->greenlet) < 0) return 0;
+    park->state = PARK_READY;
+    return 1;
 }
 
 /* The one to run next if it can be switched to straight from here: a greenlet that stands at the front of the
@@ -225,19 +254,22 @@ static PyObject *switch_away(struct park *park)
         value = engine->transfer(hub->self, Py_NewRef(Py_None));
     } else {
         PyObject *entry = ready_take(&hub->ready);
-        value = take_delivery(next);
+        value = offer_delivery(next);
         if (next == park) {
-            park->state = PARK_IDLE;
+            arrived(park);
             Py_DECREF(entry); /* we run: the thread's `current` has one */
             return value;
         }
-        next->state = PARK_RESUMED;
         hub->handed = entry;
         value = engine->transfer(entry, value);
+        if (__builtin_expect(value == NULL && hub->handed == entry && put_back(hub, next), 0)) {
+            Py_CLEAR(hub->handed); /* the queue has one */
+            return resumed_by_other(park, NULL);
+        }
     }
     if (park->state == PARK_RESUMED) {
-        park->state = PARK_IDLE;
         Py_CLEAR(hub->handed); /* ourselves, if it is set: never the last reference */
+        arrived(park);
         return value;
     }
     return resumed_by_other(park, value);
@@ -309,26 +341,49 @@ void park_unstart(PyObject *greenlet)
     Py_CLEAR(park->value);
 }
 
-int park_resume(struct hub *hub, PyObject *greenlet)
+/* No memory: the hub tries again after what else is ready, and a poll. */
+static int nothing_done(void)
+{
+    PyErr_Clear();
+    return 0;
+}
+
+static int start_now(struct hub *hub, PyObject *greenlet)
 {
     struct switch_face *face = hub_face(greenlet);
     struct park *park = face->park;
+    PyObject *value = park->value, *result;
+    park->value = NULL;
+    park->state = PARK_IDLE;
+    if (face->state != SWITCH_FRESH) { /* started, or finished, by somebody else's switch() */
+        Py_DECREF(value);
+        return 0;
+    }
+    /* Killed before it ran. One with a boot function sees to it itself. */
+    if (face->boot == NULL && park_raise_pending(greenlet))
+        result = engine->transfer(greenlet, NULL);
+    else
+        result = engine->transfer(greenlet, Py_NewRef(value));
+    if (result == NULL && face->state == SWITCH_FRESH && PyErr_ExceptionMatches(PyExc_MemoryError) &&
+        ready_push(&hub->ready, greenlet) == 0) {
+        park->value = value;
+        park->state = PARK_READY;
+        return nothing_done();
+    }
+    int rc = result == NULL ? loop_report(hub, greenlet) : 0;
+    Py_XDECREF(result);
+    Py_DECREF(value);
+    return rc;
+}
+
+int park_resume(struct hub *hub, PyObject *greenlet)
+{
+    struct park *park = hub_face(greenlet)->park;
     if (park == NULL || park->state != PARK_READY) return 0;
     if (engine->held_up(greenlet)) return ready_push(&hub->ready, greenlet);
-    PyObject *value = take_delivery(park);
-    if (park->kind != &kind_start) {
-        park->state = PARK_RESUMED;
-    } else {
-        park->state = PARK_IDLE;
-        if (face->state != SWITCH_FRESH) { /* started, or finished, by somebody else's switch() */
-            Py_DECREF(value);
-            return 0;
-        }
-        /* Killed before it ran. One with a boot function sees to it itself. */
-        if (face->boot == NULL && park_raise_pending(greenlet)) Py_CLEAR(value);
-    }
-    PyObject *result = engine->transfer(greenlet, value);
-    if (result == NULL) return loop_report(hub, greenlet);
+    if (park->kind == &kind_start) return start_now(hub, greenlet);
+    PyObject *result = engine->transfer(greenlet, offer_delivery(park));
+    if (result == NULL) return put_back(hub, park) ? nothing_done() : loop_report(hub, greenlet);
     Py_DECREF(result);
     return 0;
 }
