@@ -16,7 +16,7 @@
 #include "park.h"
 #include "watch.h"
 
-PyObject *green_no_args;
+PyObject *green_no_args, *green_name_notify, *green_name_timeout;
 Py_ssize_t green_offset;
 
 static PyObject *name_run;
@@ -32,6 +32,15 @@ static void forget_later(PyObject *self)
 }
 
 /* The end. */
+
+static void drop_call(struct green *green)
+{
+    Py_CLEAR(green->run);
+    Py_CLEAR(green->args);
+    Py_CLEAR(green->kwargs);
+    Py_CLEAR(green->callee);
+    Py_CLEAR(green->passed);
+}
 
 /* The greenlet is over: with `result` (stolen), or NULL and an exception set. */
 static void finish(PyObject *self, PyObject *result)
@@ -61,9 +70,50 @@ static void finish(PyObject *self, PyObject *result)
         if (loop_report(hub_core(green->hub), self) < 0) PyErr_Clear(); /* a destroyed hub: nobody to tell */
     }
     /* Last: the report may name them. */
-    Py_CLEAR(green->run);
-    Py_CLEAR(green->args);
-    Py_CLEAR(green->kwargs);
+    drop_call(green);
+}
+
+/* All values of a call in one tuple, those with names last; `*names` (new, or NULL) are the names. NULL with
+ * an exception. */
+static PyObject *line_up(const struct green *green, PyObject **names)
+{
+    PyObject *args = green->args != NULL ? green->args : green_no_args;
+    Py_ssize_t count = PyTuple_GET_SIZE(args), i = 0, at = 0;
+    *names = NULL;
+    if (green->kwargs == NULL || PyDict_GET_SIZE(green->kwargs) == 0) return Py_NewRef(args);
+    PyObject *all = PyTuple_New(count + PyDict_GET_SIZE(green->kwargs)), *key, *value;
+    PyObject *keys = all == NULL ? NULL : PyTuple_New(PyDict_GET_SIZE(green->kwargs));
+    if (keys == NULL) {
+        Py_XDECREF(all);
+        return NULL;
+    }
+    for (; i < count; i++) PyTuple_SET_ITEM(all, i, Py_NewRef(PyTuple_GET_ITEM(args, i)));
+    for (i = 0; PyDict_Next(green->kwargs, &at, &key, &value); i++) {
+        if (!PyUnicode_Check(key)) {
+            PyErr_Format(PyExc_TypeError, "keywords must be strings, not %.100s", Py_TYPE(key)->tp_name);
+            Py_DECREF(all);
+            Py_DECREF(keys);
+            return NULL;
+        }
+        PyTuple_SET_ITEM(keys, i, Py_NewRef(key));
+        PyTuple_SET_ITEM(all, count + i, Py_NewRef(value));
+    }
+    *names = keys;
+    return all;
+}
+
+/* Call it. Its arguments can be assigned meanwhile, so they are held apart; a function in Python has taken
+ * over what it needs by the time it runs. */
+static PyObject *call(PyObject *self)
+{
+    struct green *green = green_of(self);
+    PyObject *names = NULL, *result = NULL;
+    green->callee = green->run != NULL ? Py_NewRef(green->run) : PyObject_GetAttr(self, name_run);
+    if (green->callee == NULL || (green->passed = line_up(green, &names)) == NULL) return NULL;
+    Py_ssize_t count = PyTuple_GET_SIZE(green->passed) - (names == NULL ? 0 : PyTuple_GET_SIZE(names));
+    result = PyObject_Vectorcall(green->callee, PySequence_Fast_ITEMS(green->passed), (size_t)count, names);
+    Py_XDECREF(names);
+    return result;
 }
 
 /* What the engine calls in place of `run`. */
@@ -75,20 +125,7 @@ static PyObject *boot(PyObject *self, PyObject *value)
     forget_later(self);                           /* started before its time by somebody's switch() */
     green->status = RUNNING;
     PyObject *result = NULL;
-    if (!park_raise_pending(self)) {
-        /* Held: attributes that can be set while it runs. */
-        PyObject *args = Py_NewRef(green->args != NULL ? green->args : green_no_args);
-        PyObject *kwargs = Py_XNewRef(green->kwargs);
-        if (green->run != NULL) {
-            result = PyObject_Call(green->run, args, kwargs);
-        } else {
-            PyObject *run = PyObject_GetAttr(self, name_run);
-            if (run != NULL) result = PyObject_Call(run, args, kwargs);
-            Py_XDECREF(run);
-        }
-        Py_DECREF(args);
-        Py_XDECREF(kwargs);
-    }
+    if (!park_raise_pending(self)) result = call(self);
     finish(self, result);
     Py_RETURN_NONE;
 }
@@ -313,14 +350,14 @@ static int green_traverse(PyObject *self, visitproc visit, void *arg)
     Py_VISIT(green->error);
     Py_VISIT(green->links);
     Py_VISIT(green->hub);
+    Py_VISIT(green->callee);
+    Py_VISIT(green->passed);
     return engine->traverse(self, visit, arg);
 }
 
 static void drop(struct green *green)
 {
-    Py_CLEAR(green->run);
-    Py_CLEAR(green->args);
-    Py_CLEAR(green->kwargs);
+    drop_call(green);
     Py_CLEAR(green->value);
     Py_CLEAR(green->error);
     Py_CLEAR(green->links);
@@ -416,8 +453,11 @@ int green_setup(PyObject *module)
         .slots = green_slots,
     };
     name_run = PyUnicode_InternFromString("_run");
+    green_name_notify = PyUnicode_InternFromString("_notify_links");
+    green_name_timeout = PyUnicode_InternFromString("_timeout_error");
     green_no_args = PyTuple_New(0);
-    if (name_run == NULL || green_no_args == NULL) return -1;
+    if (name_run == NULL || green_name_notify == NULL || green_name_timeout == NULL || green_no_args == NULL)
+        return -1;
     PyObject *type = PyType_FromSpecWithBases(&spec, (PyObject *)engine->type);
     if (type == NULL) return -1;
     int rc = PyModule_AddType(module, (PyTypeObject *)type);

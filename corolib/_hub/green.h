@@ -16,7 +16,10 @@ struct green {
     PyObject *error;  /* owned: the exception that ended it */
     PyObject *links;  /* owned list of callables, or NULL */
     PyObject *hub;    /* owned: the Hub of the thread that made it */
-    PyObject *self;   /* borrowed: for the way back from the deadline */
+    /* While it runs, owned: what is being called and all that it is called with. Held here and not on the
+     * stack of boot(), where the collector would not see it. */
+    PyObject *callee, *passed;
+    PyObject *self; /* borrowed: for the way back from the deadline */
     struct waitlist joiners;
     struct deadline later; /* start_later() */
     unsigned char status;  /* enum status */
@@ -30,6 +33,9 @@ int green_setup(PyObject *module);
 PyObject *green_kind(PyObject *self);
 
 /* Between the two files. */
+
+/* Interned once: the interpreter's cache of look-ups goes by the address of a name. */
+extern PyObject *green_name_notify, *green_name_timeout;
 
 extern Py_ssize_t green_offset; /* of struct green in the object */
 extern PyObject *green_no_args; /* the empty tuple */

@@ -33,7 +33,7 @@ PyObject *green_join(PyObject *self, PyObject *const *args, Py_ssize_t nargs, Py
 
 static PyObject *raise_timeout(PyObject *self, PyObject *timeout)
 {
-    PyObject *make_error = PyObject_GetAttrString(self, "_timeout_error");
+    PyObject *make_error = PyObject_GetAttr(self, green_name_timeout);
     PyObject *error = make_error == NULL ? NULL : PyObject_CallOneArg(make_error, timeout);
     Py_XDECREF(make_error);
     if (error != NULL) {
@@ -90,7 +90,7 @@ int green_schedule_links(PyObject *self)
 {
     struct green *green = green_of(self);
     if (green->links == NULL || PyList_GET_SIZE(green->links) == 0 || green->notifying) return 0;
-    PyObject *notify = PyObject_GetAttrString(self, "_notify_links");
+    PyObject *notify = PyObject_GetAttr(self, green_name_notify);
     PyObject *call = notify == NULL ? NULL : watch_call(hub_core(green->hub), notify, green_no_args, NULL);
     Py_XDECREF(notify);
     if (call == NULL) return -1;

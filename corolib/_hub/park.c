@@ -113,6 +113,22 @@ struct park *park_of(PyObject *greenlet)
     return face->park = park;
 }
 
+int park_traverse(void *pointer, visitproc visit, void *arg)
+{
+    struct park *park = pointer;
+    Py_VISIT(park->value);
+    Py_VISIT(park->pending);
+    return 0;
+}
+
+void park_clear(void *pointer)
+{
+    struct park *park = pointer;
+    if (park->state == PARK_READY) park->state = PARK_IDLE; /* in a queue that nobody runs any more */
+    Py_CLEAR(park->value);
+    Py_CLEAR(park->pending);
+}
+
 void park_free(void *pointer)
 {
     struct park *park = pointer;

@@ -83,8 +83,10 @@ int park_resume(struct hub *, PyObject *greenlet);
 int park_interrupt(PyObject *greenlet, PyObject *error);
 /* The hub goes: forget all waits; references they hold are dropped (which kills their greenlets). */
 void park_abandon(struct hub *);
-/* Engine hook: the greenlet is gone. */
+/* Engine hooks: the greenlet is gone; what its record owns, for the collector. */
 void park_free(void *park);
+int park_traverse(void *park, visitproc visit, void *arg);
+void park_clear(void *park);
 /* Reads a timeout argument: None is PARK_FOREVER, negative counts as 0. -1 with TypeError or ValueError
  * (NaN). */
 int park_timeout(PyObject *argument, double *timeout);

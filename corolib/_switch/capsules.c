@@ -161,6 +161,8 @@ static struct switch_hubapi hub_table = {
     .is_mine = hub_is_mine,
     .held_up = hub_held_up,
     .park_free = &greenlet_park_free,
+    .park_traverse = &greenlet_park_traverse,
+    .park_clear = &greenlet_park_clear,
     .kind = &switch_kind,
     .dealloc = hub_dealloc,
 };

@@ -15,6 +15,8 @@
 #define IDLE_MAX 256u
 
 void (*greenlet_park_free)(void *park);
+int (*greenlet_park_traverse)(void *park, visitproc visit, void *arg);
+void (*greenlet_park_clear)(void *park);
 
 static struct greenlet *as_greenlet(PyObject *object)
 {
@@ -161,6 +163,10 @@ static int slot_traverse(PyObject *object, visitproc visit, void *arg)
     Py_VISIT(self->parent);
     Py_VISIT(self->run);
     Py_VISIT(self->args);
+    if (self->face.park != NULL && greenlet_park_traverse != NULL) {
+        int status = greenlet_park_traverse(self->face.park, visit, arg);
+        if (status != 0) return status;
+    }
     /* While it runs, the thread state owns these and the saved ones are stale. */
     if (self->face.state == SWITCH_CURRENT) return 0;
     Py_VISIT(self->tstate.context);
@@ -184,6 +190,7 @@ static int slot_clear(PyObject *object)
     if (self->face.state == SWITCH_SUSPENDED || self->face.state == SWITCH_CURRENT)
         return 0; /* its frames are alive */
     tstate_abandon(&self->tstate);
+    if (self->face.park != NULL && greenlet_park_clear != NULL) greenlet_park_clear(self->face.park);
     Py_CLEAR(self->run);
     Py_CLEAR(self->args);
     Py_CLEAR(self->tstate.context);

@@ -35,8 +35,10 @@ GREENLET_HIDDEN int greenlet_pin(PyObject *self);
 /* The last step of deallocation. The reference to a heap type is the caller's to drop. */
 GREENLET_HIDDEN void greenlet_free(PyObject *self);
 
-/* What switch_face.park of a dying greenlet is handed to. */
+/* What switch_face.park is handed to: when its greenlet is freed, traversed, cleared. */
 extern void (*greenlet_park_free)(void *park) GREENLET_HIDDEN;
+extern int (*greenlet_park_traverse)(void *park, visitproc visit, void *arg) GREENLET_HIDDEN;
+extern void (*greenlet_park_clear)(void *park) GREENLET_HIDDEN;
 
 /* Ready the type and what it stands on; idempotent. */
 GREENLET_HIDDEN int greenlet_init(void);

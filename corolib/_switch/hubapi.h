@@ -12,7 +12,7 @@
 #include <Python.h>
 
 #define SWITCH_HUBAPI_NAME "corolib._switch._engine._hub_api"
-#define SWITCH_HUBAPI_VERSION 2u
+#define SWITCH_HUBAPI_VERSION 3u
 
 /* Life of a greenlet. Written by the engine only. */
 enum switch_state {
@@ -75,8 +75,11 @@ struct switch_hubapi {
      * another greenlet has left needs the stack that it is bound to. Seldom; to be tried again later. */
     int (*held_up)(PyObject *greenlet);
 
-    /* Called with switch_face.park of a greenlet that is being deallocated. Set once by _hub. */
+    /* What becomes of switch_face.park: called when the greenlet is deallocated, traversed and cleared. Set
+     * once by _hub. */
     void (**park_free)(void *park);
+    int (**park_traverse)(void *park, visitproc visit, void *arg);
+    void (**park_clear)(void *park);
 
     /* What a greenlet with a boot function is going to call: borrowed, or NULL. Those that call the same are
      * expected to need as much frame memory. Set once by _hub; asked before the start only. */
