@@ -11,6 +11,7 @@ from collections.abc import Iterator
 
 import leakcheck
 import pytest
+from helpers import PATIENCE
 
 # Seconds, and more than run_isolated() takes to give a script up: that fails one test, this ends the run.
 # A test that needs more says so with @pytest.mark.hang_after(seconds).
@@ -108,7 +109,7 @@ def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
     mark = item.get_closest_marker("hang_after")
     guard = item.config.stash[guard_key]
     runs = sum(item.config.option.leaks or (1,))
-    guard.watch(item.nodeid, (mark.args[0] if mark else HANG_AFTER) * runs)
+    guard.watch(item.nodeid, (mark.args[0] if mark else HANG_AFTER) * runs * PATIENCE)
     try:
         return (yield)
     finally:

@@ -15,6 +15,8 @@ from typing import Any
 ROOT = Path(__file__).resolve().parent.parent
 # Under user-mode emulation no limit of address space holds, and the emulator's memory counts as ours.
 EMULATED = Path(f"/proc/sys/fs/binfmt_misc/qemu-{platform.machine()}").exists()
+# How much longer than on a real machine anything may take.
+PATIENCE = 15 if EMULATED else 1
 # What fesetround() takes for: to nearest, up, down, to zero. Each machine has its own bits for it.
 ROUNDING = (0, 0x400000, 0x800000, 0xC00000) if platform.machine() == "aarch64" else (0, 0x800, 0x400, 0xC00)
 
@@ -69,7 +71,8 @@ def run_isolated(
     these helpers.
 
     `env` adds to this process's environment, `options` are the interpreter's own (such as "-W", "error").
-    With `check` a status other than 0 fails the test with everything the script wrote.
+    With `check` a status other than 0 fails the test with everything the script wrote. `timeout` is in
+    seconds of a real machine.
     """
     source = [str(script)] if isinstance(script, Path) else ["-c", dedent(script)]
     command = [sys.executable, *options, *source, *map(str, args)]
@@ -83,11 +86,11 @@ def run_isolated(
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
-            timeout=timeout,
+            timeout=timeout * PATIENCE,
         )
     except subprocess.TimeoutExpired as expired:
         written = _output(_text(expired.stdout), _text(expired.stderr))
-        raise AssertionError(f"the script still ran after {timeout} s\n{written}") from None
+        raise AssertionError(f"the script still ran after {timeout * PATIENCE} s\n{written}") from None
     if check and done.returncode != 0:
         raise AssertionError(
             f"the script ended with {_status(done.returncode)}\n{_output(done.stdout, done.stderr)}"
