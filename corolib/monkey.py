@@ -34,6 +34,7 @@ __all__ = [
     "patch_select",
     "patch_selectors",
     "patch_socket",
+    "patch_ssl",
     "patch_thread",
     "patch_time",
     "remove_item",
@@ -72,6 +73,8 @@ TABLE = (
     Row("selectors", "selectors", "select", after=("select",)),
     Row("socket", "socket", "socket", names=("create_connection", "fromfd", "socket", "socketpair")),
     Row("socket", "socket", "dns", names="__dns__"),
+    # It took names from socket when it was imported.
+    Row("ssl", "ssl", "ssl", after=("socket",)),
     # Queue, LifoQueue and PriorityQueue are Python code over threading's locks, and cooperative with these.
     Row("_queue", "queue", "queue", names=("SimpleQueue",)),
     Row("queue", "queue", "queue", after=("_queue", "threading"), names=("SimpleQueue",)),
@@ -85,7 +88,6 @@ NO_ROWS = (
     "contextvars",
     "os",
     "signal",
-    "ssl",
     "subprocess",
     "sys",
 )
@@ -247,19 +249,28 @@ def patch_selectors(aggressive: bool = True) -> None:
 
 
 def patch_socket(dns: bool = True, aggressive: bool = True) -> None:
-    """Sockets, and with `dns` look-ups of names. (`aggressive` has no effect.)
-
-    TLS sockets stay those of the standard library, and block: `ssl` is imported before, so that it does not
-    build on sockets whose timeouts it does not know of.
-    """
+    """Sockets, and with `dns` look-ups of names. (`aggressive` has no effect.)"""
     if "socket" not in _done:
         try:
+            # Without patch_ssl() its sockets stay those of the standard library, and block: they must not come
+            # to be built on ours, of whose timeouts they do not know.
             import ssl as ssl
         except ImportError:
             pass  # a Python without it
         _patch_rows("socket")
     if dns:
         patch_dns()
+
+
+def patch_ssl() -> None:
+    """TLS sockets, whichever context they come from: contexts that exist already make cooperative ones too."""
+    if "ssl" not in _done:
+        try:
+            from .ssl import patch_contexts
+        except ImportError:
+            return  # a Python without it
+        _patch_rows("ssl")
+        patch_contexts()
 
 
 def patch_dns() -> None:
@@ -278,6 +289,7 @@ def patch_all(
     time: bool = True,
     select: bool = True,
     thread: bool = True,
+    ssl: bool = True,
     queue: bool = True,
     **others: bool,
 ) -> bool:
@@ -290,7 +302,7 @@ def patch_all(
     for name in others:
         if name not in NO_ROWS:
             raise TypeError(f"patch_all() has no switch {name!r}")
-    wanted = {"time": time, "thread": thread, "select": select, "socket": socket, "dns": dns, "queue": queue}
+    wanted = {"time": time, "thread": thread, "select": select, "socket": socket, "dns": dns, "ssl": ssl, "queue": queue}
     arguments = {**wanted, **others}
     if _arguments and _arguments != arguments:
         _late("patch_all() was called before with other arguments; what is patched stays patched")
@@ -307,6 +319,8 @@ def patch_all(
         patch_socket(dns=False)
     if dns:
         patch_dns()
+    if ssl:
+        patch_ssl()
     if queue:
         patch_queue()
     holders = _holders(before)
@@ -332,9 +346,10 @@ def _holders(before: dict[str, set[str]]) -> list[str]:
 
     Modules of the standard library are left out: those that matter were seen to by the rows.
     """
+    # Where a name stands in several modules, the one where it is at home was patched first.
     replaced = {
         id(value): f"{module}.{name}"
-        for module, names in saved.items()
+        for module, names in reversed(saved.items())
         for name, value in names.items()
         if name not in before.get(module, ()) and callable(value)
     }

@@ -1,0 +1,264 @@
+"""The `ssl` module: TLS sockets that let other greenlets run while they wait.
+
+The cipher work is OpenSSL's, through the standard library's `_ssl`, on the same descriptor. What differs from
+the standard library's SSLSocket is only how an operation waits that OpenSSL cannot finish yet; all that does
+not wait is the standard library's own code, of the Python that runs.
+
+Contexts need nothing: a context makes sockets of its class's `sslsocket_class`, so that patching sets one
+attribute, and contexts made before it make cooperative sockets from then on.
+"""
+
+import ssl as _stdlib
+from _ssl import SSL_ERROR_EOF
+from collections.abc import Callable
+from types import CellType, FunctionType
+from typing import TYPE_CHECKING, Any
+
+from ._hub import TIMED_OUT, WaitList
+from ._native import monotonic
+from .errors import ConcurrentObjectUseError
+from .hub import get_hub_if_exists, getcurrent, sleep
+from .socket import STREAK, create_connection, socket
+
+# Every constant, error and class that this Python has, but for what was imported above; those that wait are
+# replaced below.
+globals().update((name, value) for name, value in vars(_stdlib).items() if name not in globals())
+if TYPE_CHECKING:
+    from ssl import SSLError, SSLWantReadError, SSLWantWriteError
+
+    def __getattr__(name: str) -> Any: ...
+
+
+#: What patching replaces by name. SSLContext stays the standard library's own class, see patch_contexts().
+__implements__ = ("SSLSocket", "create_connection", "get_server_certificate", "socket")
+__all__ = [name for name in vars(_stdlib) if not name.startswith("_")]
+
+_StdlibSocket: Any = _stdlib.SSLSocket
+
+#: What the standard library's functions, taken over here, find by name: what is there, and our classes.
+_names: dict[str, Any] = dict(vars(_stdlib))
+
+
+def _adopt(function: Any, owner: CellType | None = None) -> Any:
+    """The same code, with our names in place of the standard library's.
+
+    `owner`: the class for its super().
+    """
+    closure = function.__closure__
+    if owner is not None and closure is not None:
+        free = function.__code__.co_freevars
+        closure = tuple(
+            owner if name == "__class__" else cell for name, cell in zip(free, closure, strict=True)
+        )
+    adopted = FunctionType(function.__code__, _names, function.__name__, function.__defaults__, closure)
+    adopted.__kwdefaults__ = function.__kwdefaults__
+    adopted.__doc__ = function.__doc__
+    return adopted
+
+
+def _adopt_methods(cls: type) -> None:
+    """Give the class what the standard library's SSLSocket has and the class has not."""
+    owner = CellType(cls)
+    for name, value in vars(_StdlibSocket).items():
+        if name in vars(cls) or name in ("__module__", "__doc__", "__dict__", "__weakref__"):
+            continue
+        if isinstance(value, FunctionType):
+            setattr(cls, name, _adopt(value, owner))
+        elif isinstance(value, classmethod):
+            setattr(cls, name, classmethod(_adopt(value.__func__, owner)))
+        elif isinstance(value, property):
+            fget, fset, fdel = (part and _adopt(part, owner) for part in (value.fget, value.fset, value.fdel))
+            setattr(cls, name, property(fget, fset, fdel, value.__doc__))
+
+
+class _Direction:
+    """Who waits until the descriptor is readable, or writable.
+
+    One greenlet waits in the hub. An operation of the other direction that needs the same (TLS may have to
+    write in order to read, and the reverse) waits for that greenlet instead, and then tries again.
+    """
+
+    __slots__ = ("busy", "others")
+
+    def __init__(self) -> None:
+        self.busy = False
+        self.others: WaitList | None = None
+
+    def until_ready(self, wait: Callable[[float | None], None], left: float | None, crossed: bool) -> None:
+        if self.busy and crossed:
+            if self.others is None:
+                self.others = WaitList(self)
+            if self.others.wait(left) is TIMED_OUT:
+                raise TimeoutError("timed out")
+            return
+        if self.busy:
+            raise ConcurrentObjectUseError("This socket is already used by another greenlet")
+        self.busy = True
+        try:
+            wait(left)
+        finally:
+            self.busy = False
+            if self.others is not None:
+                self.others.wake_all()
+
+
+class SSLSocket(socket):
+    """A TLS socket, made by SSLContext.wrap_socket(). Its operations switch to the hub in place of blocking.
+
+    As in the standard library, timeouts and non-blocking use included. One greenlet may read while another
+    one writes; a second one in the same direction gets ConcurrentObjectUseError. When a write has been
+    interrupted in the middle of a record (killed, or out of time), the peer could make nothing of what
+    another write sends: all later ones raise SSLError.
+    """
+
+    _readable: _Direction
+    _writable: _Direction
+    _writer: Any  # the greenlet that is in a write
+    _cut: bool  # a write was given up in the middle of a record
+    _sslobj: Any
+    suppress_ragged_eofs: bool
+
+    if TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> Any: ...
+
+    def _setup(self) -> None:
+        super()._setup()
+        self._readable = _Direction()
+        self._writable = _Direction()
+        self._writer = None
+        self._cut = False
+
+    def _finish(self, operation: Callable[..., Any], *args: Any, writing: bool | None = None) -> Any:
+        """Call an operation of OpenSSL until it needs no waiting. `writing` None: of both directions."""
+        timeout = self.timeout
+        self._streak += 1
+        if self._streak > STREAK and timeout != 0:
+            self._streak = 0
+            hub = get_hub_if_exists()
+            if hub is not None and getcurrent() is not hub:
+                sleep(0)
+        until = None
+        while True:
+            try:
+                return operation(*args)
+            except SSLWantReadError:
+                if timeout == 0:
+                    raise
+                direction, wait, crossed = self._readable, self.wait_read, writing is True
+            except SSLWantWriteError:
+                if timeout == 0:
+                    raise
+                direction, wait, crossed = self._writable, self.wait_write, writing is False
+            self._streak = 0
+            left = None
+            if timeout is not None:
+                now = monotonic()
+                until = now + timeout if until is None else until
+                left = max(0.0, until - now)
+            # A socket that is closed meanwhile raises here: OpenSSL knows the number of the descriptor, which
+            # may soon be another one's.
+            self._cut |= writing is True
+            direction.until_ready(wait, left, crossed)
+            self._cut &= writing is not True
+
+    def read(self, len: int = 1024, buffer: Any = None) -> Any:
+        """Up to `len` bytes, b"" at the end; or into a buffer, and how many. Switches."""
+        sslobj = self._sslobj
+        if sslobj is None:
+            raise ValueError("Read on closed or unwrapped SSL socket.")
+        try:
+            if buffer is None:
+                return self._finish(sslobj.read, len, writing=False)
+            return self._finish(sslobj.read, len, buffer, writing=False)
+        except SSLError as error:
+            if error.args[0] == SSL_ERROR_EOF and self.suppress_ragged_eofs:
+                return b"" if buffer is None else 0
+            raise
+
+    def write(self, data: Any) -> int:
+        """Send data; how many bytes of it went. Switches."""
+        sslobj = self._sslobj
+        if sslobj is None:
+            raise ValueError("Write on closed or unwrapped SSL socket.")
+        if self._writer is not None:
+            raise ConcurrentObjectUseError(
+                f"This socket is already used for writing by another greenlet: {self._writer!r}"
+            )
+        if self._cut:
+            raise SSLError("a write was interrupted in the middle of a record: nothing more can be sent")
+        self._writer = getcurrent()
+        try:
+            count: int = self._finish(sslobj.write, data, writing=True)
+            return count
+        finally:
+            self._writer = None
+
+    def send(self, data: Any, flags: int = 0) -> int:
+        """Send data; how many bytes of it went. Switches."""
+        if self._sslobj is None:
+            return super().send(data, flags)
+        if flags != 0:
+            raise ValueError(f"non-zero flags not allowed in calls to send() on {self.__class__}")
+        return self.write(data)
+
+    def do_handshake(self, block: bool = False) -> None:
+        """Agree with the peer on keys. Switches; TimeoutError when the socket's timeout is over.
+
+        `block`: wait without limit if the socket is non-blocking.
+        """
+        self._check_connected()
+        timeout = self.timeout
+        try:
+            if timeout == 0.0 and block:
+                self.settimeout(None)
+            self._finish(self._sslobj.do_handshake)
+        finally:
+            if timeout == 0.0 and block:
+                self.settimeout(timeout)
+
+    def unwrap(self) -> Any:
+        """End TLS on both sides, and go on in the clear: the socket. Switches until the peer answers."""
+        sslobj = self._sslobj
+        if not sslobj:
+            raise ValueError("No SSL wrapper around " + str(self))
+        plain = self._finish(sslobj.shutdown)
+        self._sslobj = None
+        return plain
+
+
+class SSLContext(_stdlib.SSLContext):
+    """The standard library's context, which makes cooperative sockets."""
+
+    sslsocket_class = SSLSocket  # type: ignore[assignment]  # as good as the stdlib's, and not a subclass
+
+
+_names.update(
+    {
+        "SSLContext": SSLContext,
+        "SSLSocket": SSLSocket,
+        "create_connection": create_connection,
+        "socket": socket,
+    }
+)
+_adopt_methods(SSLSocket)
+
+
+# The standard library's functions that make contexts or sockets, on ours. The last two have gone by 3.12.
+for _name in (
+    "get_server_certificate",
+    "create_default_context",
+    "_create_unverified_context",
+    "_create_stdlib_context",
+    "wrap_socket",
+):
+    if hasattr(_stdlib, _name):
+        _names[_name] = globals()[_name] = _adopt(getattr(_stdlib, _name))
+_names["_create_default_https_context"] = globals()["_create_default_https_context"] = _names[
+    "create_default_context"
+]
+
+
+def patch_contexts() -> None:
+    """Let the standard library's contexts make cooperative sockets, those that exist already too."""
+    _stdlib.SSLContext.sslsocket_class = SSLSocket  # type: ignore[assignment]  # see above
