@@ -1,12 +1,15 @@
 """The settings: one table, read from COROLIB_* environment variables.
 
-A setting is read when it is first asked for, and then stays until it is assigned. Only words, numbers and
-truth values are kept here; which class a word means is known to the module that owns the class.
+A setting is read when it is first asked for, and then stays until it is assigned. Which class a word means is
+known to the module that owns the class; it asks with choose(), where a path or the class itself will do as
+well.
 """
 
 import math
 import os
 from collections.abc import Callable, Iterable, Mapping
+from importlib import import_module
+from types import MappingProxyType
 from typing import Any, Final, NamedTuple
 
 __all__ = ["Config", "Setting", "config"]
@@ -85,6 +88,38 @@ def _names(value: object) -> tuple[str, ...]:
     return names
 
 
+def _choice(value: object) -> tuple[object, ...]:
+    """What choose() chooses from: words, dotted paths, objects; text with commas, one of them, or a list."""
+    if isinstance(value, str):
+        return _names(value)
+    parts = tuple(value) if isinstance(value, list | tuple) else (value,)
+    if not parts or not all(callable(part) or (isinstance(part, str) and part) for part in parts):
+        raise ValueError("expected words, a path such as package.module.name, a class, or a list of these")
+    return parts
+
+
+_UNITS: Final = {"kb": 1 << 10, "mb": 1 << 20, "gb": 1 << 30}
+
+
+def _bytes(value: object) -> int:
+    text = str(value).strip().lower()
+    unit = _UNITS.get(text[-2:], 1)
+    try:
+        number = float(text[:-2] if unit > 1 else text)
+    except ValueError:
+        number = math.nan
+    if not 0 < number < math.inf:
+        raise ValueError("expected a number of bytes above 0, or one with kb, mb or gb after it")
+    return int(number * unit)
+
+
+def _period(value: object) -> float:
+    seconds = _seconds(value)
+    if seconds <= 0:
+        raise ValueError("expected a number of seconds above 0")
+    return seconds
+
+
 def _word(value: object) -> str:
     word = str(value).strip()
     if not word:
@@ -96,8 +131,8 @@ SETTINGS: Final[tuple[Setting, ...]] = (
     Setting(
         "resolver",
         ("thread",),
-        _names,
-        "how names are resolved; the first that is available: thread, dns, block",
+        _choice,
+        "how names are resolved; the first that is available: thread, dns, block, or a class",
     ),
     Setting(
         "resolver_nameservers",
@@ -106,6 +141,9 @@ SETTINGS: Final[tuple[Setting, ...]] = (
         "addresses to ask in place of the system's name servers",
     ),
     Setting("resolver_timeout", None, _optional(_seconds), "seconds for one answer of a name server"),
+    Setting(
+        "threadpool", ("corolib.threadpool.ThreadPool",), _choice, "the class of the thread pool of a hub"
+    ),
     Setting("threadpool_size", 10, _count, "native threads in the pool of a hub"),
     Setting(
         "threadpool_idle_task_timeout", 5.0, _seconds, "seconds until an idle thread of it ends; -1: never"
@@ -116,6 +154,28 @@ SETTINGS: Final[tuple[Setting, ...]] = (
         False,
         _flag,
         "whether a greenlet remembers who spawned it and where; doubles the cost of spawn",
+    ),
+    Setting(
+        "format_context",
+        ("repr",),
+        _choice,
+        "how an error report names what failed: repr, or a function such as pprint.pformat",
+    ),
+    Setting(
+        "disable_watch_children",
+        False,
+        _flag,
+        "whether corolib.os.fork() is the plain one, whose children only a blocking waitpid() reaps",
+    ),
+    Setting("monitor_thread", False, _flag, "whether a thread watches the main hub for being blocked"),
+    Setting("max_blocking_time", 0.1, _period, "seconds after which that thread reports a blocked hub"),
+    Setting("print_blocking_reports", True, _flag, "whether it prints such a report"),
+    Setting("memory_monitor_period", 5.0, _period, "seconds between its looks at the memory in use"),
+    Setting(
+        "max_memory_usage",
+        None,
+        _optional(_bytes),
+        "bytes in use that it reports (kb, mb and gb are understood)",
     ),
 )
 
@@ -165,6 +225,25 @@ class Config:
     def set(self, name: str, value: object) -> None:
         """The same as assigning the attribute."""
         setattr(self, name, value)
+
+    def choose(self, name: str, known: Mapping[str, Any] = MappingProxyType({})) -> Any:
+        """The first entry of a setting that there is: what a word means in `known`, what a dotted path leads
+        to, or the object itself. ImportError if there is none.
+        """
+        failed = []
+        for entry in getattr(self, name):
+            if not isinstance(entry, str):
+                return entry
+            if entry in known:
+                return known[entry]
+            module, _, attribute = entry.rpartition(".")
+            try:
+                if not module:
+                    raise ImportError(f"expected {', '.join([*known, 'package.module.name'])}")
+                return getattr(import_module(module), attribute)
+            except (ImportError, AttributeError) as error:
+                failed.append(f"{entry}: {error}")
+        raise ImportError(f"config.{name}: there is none of what it names ({'; '.join(failed)})")
 
     def __dir__(self) -> list[str]:
         return [*super().__dir__(), *self._rows]

@@ -31,12 +31,14 @@ __all__ = [
     "select",
     "sleep",
     "start_new_thread",
+    "thread_local",
 ]
 
 allocate_lock = _thread.allocate_lock
 get_ident = _thread.get_ident
 get_native_id = _thread.get_native_id
 start_new_thread = _thread.start_new_thread
+thread_local = _thread._local
 sleep = _time.sleep
 monotonic = _time.monotonic
 perf_counter = _time.perf_counter

@@ -1,9 +1,11 @@
 """Every exception class that corolib raises and the standard library does not have.
 
 What stands in for a standard function raises what that function raises (`TimeoutError`, `OSError`,
-`ValueError`...). The classes here say what can only go wrong with greenlets and loops. The module imports
-nothing of corolib: the C half of the hub takes three of these classes when it is imported.
+`ValueError`...). The classes here say what can only go wrong with greenlets and loops. The C half of the hub
+takes some of them when it is imported.
 """
+
+from ._switch import GreenletExit
 
 __all__ = [
     "BlockingSwitchOutError",
@@ -52,10 +54,11 @@ class InvalidThreadUseError(RuntimeError):
     """An object that belongs to the hub of one thread was used from another one."""
 
 
-class HubDestroyed(BaseException):
+class HubDestroyed(GreenletExit):
     """Ends a hub that is destroyed; `destroy_loop` says whether its loop goes with it.
 
-    Never seen by user code: the hub's own loop is what it ends.
+    Seen only by a callback of the loop that was left by hand, with another greenlet's switch(): it ends
+    there, as any greenlet that is killed.
     """
 
     def __init__(self, destroy_loop: bool = True) -> None:

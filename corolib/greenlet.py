@@ -70,6 +70,22 @@ class FailureSpawnedLink(SpawnedLink):
             super().__call__(source)
 
 
+class linkproxy:
+    """Calls `callback(obj)` once, whatever it is called with itself; then it lets go of both."""
+
+    __slots__ = ("callback", "obj")
+
+    def __init__(self, callback: Callable[[Any], object], obj: object) -> None:
+        self.callback: Callable[[Any], object] | None = callback
+        self.obj = obj
+
+    def __call__(self, *args: object) -> None:
+        callback, obj = self.callback, self.obj
+        self.callback = self.obj = None
+        if callback is not None:
+            callback(obj)
+
+
 class _SpawnSite:
     """One frame of `spawning_stack`: where a greenlet was spawned, without keeping the frame alive."""
 

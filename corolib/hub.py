@@ -7,8 +7,10 @@ hub (`service`), and which faces of the loop others see (`hub.loop`). This is th
 
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from functools import cached_property
 from heapq import heappop, heappush
+from importlib import import_module
 from io import StringIO
 from time import ctime
 from types import TracebackType
@@ -18,21 +20,38 @@ from weakref import ref as weakref
 from . import _ev, _hub
 from ._config import config
 from ._hub import set_hub, sleep, spawn_raw
-from ._native import get_ident, in_main_thread
+from ._loop import HubLoop
+from ._native import get_ident, in_main_thread, thread_local
 from ._switch import GreenletExit, getcurrent, greenlet
-from .errors import InvalidThreadUseError, LoopExit
+from .errors import (
+    BlockingSwitchOutError,
+    ConcurrentObjectUseError,
+    HubDestroyed,
+    InvalidSwitchError,
+    InvalidThreadUseError,
+    LoopExit,
+)
 
 __all__ = [
+    "MAIN_THREAD_IDENT",
+    "BlockingSwitchOutError",
+    "ConcurrentObjectUseError",
     "GreenletExit",
     "Hub",
+    "HubDestroyed",
     "HubLoop",
+    "InvalidSwitchError",
+    "InvalidThreadUseError",
+    "LoopExit",
     "get_hub",
     "get_hub_if_exists",
+    "get_loop",
     "getcurrent",
     "idle",
     "kill",
     "reinit",
     "set_hub",
+    "set_loop",
     "sleep",
     "spawn_raw",
 ]
@@ -46,6 +65,38 @@ Killer = (
     | tuple[type[BaseException], BaseException | str | None, TracebackType | None]
 )
 
+#: The thread that imported this module first, which is usually the main one.
+MAIN_THREAD_IDENT = get_ident()
+
+#: What users look for in this module although it stands above: where it is. Fetched by its word when first
+#: used, as the roof does; within the package these names come from where they are.
+_above = {
+    "Waiter": ("._waiting", "Waiter"),
+    "iwait": ("._waiting", "iwait"),
+    "linkproxy": (".greenlet", "linkproxy"),
+    "signal": (".signal", "signal_handler"),
+    "wait": ("._waiting", "wait"),
+}
+#: Which module puts which factory into Hub.factories.
+_providers = {
+    "periodic_monitoring_thread": ".tools.monitor",
+    "resolver": ".resolver",
+    "threadpool": ".threadpool",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _above:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    module, attribute = _above[name]
+    value = globals()[name] = getattr(import_module(module, __package__), attribute)
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_above})
+
+
 #: A deadlock report names so many waiting greenlets; with thousands the rest is more of the same.
 REPORT_LINES = 50
 
@@ -55,98 +106,6 @@ class Waitable(Protocol):
 
     def start(self, callback: Callable[..., object], /, *args: Any) -> None: ...
     def stop(self) -> None: ...
-
-
-class HubLoop:
-    """`hub.loop`: callbacks, timers and descriptors of the hub itself, every other watcher of libev.
-
-    Watchers call back in the hub: a callback may do anything but wait. Holds its hub weakly, so that a
-    thread's hub goes with its thread. What is not listed here (`iteration`, `backend`, `activecnt`...) is
-    libev's: see `_ev.Loop`.
-    """
-
-    def __init__(self, hub: "Hub", loop: _ev.Loop) -> None:
-        self._hub = weakref(hub)
-        self._loop = loop
-
-    def __repr__(self) -> str:
-        return f"<{type(self).__name__} of {self._hub()!r}: {self._loop!r}>"
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._loop, name)
-
-    def _owner(self) -> "Hub":
-        hub = self._hub()
-        if hub is None:
-            raise RuntimeError("the hub of this loop is gone")
-        return hub
-
-    def run_callback(self, fn: Callable[..., object], *args: Any) -> _hub.callback:
-        """Call `fn(*args)` in the hub, after what is ready now. Any thread; never switches."""
-        return self._owner().run_callback(fn, *args)
-
-    run_callback_threadsafe = run_callback
-
-    def io(self, fd: int, events: int, ref: bool = True, priority: int | None = None) -> _hub.io:
-        """A watcher of a descriptor: 1 is readable, 2 writable."""
-        return _hub.io(self._owner(), fd, events, ref, priority)
-
-    def timer(
-        self, after: float, repeat: float = 0.0, ref: bool = True, priority: int | None = None
-    ) -> _hub.timer:
-        """A watcher of the clock: after `after` seconds, then each `repeat` seconds."""
-        return _hub.timer(self._owner(), after, repeat, ref, priority)
-
-    def signal(self, signalnum: int, ref: bool = True, priority: int | None = None) -> _ev.signal:
-        """A watcher of a signal of the process."""
-        return _ev.signal(self._loop, signalnum, ref, priority)
-
-    def child(self, pid: int, trace: int = 0, ref: bool = True) -> _ev.child:
-        """A watcher of the end of a child process, which it reaps. `trace` must be 0: stops are not seen."""
-        if trace:
-            raise ValueError(f"trace: expected 0, found {trace}; only the end of a child can be watched")
-        return _ev.child(self._loop, pid, ref)
-
-    def async_(self, ref: bool = True, priority: int | None = None) -> _ev.async_:
-        """A watcher that any thread can set off with send()."""
-        return _ev.async_(self._loop, ref, priority)
-
-    def idle(self, ref: bool = True, priority: int | None = None) -> _ev.idle:
-        """A watcher of the loop's having nothing else to do."""
-        return _ev.idle(self._loop, ref, priority)
-
-    def prepare(self, ref: bool = True, priority: int | None = None) -> _ev.prepare:
-        """A watcher of the moment before the loop waits for events."""
-        return _ev.prepare(self._loop, ref, priority)
-
-    def check(self, ref: bool = True, priority: int | None = None) -> _ev.check:
-        """A watcher of the moment after that."""
-        return _ev.check(self._loop, ref, priority)
-
-    def fork(self, ref: bool = True, priority: int | None = None) -> _ev.fork:
-        """A watcher of the process's having been forked; calls back in the child."""
-        return _ev.fork(self._loop, ref, priority)
-
-    def stat(
-        self, path: str | bytes, interval: float = 0.0, ref: bool = True, priority: int | None = None
-    ) -> _ev.stat:
-        """A watcher of a path."""
-        return _ev.stat(self._loop, path, interval, ref, priority)
-
-    def closing_fd(self, fd: int) -> bool:
-        """A descriptor is about to be closed: its waiters get an error, its watchers stop. Whether there were
-        any.
-        """
-        return self._owner().fd_closing(fd) > 0
-
-    def now(self) -> float:
-        """The clock of all timers, in seconds; not related to the time of day."""
-        return self._owner().now()
-
-    def update_now(self) -> None:
-        """Nothing to do: the clock is read whenever it is asked for."""
-
-    update = update_now
 
 
 class Ident:
@@ -185,10 +144,35 @@ class IdentRegistry:
 _hub_idents = IdentRegistry()
 
 
+class _Kept(thread_local):
+    """Per native thread: the loop for its next hub."""
+
+    loop: HubLoop | None = None
+
+
+_kept = _Kept()
+
+
+def get_loop() -> HubLoop | None:
+    """The loop that the next hub of this thread is going to run; None: a new one."""
+    return _kept.loop
+
+
+def set_loop(loop: HubLoop | None) -> None:
+    """Have the next hub of this thread run `loop`, one that a hub has left
+    (`hub.destroy(destroy_loop=False)`).
+    """
+    if loop is not None and not isinstance(loop, HubLoop):
+        raise TypeError(f"expected a loop that a hub has left, or None, found {type(loop).__name__}")
+    _kept.loop = loop
+
+
 class Hub(_hub.Hub):
     """The greenlet that runs the loop of its thread. Made by get_hub() when something first waits.
 
     Replace or override `handle_error` and `print_exception` to change what becomes of uncaught exceptions.
+    `loop` is one that another hub has left; without it get_loop() is asked, then one is made. `default` is
+    there for older programs: libev's default loop is never used.
     """
 
     #: Not printed.
@@ -201,19 +185,33 @@ class Hub(_hub.Hub):
 
     name = ""
 
-    def __init__(self) -> None:
-        self._loop = _ev.Loop(config.libev_backend)
+    def __init__(self, loop: HubLoop | None = None, default: bool | None = None) -> None:
+        if loop is None:
+            loop, _kept.loop = _kept.loop, None
+        elif not isinstance(loop, HubLoop):
+            raise TypeError(f"expected a loop that a hub has left, found {type(loop).__name__}")
+        if loop is not None and (loop._loop.owned or loop._loop.destroyed):
+            state = "destroyed" if loop._loop.destroyed else "run by its hub"
+            raise ValueError(f"{loop!r} is {state}; expected one that a hub has left")
+        self._loop = _ev.Loop(config.libev_backend) if loop is None else loop._loop
         self._main = in_main_thread()
         super().__init__(table=_ev.table_address(), loop=self._loop.ptr, watch_signals=self._main)
         me = weakref(self)
         self._loop.owned = True
         self._loop.dispatch = lambda callback, args: _alive(me).run_callback(callback, *args)
         self._loop.handle_error = lambda *error: _alive(me).handle_error(*error)  # type: ignore[method-assign]  # meant to be replaced
-        self.loop = self.loop_class(self, self._loop)
+        if loop is None:
+            loop = self.loop_class(self, self._loop)
+        else:
+            loop.adopt(self)
+        self.loop = loop
         self.ident_registry = IdentRegistry()
         self._services: dict[str, Any] = {}
         self._stream: TextIO | None = None
         self._quiet = False
+        if self._main and config.monitor_thread:
+            # In the first turn of the loop: what the monitor does may need the hub that is being made.
+            self.run_callback(self.start_periodic_monitoring_thread)
 
     def __repr__(self) -> str:
         label = f" {self.name!r}" if self.name else ""
@@ -258,6 +256,29 @@ class Hub(_hub.Hub):
             _hub.wake_error(watcher.args[0], as_error(error))
         if close_watcher:
             watcher.close()
+
+    def cancel_waits_close_and_then(
+        self, watchers: Iterable[Any], error: Killer, then: Callable[..., object], *then_args: Any
+    ) -> None:
+        """Soon, in the hub: let the waits for `watchers` raise `error`, and close these; once the greenlets
+        that waited have had their turn, call `then(*then_args)`. Never switches.
+        """
+        self.run_callback(self._cancel_waits, tuple(watchers), as_error(error), then, then_args)
+
+    def _cancel_waits(
+        self,
+        watchers: tuple[Any, ...],
+        error: BaseException,
+        then: Callable[..., object],
+        then_args: tuple[Any, ...],
+    ) -> None:
+        for watcher in watchers:
+            self.cancel_wait(watcher, error, close_watcher=True)
+        self.run_callback(then, *then_args)
+
+    def switch_out(self) -> None:
+        """Always BlockingSwitchOutError: the hub is never the one that waits."""
+        raise BlockingSwitchOutError("the hub cannot wait: spawn a greenlet in the callback that is to")
 
     def join(self, timeout: float | None = None) -> bool:
         """Wait until there is nothing left to do: True; False if `timeout` seconds are over first. Switches.
@@ -356,8 +377,11 @@ class Hub(_hub.Hub):
             pass  # a full disk, a closed stream: there is nobody left to tell
 
     def format_context(self, context: object) -> str:
-        """How print_exception() names what failed. Must not raise."""
-        return _safe_repr(context)
+        """How print_exception() names what failed: config.format_context. Must not raise."""
+        try:
+            return str(config.choose("format_context", {"repr": _safe_repr})(context))
+        except Exception:  # a setting of the user's; the report must come out
+            return _safe_repr(context)
 
     @property
     def exception_stream(self) -> TextIO | None:
@@ -395,10 +419,30 @@ class Hub(_hub.Hub):
             return cast(_T, self._services.setdefault(key, make(self)))
 
     def _provided(self, key: str) -> Any:
-        factory = self.factories.get(key)
-        if factory is None and key not in self._services:
-            raise AttributeError(f"hub.{key} is there once corolib.{key} has been imported")
-        return self._services[key] if factory is None else self.service(key, factory)
+        if key in self._services:
+            return self._services[key]
+        if key not in self.factories:
+            import_module(_providers[key], __package__)
+        return self.service(key, self.factories[key])
+
+    # These three are read once; assigned, or set in a subclass, they are what that says.
+
+    @cached_property
+    def threadpool_class(self) -> Any:
+        """What makes `threadpool`: called with a number of threads, the hub and the seconds until an idle
+        thread ends.
+        """
+        return config.choose("threadpool")
+
+    @cached_property
+    def threadpool_size(self) -> int:
+        """How many native threads `threadpool` has at most."""
+        return cast(int, config.threadpool_size)
+
+    @cached_property
+    def resolver_class(self) -> Any:
+        """What makes `resolver`: called without arguments."""
+        return import_module(_providers["resolver"], __package__).chosen()
 
     @property
     def threadpool(self) -> Any:
@@ -426,6 +470,15 @@ class Hub(_hub.Hub):
     def resolver(self) -> None:
         self._services.pop("resolver", None)
 
+    @property
+    def periodic_monitoring_thread(self) -> Any:
+        """The native thread that watches this hub for blocking, or None; see corolib.tools.monitor."""
+        return self._services.get("periodic_monitoring_thread")
+
+    def start_periodic_monitoring_thread(self) -> Any:
+        """Start that thread unless it runs; returns it. config.monitor_thread starts it with the main hub."""
+        return self._provided("periodic_monitoring_thread")
+
     # -- life ------------------------------------------------------------------------------------------------
 
     def after_fork(self) -> None:
@@ -439,7 +492,9 @@ class Hub(_hub.Hub):
                 renew()
 
     def destroy(self, destroy_loop: bool | None = None) -> None:
-        """End the hub: services are closed, what waits is dropped, the loop is freed (`destroy_loop` or not).
+        """End the hub: services are closed, what waits is dropped, the loop is freed. With
+        `destroy_loop=False` the next hub of this thread runs the same loop, with the watchers of libev that
+        are active in it.
 
         For the main greenlet of its thread: RuntimeError within the hub, InvalidThreadUseError in another
         thread. The next thing that waits in this thread makes a new hub.
@@ -458,10 +513,14 @@ class Hub(_hub.Hub):
                 close()
         if gone:
             return  # its thread has ended; the C half frees itself, and then the loop, in its finaliser
-        super().destroy()
+        keep = destroy_loop is not None and not destroy_loop
+        super().destroy(HubDestroyed(not keep))
         self._loop.dispatch = None
         self._loop.owned = False
-        self._loop.destroy()
+        if keep:
+            set_loop(self.loop)
+        else:
+            self._loop.destroy()
 
 
 def _alive(hub: "weakref[Hub]") -> Hub:
@@ -521,6 +580,8 @@ _hub.set_hub_factory(Hub)
 get_hub = cast("Callable[[], Hub]", _hub.get_hub)
 #: The hub of this thread, or None.
 get_hub_if_exists = cast("Callable[[], Hub | None]", _hub.get_hub_if_exists)
+# Under the names that others use for them.
+_get_hub, _get_hub_noargs = get_hub_if_exists, get_hub
 
 
 def idle(priority: int = 0) -> None:

@@ -328,8 +328,8 @@ def _after_fork() -> None:
 
 os.register_at_fork(after_in_child=_after_fork)
 
-Hub.factories["threadpool"] = lambda hub: ThreadPool(
-    config.threadpool_size, hub, config.threadpool_idle_task_timeout
+Hub.factories["threadpool"] = lambda hub: hub.threadpool_class(
+    hub.threadpool_size, hub, config.threadpool_idle_task_timeout
 )
 
 

@@ -1,5 +1,7 @@
 """corolib._config: one table, read from the environment."""
 
+import pprint
+
 import pytest
 
 from corolib import _config
@@ -59,12 +61,55 @@ def test_false_words(word):
         ("resolver", "dns,,thread", "found an empty one"),
         ("resolver", "", "found an empty one"),
         ("libev_backend", " ", "expected a word"),
+        ("max_blocking_time", "0", "a number of seconds above 0"),
+        ("max_memory_usage", "much", "expected a number of bytes above 0"),
+        ("max_memory_usage", "-1mb", "expected a number of bytes above 0"),
+        ("max_memory_usage", "inf", "expected a number of bytes above 0"),
     ],
 )
 def test_bad_text_names_the_variable_what_was_found_and_what_was_expected(name, text, expected):
     with pytest.raises(ValueError, match=expected) as caught:
         getattr(config(**{name: text}), name)
     assert str(caught.value).startswith(f"COROLIB_{name.upper()} = {text!r}: ")
+
+
+def test_what_the_monitor_reads():
+    plain = config()
+    assert (plain.monitor_thread, plain.max_blocking_time, plain.print_blocking_reports) == (False, 0.1, True)
+    assert (plain.memory_monitor_period, plain.max_memory_usage) == (5.0, None)
+    made = config(
+        monitor_thread="on",
+        max_blocking_time="2",
+        print_blocking_reports="0",
+        memory_monitor_period="0.5",
+        max_memory_usage="1.5 GB",
+    )
+    assert (made.monitor_thread, made.max_blocking_time, made.print_blocking_reports) == (True, 2.0, False)
+    assert (made.memory_monitor_period, made.max_memory_usage) == (0.5, 3 << 29)
+    assert [config(max_memory_usage=text).max_memory_usage for text in ("100", "2kb", "3MB", "")] == [
+        100,
+        2 << 10,
+        3 << 20,
+        None,
+    ]
+
+
+def test_choosing_by_word_path_or_object():
+    made = config(format_context="repr", threadpool="pprint.no_such_thing, pprint.pformat")
+    assert made.choose("format_context", {"repr": ascii}) is ascii
+    assert made.choose("threadpool") is pprint.pformat
+    for value in (pprint.pprint, [pprint.pprint, "repr"], (pprint.pprint,)):
+        made.format_context = value
+        assert made.choose("format_context", {"repr": ascii}) is pprint.pprint
+    made.format_context = ["unknown", "no.such.module.name"]
+    with pytest.raises(
+        ImportError, match=r"config\.format_context.*unknown: expected repr, package.*no\.such"
+    ):
+        made.choose("format_context", {"repr": ascii})
+    with pytest.raises(ValueError, match="expected words, a path"):
+        made.format_context = []
+    with pytest.raises(ValueError, match="expected words, a path"):
+        made.format_context = None
 
 
 def test_assigning_checks_and_wins_over_the_environment():

@@ -4,6 +4,7 @@ import pytest
 from helpers import run_isolated
 
 from corolib import errors
+from corolib._switch import GreenletExit
 
 
 @pytest.mark.parametrize("name", ["BlockingSwitchOutError", "ConcurrentObjectUseError", "InvalidSwitchError"])
@@ -26,9 +27,15 @@ def test_everything_public_exists():
     assert all(hasattr(errors, name) for name in errors.__all__)
 
 
-def test_imports_nothing_of_corolib():
+def test_a_destroyed_hub_ends_as_one_that_is_killed():
+    assert issubclass(errors.HubDestroyed, GreenletExit)
+    assert errors.HubDestroyed(False).destroy_loop is False and errors.HubDestroyed().destroy_loop is True
+
+
+def test_imports_the_engine_only():
     run_isolated("""
         import sys
         import corolib.errors
-        assert [name for name in sys.modules if name.startswith("corolib")] == ["corolib", "corolib.errors"]
+        names = {name.split(".")[1] for name in sys.modules if name.startswith("corolib.")}
+        assert names == {"errors", "_switch"}, names
     """)

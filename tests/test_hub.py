@@ -233,6 +233,74 @@ def test_cancel_wait():
     hub.cancel_wait(timer, OSError)
 
 
+def test_cancel_several_waits_and_then():
+    rec = Recorder()
+    hub = get_hub()
+    watchers = [hub.loop.timer(100), hub.loop.timer(100), hub.loop.timer(100)]
+
+    def wait(watcher):
+        try:
+            hub.wait(watcher)
+        except KeyError as error:
+            rec(error)
+
+    waiters = [Greenlet.spawn(wait, each) for each in watchers[:2]]
+    watchers[2].start(rec, "never")
+    sleep(0)
+    error = KeyError("why")
+    hub.cancel_waits_close_and_then(watchers, error, rec, "then")
+    rec("no switch")
+    assert watchers[0].active
+    for each in waiters:
+        each.join()
+    sleep(0)
+    rec.check(["no switch", error, error, "then"])
+    assert not any(each.active for each in watchers)
+    with pytest.raises(TypeError):
+        hub.cancel_waits_close_and_then((), "no exception", rec)
+
+
+def test_who_leaves_by_hand_is_told():
+    rec = Recorder()
+
+    class Told(greenlet):
+        def switch_out(self):
+            assert getcurrent() is self
+            rec("out")
+
+    hub = get_hub()
+
+    def run():
+        hub.loop.timer(0).start(getcurrent().switch)
+        hub.switch()
+        rec("back")
+
+    told = Told(run, hub)
+    hub.run_callback(told.switch)
+    hub.join()
+    rec.check(["out", "back"])
+    with pytest.raises(BlockingSwitchOutError, match="cannot wait"):
+        hub.switch_out()
+
+
+def test_an_error_in_being_told_is_the_leavers():
+    class Failing(greenlet):
+        def switch_out(self):
+            raise KeyError("on the way out")
+
+    caught = []
+
+    def run():
+        try:
+            get_hub().switch()
+        except KeyError as error:
+            caught.append(str(error))
+
+    get_hub().run_callback(Failing(run, get_hub()).switch)
+    sleep(0)
+    assert caught == ["'on the way out'"]
+
+
 def test_switch_as_third_parties_do_it():
     hub = get_hub()
     timer = hub.loop.timer(0.001)
@@ -499,18 +567,106 @@ def test_the_thread_pool_of_a_hub():
     assert hub.threadpool is not own
 
 
-def test_a_service_that_nobody_offers_names_the_module():
+def test_services_bring_their_modules_with_them():
     run_isolated("""
+        import sys
         from corolib.hub import get_hub
-        try:
-            get_hub().threadpool
-        except AttributeError as error:
-            assert "corolib.threadpool" in str(error), error
-        else:
-            raise SystemExit("expected AttributeError")
-        get_hub().resolver = 5
-        assert get_hub().resolver == 5
+
+        hub = get_hub()
+        assert "corolib.threadpool" not in sys.modules and "corolib.resolver" not in sys.modules
+        assert hub.threadpool.apply(int, ("5",)) == 5
+        assert hub.resolver.getaddrinfo("127.0.0.1", 80)
+        hub.resolver = 5
+        assert hub.resolver == 5
+        del hub.resolver
+        assert hub.resolver.gethostbyname("127.0.0.1") == "127.0.0.1"
     """)
+
+
+def test_the_class_and_size_of_the_thread_pool_can_be_chosen(monkeypatch):
+    made = []
+
+    def make(*arguments):
+        made.append(arguments)
+        return "a pool"
+
+    class WithOwn(Hub):
+        threadpool_size = 3
+
+    hub = WithOwn()
+    assert hub.threadpool_class.__name__ == "ThreadPool"
+    hub.threadpool_class = make
+    assert hub.threadpool == "a pool" and made == [(3, hub, 5.0)]
+    hub.destroy()
+    monkeypatch.setattr(hub_module.config, "threadpool_size", 4)
+    assert get_hub().threadpool_size == get_hub().threadpool.maxsize == 4
+    get_hub().destroy()
+    monkeypatch.setattr(hub_module.config, "threadpool", make)
+    assert get_hub().threadpool == "a pool"
+
+
+def test_the_class_of_the_resolver_can_be_chosen(monkeypatch):
+    class Own:
+        pass
+
+    hub = get_hub()
+    assert hub.resolver_class.__name__ == "ThreadResolver"
+    hub.resolver_class = Own
+    assert type(hub.resolver) is Own
+    hub.destroy()
+    monkeypatch.setattr(hub_module.config, "resolver", ["nowhere.Resolver", "block"])
+    assert get_hub().resolver_class.__name__ == "BlockingResolver"
+    get_hub().destroy()
+    monkeypatch.setattr(hub_module.config, "resolver", "carrier_pigeon")
+    with pytest.raises(ImportError, match="carrier_pigeon"):
+        get_hub().resolver
+
+
+def test_the_thread_that_watches_a_hub(monkeypatch):
+    stopped = []
+
+    class Monitor:
+        def __init__(self, hub):
+            self.hub = hub
+
+        def kill(self):
+            stopped.append(self)
+
+    monkeypatch.setitem(Hub.factories, "periodic_monitoring_thread", Monitor)
+    hub = get_hub()
+    assert hub.periodic_monitoring_thread is None
+    monitor = hub.start_periodic_monitoring_thread()
+    assert monitor.hub is hub and hub.start_periodic_monitoring_thread() is monitor
+    assert hub.periodic_monitoring_thread is monitor
+    hub.destroy()
+    assert stopped == [monitor]
+    monkeypatch.setattr(hub_module.config, "monitor_thread", True)
+    sleep(0)
+    turned = get_hub().periodic_monitoring_thread
+    assert turned.hub is get_hub()
+    assert in_thread(lambda: (sleep(0), get_hub().periodic_monitoring_thread)) == (None, None)
+
+
+def test_names_from_above():
+    from corolib import _waiting
+    from corolib import greenlet as greenlet_module
+
+    assert hub_module.Waiter is _waiting.Waiter
+    assert hub_module.wait is _waiting.wait and hub_module.iwait is _waiting.iwait
+    assert hub_module.linkproxy is greenlet_module.linkproxy
+    assert {"Waiter", "signal"} <= set(dir(hub_module))
+    assert hub_module._get_hub_noargs is get_hub and hub_module._get_hub is get_hub_if_exists
+    with pytest.raises(AttributeError, match=r"'corolib\.hub' has no attribute 'nothing'"):
+        hub_module.nothing
+    assert hub_module.MAIN_THREAD_IDENT == threading.main_thread().ident
+
+
+def test_a_link_proxy_calls_once():
+    calls = []
+    proxy = hub_module.linkproxy(calls.append, "object")
+    proxy("whatever")
+    proxy()
+    assert calls == ["object"] and proxy.callback is None and proxy.obj is None
 
 
 # -- fork ----------------------------------------------------------------------------------------------------

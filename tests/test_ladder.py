@@ -13,11 +13,13 @@ PACKAGE = ROOT / "corolib"
 # all modules below that name.
 LADDER = [
     # ground: none of these imports another
-    *("_switch", "_ev", "_native", "errors", "_config"),
+    *("_switch", "_ev", "_native", "_config"),
+    # one of the errors is a GreenletExit
+    "errors",
     # where the engine and the loop meet
     "_hub",
     # hub
-    *("local", "hub"),
+    *("local", "_loop", "hub"),
     # waiting
     *("timeout", "_waiting"),
     # primitives
@@ -56,7 +58,7 @@ LADDER = [
     # roof
     "",
 ]
-GROUND = LADDER[: LADDER.index("_hub")]
+GROUND = LADDER[: LADDER.index("errors")]
 FILES = sorted(path for kind in ("*.py", "*.pyi") for path in PACKAGE.rglob(kind))
 
 

@@ -2,9 +2,12 @@
 
 from .kinds import StatData, async_, check, child, fork, idle, io, prepare, signal, stat, timer
 from .loop import (
+    MAXPRI,
+    MINPRI,
     READ,
     WRITE,
     Loop,
+    embeddable_backends,
     header_version,
     recommended_backends,
     supported_backends,
@@ -15,6 +18,8 @@ from .loop import (
 from .watcher import Watcher
 
 __all__ = [
+    "MAXPRI",
+    "MINPRI",
     "READ",
     "WRITE",
     "Loop",
@@ -23,6 +28,7 @@ __all__ = [
     "async_",
     "check",
     "child",
+    "embeddable_backends",
     "fork",
     "header_version",
     "idle",

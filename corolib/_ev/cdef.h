@@ -112,6 +112,7 @@ int ev_version_major(void);
 int ev_version_minor(void);
 unsigned int ev_supported_backends(void);
 unsigned int ev_recommended_backends(void);
+unsigned int ev_embeddable_backends(void);
 ev_tstamp ev_time(void);
 
 struct ev_loop *ev_loop_new(unsigned int flags);

@@ -57,6 +57,11 @@ def recommended_backends() -> list[str]:
     return _names(lib.ev_recommended_backends())
 
 
+def embeddable_backends() -> list[str]:
+    """Names of those whose own descriptor can be watched by another loop."""
+    return _names(lib.ev_embeddable_backends())
+
+
 def time() -> float:
     """libev's clock: seconds since the epoch."""
     now: float = lib.ev_time()
@@ -88,11 +93,13 @@ class Loop:
         self._refs = 0
         self._stopping = False
         self._failure: BaseException | None = None
+        #: What was asked for, as libev's flags.
+        self.origflags_int = _flags(backend)
         #: True once a hub runs this loop; run() then refuses.
         self.owned = False
         #: See the head of this file; None: callbacks are called at once.
         self.dispatch: Dispatch | None = None
-        ptr = lib.ev_loop_new(_flags(backend))
+        ptr = lib.ev_loop_new(self.origflags_int)
         if ptr == ffi.NULL:
             raise OSError(f"libev cannot make a loop (backend asked for: {backend or 'any'}; open files?)")
         self._ptr = ptr
@@ -218,9 +225,13 @@ class Loop:
         lib.ev_loop_fork(self._alive())
 
     def destroy(self) -> None:
-        """Stop all watchers and free the loop; again: nothing. RuntimeError while it runs."""
+        """Stop all watchers and free the loop; again: nothing. RuntimeError while it runs, or belongs to a
+        hub.
+        """
         if not self._ptr:
             return
+        if self.owned:
+            raise RuntimeError("this loop is run by its hub: hub.destroy() ends both")
         if self.depth:
             raise RuntimeError("a loop cannot be destroyed while it runs")
         for watcher in list(self._active):
@@ -249,8 +260,29 @@ class Loop:
     @property
     def backend(self) -> str:
         """The way of polling in use, a name of supported_backends()."""
-        flag: int = lib.ev_backend(self._alive())
+        flag = self.backend_int
         return next((name for name, known in BACKENDS.items() if known == flag), f"unknown ({flag:#x})")
+
+    @property
+    def backend_int(self) -> int:
+        """The same as libev's flag."""
+        flag: int = lib.ev_backend(self._alive())
+        return flag
+
+    @property
+    def origflags(self) -> list[str]:
+        """The ways of polling that were asked for; none: libev has chosen."""
+        return _names(self.origflags_int)
+
+    @property
+    def default(self) -> bool:
+        """False: this is never libev's default loop, which would take SIGCHLD away from the program."""
+        return False
+
+    @property
+    def sigfd(self) -> int:
+        """-1: signals do not come by a signalfd."""
+        return -1
 
     @property
     def activecnt(self) -> int:

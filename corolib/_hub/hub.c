@@ -9,6 +9,8 @@
 #include "park.h"
 #include "watch.h"
 
+#define FAST(function) (PyCFunction)(void (*)(void)) function
+
 const struct switch_hubapi *engine;
 const struct evapi *hub_ev;
 Py_ssize_t hub_idle_threads, hub_offset;
@@ -17,6 +19,9 @@ PyObject *hub_error_blocking, *hub_error_invalid_switch, *hub_error_concurrent, 
 
 static PyTypeObject *hub_type; /* borrowed from the module */
 static PyObject *factory;      /* owned: makes the hub of a thread */
+/* Interned once: the interpreter's cache of look-ups goes by the address of a name. */
+static PyObject *name_switch_out;
+PyObject *hub_name_handle_error;
 
 /* What hangs in the thread's slot: a reference to the hub that destroys it when the thread ends. A reference
  * alone would not do: waits, timers and watchers that are active hold themselves and with them the hub, whose
@@ -262,10 +267,13 @@ static void hub_dealloc(PyObject *self)
     engine->dealloc(self);
 }
 
-static PyObject *hub_destroy(PyObject *self, PyObject *unused)
+static PyObject *hub_destroy(PyObject *self, PyObject *const *args, Py_ssize_t nargs)
 {
-    (void)unused;
     struct hub *hub = hub_core(self);
+    if (nargs > 1 || (nargs == 1 && !PyExceptionInstance_Check(args[0]))) {
+        PyErr_SetString(PyExc_TypeError, "destroy() takes nothing, or one exception instance");
+        return NULL;
+    }
     if (engine->current() == self) {
         PyErr_SetString(PyExc_RuntimeError,
                         "a hub cannot be destroyed from within itself; do it from another greenlet");
@@ -279,7 +287,10 @@ static PyObject *hub_destroy(PyObject *self, PyObject *unused)
     if (hub_face(self)->state == SWITCH_SUSPENDED && engine->current() == engine->main_greenlet()) {
         /* It unwinds now, with what its frames hold, and ends in its parent, which is us. Otherwise when it
          * is freed. */
-        PyErr_SetNone(engine->GreenletExit);
+        if (nargs == 1)
+            PyErr_SetObject((PyObject *)Py_TYPE(args[0]), args[0]);
+        else
+            PyErr_SetNone(engine->GreenletExit);
         PyObject *result = engine->transfer(self, NULL);
         if (result == NULL) return NULL;
         Py_DECREF(result);
@@ -301,6 +312,21 @@ static int check_open(struct hub *hub)
 
 static const struct park_kind kind_foreign = {.name = "switch", .foreign = true};
 
+/* The greenlet that leaves may have a method to be called then. */
+static int tell_switch_out(void)
+{
+    PyObject *told = PyObject_GetAttr(engine->current(), name_switch_out);
+    if (told == NULL) {
+        if (!PyErr_ExceptionMatches(PyExc_AttributeError)) return -1;
+        PyErr_Clear();
+        return 0;
+    }
+    PyObject *result = PyObject_CallNoArgs(told);
+    Py_DECREF(told);
+    Py_XDECREF(result);
+    return result == NULL ? -1 : 0;
+}
+
 static PyObject *hub_switch(PyObject *self, PyObject *const *args, Py_ssize_t nargs)
 {
     (void)args;
@@ -315,6 +341,7 @@ static PyObject *hub_switch(PyObject *self, PyObject *const *args, Py_ssize_t na
         PyErr_SetString(hub_error_thread, "the hub belongs to another thread");
         return NULL;
     }
+    if (tell_switch_out() < 0) return NULL;
     return park_wait(park, &kind_foreign, NULL, PARK_FOREVER);
 }
 
@@ -401,6 +428,12 @@ static PyObject *get_parked_count(PyObject *self, void *closure)
     return PyLong_FromSsize_t(hub_core(self)->parked_count);
 }
 
+static PyObject *get_live_count(PyObject *self, void *closure)
+{
+    (void)closure;
+    return PyLong_FromSsize_t(hub_core(self)->live + hub_core(self)->external);
+}
+
 static PyObject *get_deadline_count(PyObject *self, void *closure)
 {
     (void)closure;
@@ -418,8 +451,6 @@ static PyObject *get_destroyed(PyObject *self, void *closure)
     (void)closure;
     return PyBool_FromLong(hub_core(self)->destroyed);
 }
-
-#define FAST(function) (PyCFunction)(void (*)(void)) function
 
 static PyMethodDef hub_methods[] = {
     {"switch", FAST(hub_switch), METH_FASTCALL,
@@ -447,10 +478,9 @@ static PyMethodDef hub_methods[] = {
      "watchers stop; how many."},
     {"after_fork", hub_after_fork, METH_NOARGS,
      "after_fork($self, /)\n--\n\nIn the child of a fork, before anything waits."},
-    {"destroy", hub_destroy, METH_NOARGS,
-     "destroy($self, /)\n--\n\nEnd the hub: what waits in it is dropped. Its thread only, and not from "
-     "within the "
-     "hub."},
+    {"destroy", FAST(hub_destroy), METH_FASTCALL,
+     "destroy($self, error=GreenletExit(), /)\n--\n\nEnd the hub with `error`: what waits in it is dropped. "
+     "Its thread only, and not from within the hub."},
     {"parked", hub_parked, METH_NOARGS,
      "parked($self, /)\n--\n\nThe greenlets that wait here, longest waiting first."},
     {NULL, NULL, 0, NULL},
@@ -459,6 +489,10 @@ static PyMethodDef hub_methods[] = {
 static PyGetSetDef hub_getset[] = {
     {"ready_count", get_ready_count, NULL, "Number of entries in the ready queue.", NULL},
     {"parked_count", get_parked_count, NULL, "Number of greenlets that wait here.", NULL},
+    {"live_count", get_live_count, NULL,
+     "Number of waits, timers, watchers and jobs that something outside can still end: at 0 it may be a "
+     "deadlock.",
+     NULL},
     {"deadline_count", get_deadline_count, NULL, "Number of deadlines: sleeps, wait timeouts and timers.",
      NULL},
     {"thread_ident", get_thread_ident, NULL, "The thread it belongs to.", NULL},
@@ -482,6 +516,9 @@ static PyType_Slot hub_slots[] = {
 
 int hub_setup(PyObject *module)
 {
+    name_switch_out = PyUnicode_InternFromString("switch_out");
+    hub_name_handle_error = PyUnicode_InternFromString("handle_error");
+    if (name_switch_out == NULL || hub_name_handle_error == NULL) return -1;
     keeper_type = (PyTypeObject *)PyType_FromSpec(&keeper_spec);
     if (keeper_type == NULL) return -1;
     hub_offset = (engine->type->tp_basicsize + 15) & ~(Py_ssize_t)15;

@@ -9,6 +9,7 @@
 #include <evapi.h>
 #include <hubapi.h>
 #include <stdbool.h>
+#include <sys/types.h>
 
 #include "deadline.h"
 #include "ready.h"
@@ -57,6 +58,7 @@ struct hub {
     char *scratch; /* receive buffer of SCRATCH_SIZE bytes, made on first use */
 
     unsigned long thread_ident;
+    pid_t pid; /* the process it was opened in, or reopened after a fork */
 };
 
 #define SCRATCH_SIZE 65536
@@ -89,6 +91,7 @@ extern const struct evapi *hub_ev;
 extern Py_ssize_t hub_idle_threads;
 /* corolib.errors: owned, set once at import. */
 extern PyObject *hub_error_blocking, *hub_error_invalid_switch, *hub_error_concurrent, *hub_error_thread;
+extern PyObject *hub_name_handle_error; /* interned */
 /* Singleton that a wait returns when its time ran out. */
 extern PyObject *hub_timed_out;
 

@@ -80,7 +80,7 @@ static int io_init(PyObject *self, PyObject *args, PyObject *kwargs)
         PyErr_SetFromErrno(PyExc_OSError);
         return -1;
     }
-    if (watch_take_hub(self, hub) < 0) return -1;
+    if (watch_take_hub(self, hub) < 0 || watch_take_priority(self, priority) < 0) return -1;
     drop_side(io);
     io->watch.item.run = io_run;
     io->watch.ref = ref;
@@ -141,6 +141,14 @@ static PyObject *io_stop(PyObject *self, PyObject *unused)
     Py_RETURN_NONE;
 }
 
+static PyObject *io_feed(PyObject *self, PyObject *const *args, Py_ssize_t nargs)
+{
+    int revents;
+    PyObject *result = watch_feed(self, args, nargs, &revents);
+    if (result != NULL) cast(self)->revents |= revents;
+    return result;
+}
+
 static PyObject *io_exit(PyObject *self, PyObject *args)
 {
     (void)args;
@@ -197,6 +205,8 @@ static PyMethodDef io_methods[] = {
      "wait($self, timeout=None, /)\n--\n\nPark until the descriptor is ready: the events that are, or "
      "TIMED_OUT. "
      "One waiter at a time."},
+    {"feed", (PyCFunction)(void (*)(void))io_feed, METH_FASTCALL,
+     "feed($self, revents, callback, /, *args)\n--\n\nstart(), and a call as if these events had come."},
     {"__enter__", watch_enter, METH_NOARGS, NULL},
     {"__exit__", io_exit, METH_VARARGS, NULL},
     {NULL, NULL, 0, NULL},
@@ -207,6 +217,8 @@ static PyGetSetDef io_getset[] = {
     {"args", watch_get_args, watch_set_args, "Its positional arguments, or None.", NULL},
     {"active", watch_get_active, NULL, "True from start() to stop().", NULL},
     {"ref", watch_get_ref, watch_set_ref, "Whether it keeps a wait from being reported as a deadlock.", NULL},
+    {"loop", watch_get_loop, NULL, "The loop of its hub.", NULL},
+    {"priority", watch_get_priority, watch_set_priority, "Kept; what is ready is called in order.", NULL},
     {"fd", io_get_fd, NULL, "The descriptor.", NULL},
     {"events", io_get_events, NULL, "READ (1), WRITE (2) or both (3).", NULL},
     {"events_str", io_get_events_str, NULL, "The events by name.", NULL},

@@ -113,6 +113,7 @@ int loop_open(struct hub *hub, bool watch_signals)
     hub->signal_pipe[0] = hub->signal_pipe[1] = hub->signal_chained = -1;
     if (watch_signals) signals_open(hub);
     hub->now = hub->polled_at = deadline_clock();
+    hub->pid = getpid();
     return inbox_open(hub);
 }
 
@@ -133,6 +134,8 @@ void loop_after_fork(struct hub *hub)
         signals_open(hub);
     }
     hub->thread_ident = PyThread_get_thread_ident();
+    if (hub->pid == getpid()) return; /* called once more, or in the parent */
+    hub->pid = getpid();
     hub->external = hub_idle_threads = 0; /* threads are not inherited */
 }
 
@@ -144,8 +147,9 @@ int loop_report(struct hub *hub, PyObject *context)
     PyErr_Fetch(&type, &error, &tb);
     PyErr_NormalizeException(&type, &error, &tb);
     if (tb != NULL) PyException_SetTraceback(error, tb);
-    PyObject *result =
-        PyObject_CallMethod(hub->self, "handle_error", "OOOO", context, type, error, tb ? tb : Py_None);
+    PyObject *result = PyObject_VectorcallMethod(
+        hub_name_handle_error, (PyObject *[]){hub->self, context, type, error, tb != NULL ? tb : Py_None}, 5,
+        NULL);
     Py_XDECREF(type);
     Py_XDECREF(error);
     Py_XDECREF(tb);

@@ -64,7 +64,7 @@ static int timer_init(PyObject *self, PyObject *args, PyObject *kwargs)
     double seconds = 0, period = 0;
     if (after != NULL && read_seconds(after, "after", &seconds) < 0) return -1;
     if (repeat != NULL && read_seconds(repeat, "repeat", &period) < 0) return -1;
-    if (watch_take_hub(self, hub) < 0) return -1;
+    if (watch_take_hub(self, hub) < 0 || watch_take_priority(self, priority) < 0) return -1;
     timer->watch.item.run = timer_run;
     timer->watch.ref = ref;
     timer->after = seconds;
@@ -119,6 +119,12 @@ static PyObject *timer_again(PyObject *self, PyObject *const *args, Py_ssize_t n
     return timer_begin(self, args, nargs, names, repeat);
 }
 
+static PyObject *timer_feed(PyObject *self, PyObject *const *args, Py_ssize_t nargs)
+{
+    int revents; /* a timer has one kind of event */
+    return watch_feed(self, args, nargs, &revents);
+}
+
 static PyObject *timer_exit(PyObject *self, PyObject *args)
 {
     (void)args;
@@ -148,6 +154,8 @@ static PyMethodDef timer_methods[] = {
     {"stop", timer_stop, METH_NOARGS,
      "stop($self, /)\n--\n\nStop; a call that is queued already is not made."},
     {"close", timer_stop, METH_NOARGS, "close($self, /)\n--\n\nThe same as stop()."},
+    {"feed", (PyCFunction)(void (*)(void))timer_feed, METH_FASTCALL,
+     "feed($self, revents, callback, /, *args)\n--\n\nstart(), and a call as if the time were over now."},
     {"__enter__", watch_enter, METH_NOARGS, NULL},
     {"__exit__", timer_exit, METH_VARARGS, NULL},
     {NULL, NULL, 0, NULL},
@@ -158,6 +166,8 @@ static PyGetSetDef timer_getset[] = {
     {"args", watch_get_args, watch_set_args, "Its positional arguments, or None.", NULL},
     {"active", watch_get_active, NULL, "True from start() until the time is over or stop().", NULL},
     {"ref", watch_get_ref, watch_set_ref, "Whether it keeps a wait from being reported as a deadlock.", NULL},
+    {"loop", watch_get_loop, NULL, "The loop of its hub.", NULL},
+    {"priority", watch_get_priority, watch_set_priority, "Kept; what is ready is called in order.", NULL},
     {"at", timer_get_at, NULL, "When it is due, on the hub's clock; 0.0 if it is not active.", NULL},
     {NULL, NULL, NULL, NULL, NULL},
 };

@@ -160,6 +160,61 @@ int watch_set_ref(PyObject *self, PyObject *value, void *closure)
     return 0;
 }
 
+PyObject *watch_get_loop(PyObject *self, void *closure)
+{
+    (void)closure;
+    PyObject *hub = watch_cast(self)->hub;
+    return hub == NULL ? Py_NewRef(Py_None) : PyObject_GetAttrString(hub, "loop");
+}
+
+PyObject *watch_get_priority(PyObject *self, void *closure)
+{
+    (void)closure;
+    return PyLong_FromLong(watch_cast(self)->priority);
+}
+
+int watch_take_priority(PyObject *self, PyObject *value)
+{
+    long priority = value == NULL || value == Py_None ? 0 : PyLong_AsLong(value);
+    if (priority == -1 && PyErr_Occurred()) return -1;
+    if (priority < EV_MINPRI || priority > EV_MAXPRI) {
+        PyErr_Format(PyExc_ValueError, "priority: expected %d to %d, found %ld", EV_MINPRI, EV_MAXPRI,
+                     priority);
+        return -1;
+    }
+    watch_cast(self)->priority = (signed char)priority;
+    return 0;
+}
+
+int watch_set_priority(PyObject *self, PyObject *value, void *closure)
+{
+    (void)closure;
+    if (value == NULL || watch_cast(self)->active) {
+        PyErr_SetString(PyExc_AttributeError,
+                        value == NULL
+                            ? "priority cannot be deleted"
+                            : "the priority of an active watcher cannot be changed: stop() it first");
+        return -1;
+    }
+    return watch_take_priority(self, value);
+}
+
+PyObject *watch_feed(PyObject *self, PyObject *const *args, Py_ssize_t nargs, int *revents)
+{
+    if (nargs < 2) {
+        PyErr_Format(PyExc_TypeError, "feed() takes events and a callback, got %zd arguments", nargs);
+        return NULL;
+    }
+    long events = PyLong_AsLong(args[0]);
+    if (events == -1 && PyErr_Occurred()) return NULL;
+    *revents = (int)events;
+    PyObject *start = PyObject_GetAttrString(self, "start");
+    PyObject *result = start == NULL ? NULL : PyObject_Vectorcall(start, args + 1, (size_t)nargs - 1, NULL);
+    Py_XDECREF(start);
+    if (result != NULL && watch_queue(watch_cast(self)) < 0) Py_CLEAR(result);
+    return result;
+}
+
 PyObject *watch_enter(PyObject *self, PyObject *unused)
 {
     (void)unused;

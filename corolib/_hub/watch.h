@@ -18,6 +18,7 @@ struct watch {
     bool active;            /* started: owns a reference to itself */
     bool ref;               /* counts as something that can still wake somebody */
     bool counted;           /* ... and is counted in hub->live now */
+    signed char priority;   /* kept for who asks; what is ready is called in order */
 };
 
 static inline struct watch *watch_cast(PyObject *self)
@@ -58,6 +59,14 @@ PyObject *watch_get_ref(PyObject *self, void *);
 int watch_set_ref(PyObject *self, PyObject *value, void *);
 PyObject *watch_get_args(PyObject *self, void *);
 int watch_set_args(PyObject *self, PyObject *value, void *);
+PyObject *watch_get_loop(PyObject *self, void *);
+PyObject *watch_get_priority(PyObject *self, void *);
+int watch_set_priority(PyObject *self, PyObject *value, void *);
+/* The same attribute as an argument of __init__: NULL and None are 0. */
+int watch_take_priority(PyObject *self, PyObject *value);
+/* feed(revents, callback, *args): start(callback, *args), and a call as if the events had come. `*revents` is
+ * the first argument. */
+PyObject *watch_feed(PyObject *self, PyObject *const *args, Py_ssize_t nargs, int *revents);
 PyObject *watch_enter(PyObject *self, PyObject *);
 int watch_traverse(PyObject *self, visitproc visit, void *arg);
 int watch_clear(PyObject *self);

@@ -23,12 +23,10 @@ class BlockingResolver(Resolver):
 KINDS: dict[str, Callable[[], Resolver]] = {"thread": ThreadResolver, "block": BlockingResolver}
 
 
-def _make(hub: Hub) -> Resolver:
+def chosen() -> Callable[[], Resolver]:
     """The first kind of `config.resolver` that there is."""
-    for word in config.resolver:
-        if word in KINDS:
-            return KINDS[word]()
-    raise ValueError(f"config.resolver is {config.resolver!r}, expected one of {', '.join(KINDS)}")
+    kind: Callable[[], Resolver] = config.choose("resolver", KINDS)
+    return kind
 
 
 def get_resolver() -> Resolver:
@@ -37,4 +35,4 @@ def get_resolver() -> Resolver:
     return resolver
 
 
-Hub.factories["resolver"] = _make
+Hub.factories["resolver"] = lambda hub: hub.resolver_class()

@@ -16,6 +16,7 @@ from corolib._ev import READ, Loop
 def loop():
     loop = Loop()
     yield loop
+    loop.owned = False
     loop.destroy()
 
 
@@ -134,6 +135,8 @@ def test_owned_loop_refuses_to_run(loop: Loop) -> None:
     loop.owned = True
     with pytest.raises(RuntimeError, match="run by its hub"):
         loop.run()
+    with pytest.raises(RuntimeError, match=r"hub\.destroy"):
+        loop.destroy()
 
 
 def test_run_inside_run_is_refused(loop: Loop) -> None:
