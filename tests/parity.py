@@ -1,0 +1,230 @@
+"""Which public names gevent's users know, and where they are here: data for test_parity.py.
+
+A key is a module, or a module and a class in it. What stands behind a class is looked for in an instance if
+there is a way to make one in INSTANCES, else in the class. Names that are called something else, or are
+somewhere else, are in MOVED; those that are not there at all in LEFT_OUT, each with its reason, which
+docs/differences.md gives as well. Only the parts that are built are listed: the root, the hub and the loop,
+greenlets, the primitives, pools, os, signal, util, the monitor, settings.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+#: Modules that are on their way. A module is off this list once it is there.
+AWAITED = {
+    "corolib.events",
+    "corolib.os",
+    "corolib.signal",
+    "corolib.tools.monitor",
+    "corolib.tools.trace",
+    "corolib.util",
+}
+
+WATCHER = "active args callback close feed loop pending priority ref start stop __enter__ __exit__ "
+LINKABLE = "linkcount rawlink ready unlink "
+MAPPING = "apply apply_async apply_cb imap imap_unordered map map_async map_cb "
+QUEUE = (
+    "__bool__ __iter__ __len__ __class_getitem__ copy empty full get get_nowait getters is_shutdown maxsize "
+    "peek peek_nowait put put_nowait putters qsize queue "
+)
+
+PUBLIC: dict[str, str] = {
+    # -- the root
+    "corolib": """Greenlet GreenletExit Timeout __version__ config fork get_hub getcurrent
+        getswitchinterval idle iwait joinall kill killall reinit setswitchinterval signal_handler sleep
+        spawn spawn_later spawn_raw version_info wait with_timeout""",
+    # -- greenlets
+    "corolib.greenlet": """Greenlet joinall killall FailureSpawnedLink SpawnedLink SuccessSpawnedLink
+        getcurrent iwait wait""",
+    "corolib.greenlet:Greenlet": """add_spawn_callback args dead exc_info exception get gr_context
+        gr_frame has_links join kill kwargs link link_exception link_value loop minimal_ident name
+        parent rawlink ready remove_spawn_callback run spawn spawn_later spawn_tree_locals
+        spawning_greenlet spawning_stack spawning_stack_limit start start_later started successful
+        switch throw unlink unlink_all value _run GreenletExit error getcurrent gettrace settrace
+        __bool__ __enter__ __exit__""",
+    # -- the hub
+    "corolib.hub": """BlockingSwitchOutError ConcurrentObjectUseError GreenletExit Hub HubDestroyed
+        InvalidSwitchError LoopExit MAIN_THREAD_IDENT Waiter get_hub get_hub_if_exists get_loop
+        getcurrent idle iwait kill linkproxy reinit set_hub set_loop signal sleep spawn_raw wait
+        _get_hub _get_hub_noargs""",
+    "corolib.hub:Hub": """NOT_ERROR SYSTEM_ERROR backend cancel_wait cancel_waits_close_and_then dead
+        destroy exception_stream format_context gr_context gr_frame handle_error handle_system_error
+        ident_registry join loop loop_class main_hub minimal_ident name parent
+        periodic_monitoring_thread print_exception resolver resolver_class
+        start_periodic_monitoring_thread switch switch_out thread_ident threadpool threadpool_class
+        threadpool_size throw wait""",
+    "corolib._waiting:Waiter": """clear exc_info get greenlet hub ready successful switch switch_args
+        throw value __call__""",
+    "corolib.errors": """BlockingSwitchOutError ConcurrentObjectUseError HubDestroyed
+        InvalidSwitchError InvalidThreadUseError LoopExit""",
+    "corolib.errors:LoopExit": "hub",
+    "corolib.errors:HubDestroyed": "destroy_loop",
+    # -- the loop and its watchers
+    "corolib.hub:loop": """MAXPRI MINPRI WatcherType activecnt approx_timer_resolution async async_
+        backend backend_int break_ check child closing_fd default depth destroy error_handler fork
+        handle_error idle install_sigchld io iteration now origflags origflags_int pendingcnt prepare
+        ptr ref reinit reset_sigchld run run_callback run_callback_threadsafe sigfd signal stat timer
+        unref update update_now verify""",
+    "corolib.hub:callback": "args callback close pending stop __bool__",
+    "corolib.hub:io": WATCHER + "events events_str fd",
+    "corolib.hub:timer": WATCHER + "again at",
+    "corolib.hub:signal watcher": WATCHER,
+    "corolib.hub:idle": WATCHER,
+    "corolib.hub:prepare": WATCHER,
+    "corolib.hub:check": WATCHER,
+    "corolib.hub:fork": WATCHER,
+    "corolib.hub:async_": WATCHER + "send send_ignoring_arg",
+    "corolib.hub:child": WATCHER + "pid rpid rstatus",
+    "corolib.hub:stat": WATCHER + "attr interval path prev",
+    "corolib._ev": "embeddable_backends recommended_backends supported_backends time",
+    # -- primitives
+    "corolib.event": "AsyncResult Event",
+    "corolib.event:Event": LINKABLE + "clear isSet is_set set wait",
+    "corolib.event:AsyncResult": LINKABLE
+    + """cancel cancelled done exc_info exception get get_nowait result set set_exception set_result
+        successful value wait __call__""",
+    "corolib.lock": "BoundedSemaphore DummySemaphore RLock Semaphore",
+    "corolib.lock:Semaphore": LINKABLE + "acquire counter locked release wait __enter__ __exit__",
+    "corolib.lock:BoundedSemaphore": LINKABLE + "acquire counter locked release wait __enter__ __exit__",
+    "corolib.lock:DummySemaphore": "acquire locked rawlink ready release unlink wait __enter__ __exit__",
+    "corolib.lock:RLock": """acquire locked release _acquire_restore _is_owned _release_save __enter__
+        __exit__""",
+    "corolib.queue": """Channel Empty Full JoinableQueue LifoQueue PriorityQueue Queue ShutDown
+        SimpleQueue""",
+    "corolib.queue:SimpleQueue": QUEUE,
+    "corolib.queue:Queue": QUEUE + "join shutdown task_done unfinished_tasks",
+    "corolib.queue:JoinableQueue": QUEUE + "join shutdown task_done unfinished_tasks",
+    "corolib.queue:PriorityQueue": QUEUE + "join shutdown task_done unfinished_tasks",
+    "corolib.queue:LifoQueue": QUEUE + "join shutdown task_done unfinished_tasks",
+    "corolib.queue:Channel": """balance empty full get get_nowait getters next put put_nowait putters
+        qsize __iter__""",
+    "corolib.pool": "Group IMap IMapUnordered Pool PoolFull Greenlet",
+    "corolib.pool:Group": MAPPING
+    + """add discard dying full greenlet_class greenlets join kill killone spawn start wait_available
+        __contains__ __iter__ __len__""",
+    "corolib.pool:Pool": MAPPING
+    + """add discard dying free_count full greenlet_class greenlets join kill killone size spawn start
+        wait_available _semaphore __contains__ __iter__ __len__""",
+    "corolib.local": "local all_local_dicts_for_greenlet",
+    "corolib.timeout": "Timeout with_timeout",
+    "corolib.timeout:Timeout": """cancel close exception pending seconds start start_new timer
+        _on_expiration __enter__ __exit__ __lt__""",
+    "corolib.time": "sleep monotonic time strftime perf_counter",
+    "corolib.threadpool": "ThreadPool ThreadPoolExecutor",
+    "corolib.threadpool:ThreadPool": MAPPING
+    + "adjust hub join kill maxsize pid size spawn task_queue __len__",
+    "corolib.threadpool:ThreadPoolExecutor": "kill map shutdown submit",
+    # -- the system
+    "corolib.os": """close fork fork_and_watch forkpty forkpty_and_watch make_nonblocking nb_read
+        nb_write posix_spawn posix_spawnp tp_read tp_write waitpid _read _write ignored_errors""",
+    "corolib.signal": "getsignal set_wakeup_fd signal signal_handler SIGTERM SIG_DFL",
+    "corolib.signal:signal_handler": "cancel ref",
+    # -- looking inside
+    "corolib.util": """GreenletTree assert_switches clear_stack_frames dump_stacks format_run_info
+        print_run_info wrap_errors""",
+    "corolib.util:GreenletTree": """DEFAULT_DETAILS add_child current_tree forest format format_lines
+        greenlet is_current_tree root""",
+    "corolib.tools.trace": "GreenletTracer HubSwitchTracer MaxSwitchTracer",
+    "corolib.tools.trace:GreenletTracer": """active_greenlet did_block_hub did_block_hub_report
+        greenlet_switch_counter kill previous_trace_function""",
+    "corolib.tools.monitor": "PeriodicMonitoringThread",
+    "corolib.tools.monitor:PeriodicMonitoringThread": """add_monitoring_function calculate_sleep_time
+        can_monitor_memory_usage hub ignore_current_greenlet_blocking inactive_sleep_time
+        install_monitor_memory_usage kill min_memory_monitor_period min_sleep_time monitor_blocking
+        monitor_current_greenlet_blocking monitor_memory_usage monitoring_functions""",
+    "corolib.events": """DoNotPatch EventLoopBlocked IEventLoopBlocked IMemoryUsageThresholdExceeded
+        IMemoryUsageUnderThreshold IPeriodicMonitorThread IPeriodicMonitorThreadStartedEvent
+        MemoryUsageThresholdExceeded MemoryUsageUnderThreshold PeriodicMonitorThreadStartedEvent
+        subscribers""",
+    # -- settings
+    "corolib._config": "Config config",
+    "corolib._config:config": """disable_watch_children format_context libev_backend max_blocking_time
+        max_memory_usage memory_monitor_period monitor_thread print_blocking_reports print_help
+        resolver resolver_nameservers resolver_timeout set settings threadpool
+        threadpool_idle_task_timeout track_greenlet_tree""",
+}
+
+
+def _hub() -> Any:
+    from corolib.hub import get_hub
+
+    return get_hub()
+
+
+def _loop(kind: str, *arguments: Any) -> Callable[[], Any]:
+    return lambda: getattr(_hub().loop, kind)(*arguments)
+
+
+def _make(module: str, name: str, *arguments: Any) -> Callable[[], Any]:
+    return lambda: getattr(__import__(module, fromlist=[name]), name)(*arguments)
+
+
+#: Instances, for what a class alone does not show. The names of kinds of watchers are made up.
+INSTANCES: dict[str, Callable[[], Any]] = {
+    "corolib.greenlet:Greenlet": _make("corolib.greenlet", "Greenlet", print),
+    "corolib.hub:Hub": _hub,
+    "corolib._waiting:Waiter": _make("corolib._waiting", "Waiter"),
+    "corolib.errors:LoopExit": _make("corolib.errors", "LoopExit"),
+    "corolib.errors:HubDestroyed": _make("corolib.errors", "HubDestroyed"),
+    "corolib.hub:loop": lambda: _hub().loop,
+    "corolib.hub:callback": _loop("run_callback", int),
+    "corolib.hub:io": _loop("io", 0, 1),
+    "corolib.hub:timer": _loop("timer", 1),
+    "corolib.hub:signal watcher": _loop("signal", 10),
+    "corolib.hub:idle": _loop("idle"),
+    "corolib.hub:prepare": _loop("prepare"),
+    "corolib.hub:check": _loop("check"),
+    "corolib.hub:fork": _loop("fork"),
+    "corolib.hub:async_": _loop("async_"),
+    "corolib.hub:child": _loop("child", 1),
+    "corolib.hub:stat": _loop("stat", "/"),
+    **{
+        f"corolib.{module}:{name}": _make(f"corolib.{module}", name)
+        for module, name in (
+            *(("event", "Event"), ("event", "AsyncResult")),
+            *(
+                ("lock", "Semaphore"),
+                ("lock", "BoundedSemaphore"),
+                ("lock", "DummySemaphore"),
+                ("lock", "RLock"),
+            ),
+            *(("queue", "SimpleQueue"), ("queue", "Queue"), ("queue", "JoinableQueue"), ("queue", "Channel")),
+            *(("queue", "PriorityQueue"), ("queue", "LifoQueue")),
+            *(("pool", "Group"), ("timeout", "Timeout")),
+        )
+    },
+    "corolib.pool:Pool": _make("corolib.pool", "Pool", 1),
+    "corolib.threadpool:ThreadPool": _make("corolib.threadpool", "ThreadPool", 1),
+    "corolib._config:config": lambda: __import__("corolib._config", fromlist=["config"]).config,
+}
+
+#: (owner, name there) -> where it is, a path to be imported. The names below gevent's are ours.
+MOVED: dict[tuple[str, str], str] = {
+    ("gevent.exceptions", "all classes"): "corolib.errors",
+    ("gevent.core", "loop"): "corolib._ev.Loop",
+    ("gevent.core", "get_version"): "corolib._ev.version",
+    ("gevent.core", "get_header_version"): "corolib._ev.header_version",
+    ("gevent.os", "fork_gevent"): "corolib.os.fork_unwatched",
+    ("gevent.os", "forkpty_gevent"): "corolib.os.forkpty_unwatched",
+    ("gevent.hub", "signal"): "corolib.signal.signal_handler",
+    ("gevent._abstract_linkable", "AbstractLinkable"): "corolib._waiting.Linkable",
+    ("gevent._imap", "IMap, IMapUnordered"): "corolib.pool",
+    ("gevent._monitor", "PeriodicMonitoringThread"): "corolib.tools.monitor",
+    ("gevent._tracer", "all tracers"): "corolib.tools.trace",
+}
+
+#: (owner, name) -> why it is not there.
+LEFT_OUT: dict[tuple[str, str], str] = {
+    ("corolib.hub:Hub", "run"): "the loop's body is in C; `hub.join()` and every wait run it",
+    ("corolib.hub:loop", "fileno"): "libev's public interface does not tell its descriptor",
+    ("corolib.hub:loop", "sig_pending"): "a count inside libev that its public interface does not tell",
+    ("corolib.queue:Queue", "hub"): "a queue belongs to no hub: every thread may use it",
+    ("corolib.queue:Channel", "hub"): "as for a queue",
+    ("corolib.queue", "UnboundQueue"): "`SimpleQueue` without a `maxsize` is as fast as a class of its own",
+    ("corolib._config:config", "loop"): "there is one loop, libev",
+    ("corolib._config:config", "trace_malloc"): "`python -X tracemalloc` does it for the whole program",
+    ("corolib._config:config", "ares_flags"): "there is no c-ares; the other `ares_` settings neither",
+    ("corolib", "contextvars"): "the standard library's module is right for greenlets: each has a context",
+    ("corolib", "builtins"): "there is nothing in it to stand in for",
+    ("corolib", "backdoor"): "it comes with the servers that it stands on",
+}
