@@ -244,6 +244,13 @@ class _Iwait(Iterator[_L]):
     def __exit__(self, *exc: object) -> None:
         self.close()
 
+    def _explain_wait(self, waiter: greenlet) -> tuple[str, tuple[greenlet, ...], bool]:
+        """For reports (see _waitgraph): if all are greenlets, those that are not over, and nobody else."""
+        holders = tuple(
+            each for each in self._objects if isinstance(each, _hub.Greenlet) and not each.ready()
+        )
+        return "join", holders, all(isinstance(each, _hub.Greenlet) for each in self._objects)
+
     def close(self) -> None:
         """Take all links back; nothing more comes."""
         self._left = 0

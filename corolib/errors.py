@@ -21,19 +21,24 @@ class LoopExit(Exception):
     """Nothing can ever wake anybody: the main greenlet waits and there is no event left that could end a
     wait.
 
-    Raised in the main greenlet. Its text names the greenlets that wait and what each of them waits for, so
-    that the circle can be seen. `hub` is the hub that ran dry, `waiting` holds a line for each greenlet.
+    Raised in the main greenlet. Its text names the circles, and the greenlets that wait: what for, how long
+    already, who could end it, where. `hub` is the hub that ran dry, `waiting` the entries of the text,
+    `graph` the waits themselves: what `corolib.util.waiting()` gives (None if nobody but hub.join() waited).
     """
 
-    def __init__(self, message: object = "", hub: object = None, waiting: tuple[str, ...] = ()) -> None:
+    def __init__(
+        self, message: object = "", hub: object = None, waiting: tuple[str, ...] = (), graph: object = None
+    ) -> None:
         super().__init__(message)
         self.hub = hub
         self.waiting = waiting
+        self.graph = graph
 
     def __str__(self) -> str:
         if not self.waiting:
             return super().__str__()
-        return super().__str__() + "\n" + "\n".join("    " + line for line in self.waiting)
+        entries = ("    " + entry.replace("\n", "\n    ") for entry in self.waiting)
+        return super().__str__() + "\n" + "\n".join(entries)
 
 
 class BlockingSwitchOutError(AssertionError):

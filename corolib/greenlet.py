@@ -8,6 +8,7 @@ add_spawn_callback) are put into the class only when they are switched on.
 
 import sys
 from collections.abc import Callable, Iterable, Sequence
+from reprlib import recursive_repr
 from types import FrameType, TracebackType
 from typing import Any, Generic, Self, TypeVar, cast
 from weakref import ref as weakref
@@ -140,6 +141,7 @@ class Greenlet(_hub.Greenlet[_T], Generic[_T]):
         """The loop of its hub."""
         return cast(Hub, self.hub).loop
 
+    @recursive_repr("<Greenlet ...>")
     def __repr__(self) -> str:
         name = "" if self._name is None else f" {self._name!r}"
         call = self._describe_call()

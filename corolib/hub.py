@@ -15,6 +15,7 @@ from io import StringIO
 from time import ctime
 from types import TracebackType
 from typing import Any, ClassVar, Protocol, TextIO, TypeVar, cast
+from weakref import WeakSet
 from weakref import ref as weakref
 
 from . import _ev, _hub
@@ -23,6 +24,7 @@ from ._hub import set_hub, sleep, spawn_raw
 from ._loop import HubLoop
 from ._native import get_ident, in_main_thread, thread_local
 from ._switch import GreenletExit, getcurrent, greenlet
+from ._waitgraph import WaitGraph, live_hubs, safe_repr
 from .errors import (
     BlockingSwitchOutError,
     ConcurrentObjectUseError,
@@ -97,10 +99,6 @@ def __dir__() -> list[str]:
     return sorted({*globals(), *_above})
 
 
-#: A deadlock report names so many waiting greenlets; with thousands the rest is more of the same.
-REPORT_LINES = 50
-
-
 class Waitable(Protocol):
     """A watcher: whatever calls back once something has happened."""
 
@@ -142,6 +140,9 @@ class IdentRegistry:
 
 
 _hub_idents = IdentRegistry()
+
+#: Every hub of the process, for reports on all threads.
+_hubs: "WeakSet[Hub]" = WeakSet()
 
 
 class _Kept(thread_local):
@@ -209,6 +210,7 @@ class Hub(_hub.Hub):
         self._services: dict[str, Any] = {}
         self._stream: TextIO | None = None
         self._quiet = False
+        _hubs.add(self)
         if self._main and config.monitor_thread:
             # In the first turn of the loop: what the monitor does may need the hub that is being made.
             self.run_callback(self.start_periodic_monitoring_thread)
@@ -379,9 +381,9 @@ class Hub(_hub.Hub):
     def format_context(self, context: object) -> str:
         """How print_exception() names what failed: config.format_context. Must not raise."""
         try:
-            return str(config.choose("format_context", {"repr": _safe_repr})(context))
+            return str(config.choose("format_context", {"repr": safe_repr})(context))
         except Exception:  # a setting of the user's; the report must come out
-            return _safe_repr(context)
+            return safe_repr(context)
 
     @property
     def exception_stream(self) -> TextIO | None:
@@ -399,11 +401,12 @@ class Hub(_hub.Hub):
         """The exception for the main greenlet when nothing can wake anybody any more: says who waits for
         what.
         """
-        parked = self.parked()
-        lines = [_describe_wait(each, self.now()) for each in parked[:REPORT_LINES]]
-        if len(parked) > REPORT_LINES:
-            lines.append(f"... and {len(parked) - REPORT_LINES} more")
-        return LoopExit("This operation would block forever", self, tuple(lines))
+        text = "This operation would block forever"
+        main = self.parent
+        if main is not None and (_hub.waiting(main) or ())[:2] == ("join", self):
+            return LoopExit(text, self)  # how join() ends: nobody reads it
+        graph = WaitGraph([self], dry=True)
+        return LoopExit(text, self, tuple(graph.lines()), graph)
 
     # -- what exists once per hub ----------------------------------------------------------------------------
 
@@ -530,35 +533,6 @@ def _alive(hub: "weakref[Hub]") -> Hub:
     return found
 
 
-def _safe_repr(value: object) -> str:
-    try:
-        return repr(value)
-    except Exception as error:  # a report must come out whatever the reported object does
-        return f"<{type(value).__name__} at {id(value):#x}, its repr failed with {type(error).__name__}>"
-
-
-def _describe_wait(waiter: greenlet, now: float) -> str:
-    """One line of a report: who, for what, how long, where."""
-    wait = _hub.waiting(waiter)
-    if wait is None:
-        return _safe_repr(waiter)
-    kind, target, since = wait
-    if isinstance(target, weakref):  # the primitives name themselves so, not to be part of a circle
-        target = target()
-        kind = type(target).__name__
-    what = kind if target is None else f"{kind} {_safe_repr(target)}"
-    frame = waiter.gr_frame
-    inner = frame
-    while frame is not None and frame.f_globals.get("__name__", "").startswith("corolib."):
-        frame = frame.f_back
-    frame = frame or inner
-    where = (
-        "" if frame is None else f", at {frame.f_code.co_filename}:{frame.f_lineno} in {frame.f_code.co_name}"
-    )
-    who = "the main greenlet" if waiter.parent is None else _safe_repr(waiter)
-    return f"{who} waits for {what} since {max(now - since, 0):.3f} s{where}"
-
-
 def as_error(killer: Killer) -> BaseException:
     """The instance that a class, an instance or a triple stands for. TypeError for anything else."""
     if isinstance(killer, tuple):
@@ -582,6 +556,17 @@ get_hub = cast("Callable[[], Hub]", _hub.get_hub)
 get_hub_if_exists = cast("Callable[[], Hub | None]", _hub.get_hub_if_exists)
 # Under the names that others use for them.
 _get_hub, _get_hub_noargs = get_hub_if_exists, get_hub
+
+
+def all_hubs() -> list[Hub]:
+    """The hubs of all threads. Any thread."""
+    while True:
+        try:
+            hubs = list(_hubs)
+            break
+        except RuntimeError:  # another thread has just made one
+            continue
+    return cast("list[Hub]", live_hubs(hubs))
 
 
 def idle(priority: int = 0) -> None:

@@ -111,6 +111,10 @@ class Semaphore(Linkable):
             wait((self,), timeout)
         return self.counter
 
+    def _explain_wait(self, waiter: greenlet) -> tuple[str, tuple[greenlet, ...], bool]:
+        """For reports (see _waitgraph): anybody may release it."""
+        return "acquire", (), False
+
     def _at_fork_reinit(self) -> None:
         """In the child of a fork, for threading: a lock is free again, those who wait are gone."""
         self.counter = 1
@@ -192,7 +196,13 @@ class RLock:
 
     def __repr__(self) -> str:
         waiting = f" waiting={len(self._waiting)}" if self._waiting else ""
-        return f"<{type(self).__name__} at {id(self):#x} owner={self._owner!r} count={self._count}{waiting}>"
+        # Not its repr: that may have the arguments of its function, and this lock among them.
+        owner = None if self._owner is None else f"<{type(self._owner).__name__} at {id(self._owner):#x}>"
+        return f"<{type(self).__name__} at {id(self):#x} owner={owner} count={self._count}{waiting}>"
+
+    def _explain_wait(self, waiter: greenlet) -> tuple[str, tuple[greenlet, ...], bool]:
+        """For reports (see _waitgraph): its owner, who alone can release it."""
+        return "acquire", () if self._owner is None else (self._owner,), True
 
     def acquire(self, blocking: bool = True, timeout: float | None = None) -> bool:
         """Take the lock, or take it once more: True; False if it is not free in time, or at all with

@@ -285,6 +285,10 @@ class Group(Mapper):
         """Over those that are in it now."""
         return iter(list(self.greenlets))
 
+    def _explain_wait(self, waiter: greenlet) -> tuple[str, tuple[greenlet, ...], bool]:
+        """For reports (see _waitgraph): its members, though anybody may discard one."""
+        return "join", tuple(self.greenlets), False
+
     # -- coming and going ------------------------------------------------------------------------------------
 
     def add(self, greenlet: greenlet) -> None:

@@ -179,6 +179,12 @@ class SimpleQueue(Generic[_T]):
             self._bound = self.maxsize
             self._offer_places()
 
+    def _explain_wait(self, waiter: greenlet) -> tuple[str, tuple[greenlet, ...], bool]:
+        """For reports (see _waitgraph)."""
+        if waiter in self.getters:
+            return "get", (), False
+        return "put" if waiter in self.putters else "join", (), False
+
     def copy(self) -> Self:
         """Another queue with the same items. Nobody waits for it."""
         return type(self)(self.maxsize, self.queue)
@@ -457,6 +463,10 @@ class Channel(Generic[_T]):
     def __repr__(self) -> str:
         waiting = f"getters={len(self.getters)} putters={len(self.putters)}"
         return f"<{type(self).__name__} at {id(self):#x} {waiting}>"
+
+    def _explain_wait(self, waiter: greenlet) -> tuple[str, tuple[greenlet, ...], bool]:
+        """For reports (see _waitgraph)."""
+        return "get" if waiter in self.getters else "put", (), False
 
     @property
     def balance(self) -> int:

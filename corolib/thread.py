@@ -19,6 +19,7 @@ from _thread import TIMEOUT_MAX, error, get_native_id, interrupt_main, stack_siz
 from collections import OrderedDict
 from collections.abc import Callable
 from typing import Any, NoReturn
+from weakref import ref as weakref
 
 from ._hub import TIMED_OUT, WaitList
 from ._native import get_ident as _native_ident
@@ -125,7 +126,7 @@ class LockType:
             return False
         get_hub()  # made now if there is none: waiting below must not run other code before it waits
         if self._waiters is None:
-            waiters = WaitList(undo=_give_back)
+            waiters = WaitList(weakref(self), _give_back)
             if self._waiters is None:  # another thread may have been faster; no call in between
                 self._waiters = waiters
         wait = self._waiters.wait
@@ -133,6 +134,10 @@ class LockType:
             return wait(seconds) is not TIMED_OUT
         self._locked = True
         return True
+
+    def _explain_wait(self, waiter: greenlet) -> tuple[str, tuple[int, ...], bool]:
+        """For reports (see _waitgraph): anybody may release it."""
+        return "acquire", (), False
 
     def release(self) -> None:
         """Give the lock up; RuntimeError if nobody has it. The first who waits has it from now on."""
@@ -230,7 +235,7 @@ class RLock:
             # It waits for that one: a second one behind it would never come.
             nested = waiter is not None
             if waiter is None:
-                waiter = WaitList()
+                waiter = WaitList(weakref(self))
                 turns[me] = waiter
             wait = waiter.wait
             # From the moment it is there any release may make us the owner, which takes the turn out.
@@ -253,6 +258,10 @@ class RLock:
                 self._owner = me
                 self._count = 1
                 return True
+
+    def _explain_wait(self, waiter: greenlet) -> tuple[str, tuple[int, ...], bool]:
+        """For reports (see _waitgraph): its owner, who alone can release it."""
+        return "acquire", () if self._owner is None else (self._owner,), True
 
     def release(self) -> None:
         """Undo one acquire(); RuntimeError if the lock is not ours.
@@ -319,11 +328,21 @@ class RLock:
 class _Finish:
     """The end of a thread: something to wait for, any number of times."""
 
-    __slots__ = ("_waiters", "done")
+    __slots__ = ("__weakref__", "_waiters", "done", "runner")
 
     def __init__(self) -> None:
         self.done = False
-        self._waiters = WaitList()
+        self._waiters = WaitList(weakref(self))
+        #: What ends with it, if that is a greenlet.
+        self.runner: weakref[greenlet] | None = None
+
+    def __repr__(self) -> str:
+        return f"<end of {self.runner() if self.runner is not None else 'a thread'!r}>"
+
+    def _explain_wait(self, waiter: greenlet) -> tuple[str, tuple[greenlet, ...], bool]:
+        """For reports (see _waitgraph): the thread's greenlet, and nobody else."""
+        runner = self.runner() if self.runner is not None else None
+        return "join", () if runner is None else (runner,), runner is not None
 
     def set(self) -> None:
         self.done = True
@@ -426,7 +445,9 @@ if sys.version_info >= (3, 13):
             raise TypeError(f"'handle' must be a _ThreadHandle, not {type(handle).__name__}")
         elif handle.ident:
             raise RuntimeError("thread already started")
-        handle.ident = get_ident(spawn_raw(_run_joinable, function, handle))
+        runner = spawn_raw(_run_joinable, function, handle)
+        handle.ident = get_ident(runner)
+        handle._finish.runner = weakref(runner)
         _running[handle] = daemon
         return handle
 
@@ -508,6 +529,7 @@ else:
         current: Any = getcurrent()
         sentinel = _Sentinel(get_ident(current))
         current._thread_finish = sentinel._finish
+        sentinel._finish.runner = weakref(current)
         return sentinel
 
     _versioned = ("_set_sentinel",)

@@ -6,7 +6,7 @@ import threading
 import pytest
 from helpers import Recorder, run_isolated
 
-from corolib import hub as hub_module
+from corolib._waitgraph import WaitGraph
 from corolib.errors import LoopExit
 from corolib.event import Event
 from corolib.greenlet import Greenlet
@@ -267,7 +267,7 @@ def test_loop_exit_says_who_waits_for_what_and_where():
 
 
 def test_a_report_has_a_limit(monkeypatch):
-    monkeypatch.setattr(hub_module, "REPORT_LINES", 3)
+    monkeypatch.setattr(WaitGraph, "REPORT_WAITS", 3)
     event = Event()
     waiters = [Greenlet.spawn(event.wait) for _ in range(5)]
     with pytest.raises(LoopExit) as caught:

@@ -18,6 +18,8 @@ LADDER = [
     "errors",
     # where the engine and the loop meet
     "_hub",
+    # who waits for whom
+    "_waitgraph",
     # hub
     *("local", "_loop", "hub"),
     # waiting

@@ -159,6 +159,20 @@ def cancel_interrupt(target: greenlet, error: BaseException, /) -> bool:
 def waiting(target: greenlet, /) -> tuple[str, object, float] | None:
     """(kind, object, since) of a parked greenlet, or None."""
 
+def waits(hub: Hub, /) -> list[tuple[greenlet, str, object, float, float | None, bool, int]]:
+    """(greenlet, kind, object, since, due, external, turn) of all that wait there, longest waiting first."""
+
+def standing(target: greenlet, /) -> str:
+    """'dead', 'waiting', 'ready', 'running', 'fresh' (not started) or 'suspended' (by hand)."""
+
+def activity(hub: Hub, /) -> tuple[int, int, int, bool, list[greenlet]]:
+    """(ready, live, external, polling, targets): what is going on in a hub, and the greenlets that a timer or
+    a queued call names.
+    """
+
+def threads() -> tuple[list[int], int]:
+    """Identifiers of all threads of Python, and how many of these can wake nobody."""
+
 def spawn_raw(fn: Callable[_P, object], *args: _P.args, **kwargs: _P.kwargs) -> greenlet: ...
 
 @disjoint_base

@@ -8,6 +8,7 @@
 #include "park.h"
 #include "socket.h"
 #include "waitlist.h"
+#include "waits.h"
 #include "watch.h"
 
 #define FAST(function) (PyCFunction)(void (*)(void)) function
@@ -380,7 +381,7 @@ static int exec(PyObject *module)
     if (hub_timed_out == NULL || PyModule_AddObjectRef(module, "TIMED_OUT", hub_timed_out) < 0) return -1;
     if ((watch_callback_type = add_type(module, &watch_callback_spec)) == NULL) return -1;
     if (add_type(module, &watch_timer_spec) == NULL || add_type(module, &watch_io_spec) == NULL) return -1;
-    if (add_type(module, &waitlist_spec) == NULL) return -1;
+    if (add_type(module, &waitlist_spec) == NULL || waits_setup(module) < 0) return -1;
     return hub_setup(module) < 0 || green_setup(module) < 0 || socket_setup(module) < 0 ? -1 : 0;
 }
 

@@ -308,6 +308,7 @@ PyObject *park_wait(struct park *park, const struct park_kind *kind, PyObject *o
     park->kind = kind;
     park->object = object;
     park->since = hub->now;
+    park->turn++;
     if (timeout >= 0 && deadline_add(&hub->deadlines, &park->deadline, deadline_clock() + timeout) < 0) {
         if (kind->leave != NULL) kind->leave(park);
         return PyErr_NoMemory();

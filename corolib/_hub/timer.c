@@ -40,6 +40,12 @@ static void on_timer(struct deadline *node)
         watch_set_active(&timer->watch, false);
 }
 
+struct watch *watch_of_deadline(struct deadline *node)
+{
+    if (node->fire != on_timer) return NULL;
+    return &((struct timer *)((char *)node - offsetof(struct timer, deadline)))->watch;
+}
+
 static int read_seconds(PyObject *value, const char *name, double *seconds)
 {
     *seconds = PyFloat_AsDouble(value);

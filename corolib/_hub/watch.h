@@ -50,6 +50,8 @@ void watch_set_active(struct watch *, bool on);
 void watch_forget(struct watch *);
 /* __init__: takes the hub (a TypeError if it is none; a ValueError while active). */
 int watch_take_hub(PyObject *self, PyObject *hub);
+/* The timer that a node of the deadline heap belongs to; NULL if it is something else's. */
+struct watch *watch_of_deadline(struct deadline *);
 /* Reads (callback, *args, keyword=) of start(); `keyword` is the one keyword allowed, `*flag` its truth. */
 int watch_take_call(PyObject *self, PyObject *const *args, Py_ssize_t nargs, PyObject *names,
                     const char *keyword, int *flag);
