@@ -21,6 +21,7 @@ that asks. Other threads run on meanwhile; so what is found is compared with a s
 that has moved in between counts as one that can.
 """
 
+import gc
 import os.path
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
@@ -30,7 +31,16 @@ from weakref import ref as weakref
 from . import _hub
 from ._switch import getcurrent, greenlet
 
-__all__ = ["Site", "Wait", "WaitGraph", "live_hubs", "safe_repr", "stack_of"]
+__all__ = [
+    "Site",
+    "Wait",
+    "WaitGraph",
+    "live_hubs",
+    "safe_repr",
+    "stack_lines",
+    "stack_of",
+    "what_it_waits_for",
+]
 
 #: Another name of the class, where an attribute has its own.
 _Greenlet = greenlet
@@ -108,6 +118,7 @@ class Wait:
 
     __slots__ = (
         "_due",
+        "_lost",
         "_names",
         "_turn",
         "deadlocked",
@@ -131,9 +142,7 @@ class Wait:
 
     def __init__(self, hub: _hub.Hub, row: tuple[Any, ...], now: float, names: dict[_Greenlet, str]) -> None:
         waiter, kind, target, since, due, external, self._turn = row
-        if isinstance(target, weakref):  # the primitives name themselves so, not to be part of a circle
-            target = target()
-            kind = type(target).__name__
+        kind, target = _target(kind, target)
         self.greenlet = waiter
         self.thread: int = hub.thread_ident
         self.kind: str = kind
@@ -148,12 +157,14 @@ class Wait:
         self.spawner, self.spawned = _spawned(waiter)
         self.stack: tuple[Site, ...] = ()
         self._due = due is not None
+        #: One of its holders is gone for good.
+        self._lost = False
         self._names = names
         if waiter.parent is None:
             main = getattr(hub, "main_hub", False)
             names[waiter] = "the main greenlet" if main else f"the main greenlet of thread {self.thread:#x}"
 
-    def _ask(self, idents: dict[int, _Greenlet]) -> None:
+    def _ask(self, idents: "_Idents") -> None:
         """Let what is waited for say what it knows."""
         target = self.target
         if isinstance(target, _hub.Greenlet):
@@ -164,9 +175,12 @@ class Wait:
             return
         try:
             self.role, holders, only = explain(target, self.greenlet)
-            found = [idents.get(each) if isinstance(each, int) else each for each in holders]
-            self.holders = tuple(each for each in found if each is not None)
-            self.only = bool(only) and None not in found
+            self.only = bool(only)
+            found = [idents.find(each) if isinstance(each, int) else each for each in holders]
+            self.holders = tuple(each for each in found if isinstance(each, _Greenlet))
+            self._lost = None in found
+            if _RUNNING in found:
+                self.only = False
         except Exception as error:  # a report must come out whatever the reported object does
             self.role = f"its _explain_wait() failed with {type(error).__name__}: {error}"
 
@@ -177,7 +191,7 @@ class Wait:
 
     def _name(self, each: object) -> str:
         found = self._names.get(each) if isinstance(each, _Greenlet) else None
-        return found or _brief(each)
+        return found or _brief(each) + (" (ended)" if isinstance(each, _Greenlet) and each.dead else "")
 
     @property
     def what(self) -> str:
@@ -193,6 +207,8 @@ class Wait:
         text = f"{self.who} waits for {self.what} for {self.seconds:.3f} s"
         if self.left is not None:
             text += f", {self.left:.3f} s more at most"
+        if self._lost:
+            text += ", held by one that is not there any more"
         others = [each for each in self.holders if each is not self.target]
         if others:
             names = ", ".join(self._name(each) for each in others[:3])
@@ -211,15 +227,15 @@ class Wait:
         if self.spawned:
             by = f" by {self._name(self.spawner)}" if self.spawner is not None else ""
             lines.append(f"  spawned{by} at {self.spawned[0]}")
-        lines += _stack_lines(self.stack, limit)
+        lines += stack_lines(self.stack, limit)
         return "\n".join(lines)
 
 
-def _stack_lines(stack: tuple[Site, ...], limit: int) -> Iterator[str]:
+def stack_lines(stack: tuple[Site, ...], limit: int | None = None) -> Iterator[str]:
     """As a traceback has them: the innermost last."""
     import linecache  # only for a report
 
-    if len(stack) > limit:
+    if limit is not None and len(stack) > limit:
         yield f"  ({len(stack) - limit} more)"
     for site in reversed(stack[:limit]):
         yield f"  {site}"
@@ -234,6 +250,23 @@ def _spawned(waiter: greenlet) -> tuple[greenlet | None, tuple[Site, ...]]:
         return (spawner() if spawner is not None else None), stack_of(getattr(waiter, "spawning_stack", None))
     except Exception:  # attributes of these names that are somebody else's
         return None, ()
+
+
+def what_it_waits_for(waiter: greenlet) -> str:
+    """A kind and the repr of an object; '' if it does not wait."""
+    wait = _hub.waiting(waiter)
+    if wait is None:
+        return ""
+    kind, target = _target(*wait[:2])
+    return kind if target is None else f"{kind} {safe_repr(target)}"
+
+
+def _target(kind: str, target: object) -> tuple[str, object]:
+    """The primitives name themselves by a weak reference, not to be part of a circle."""
+    if isinstance(target, weakref):
+        target = target()
+        kind = type(target).__name__
+    return kind, target
 
 
 class WaitGraph(Sequence[Wait]):
@@ -255,7 +288,7 @@ class WaitGraph(Sequence[Wait]):
         self._waits = [Wait(hub, row, time, names) for hub, time in now for row in _hub.waits(hub)]
         for wait in self._waits[: self.STACKS]:
             wait.stack = stack_of(wait.greenlet.gr_frame)
-        idents = {_ident(wait): wait.greenlet for wait in self._waits}
+        idents = _Idents(self._waits)
         for wait in self._waits:
             wait._ask(idents)
         if dry:
@@ -295,7 +328,7 @@ class WaitGraph(Sequence[Wait]):
             wait.deadlocked = True
             if wait.external or wait._due or wait.greenlet in named or _waits_for_end(wait):
                 movable.append(wait)
-            elif not (wait.only and wait.holders):
+            elif not (wait.only and (wait.holders or wait._lost)):
                 free_to_all.append(wait)
             else:
                 for holder in wait.holders:
@@ -393,9 +426,30 @@ def _format_cycle(cycle: tuple[Wait, ...]) -> str:
     return "\n".join([head, *steps])
 
 
-def _ident(wait: Wait) -> int:
-    """As `corolib.thread` has it."""
-    return id(wait.greenlet) if wait.greenlet.parent is not None else wait.thread
+#: In place of the main greenlet of a thread that does not wait: it has no record to be found by.
+_RUNNING = object()
+
+
+class _Idents:
+    """Greenlets by the identifiers of `corolib.thread`: of a main greenlet, its thread's; else its id()."""
+
+    def __init__(self, waits: list[Wait]) -> None:
+        self._known = {
+            id(wait.greenlet) if wait.greenlet.parent is not None else wait.thread: wait.greenlet
+            for wait in waits
+        }
+        self._all = False
+
+    def find(self, ident: int) -> object:
+        """The greenlet; _RUNNING if it is a thread that runs; None if nobody has that number any more."""
+        if ident not in self._known and not self._all:
+            self._all = True
+            for each in gc.get_objects():
+                if isinstance(each, greenlet) and each.parent is not None:
+                    self._known.setdefault(id(each), each)
+        if ident not in self._known and ident in _hub.threads()[0]:
+            return _RUNNING
+        return self._known.get(ident)
 
 
 def _waits_for_end(wait: Wait) -> bool:

@@ -170,7 +170,13 @@ def all_local_dicts_for_greenlet(greenlet: greenlet) -> list[tuple[local, dict[s
     found = []
     for candidate in gc.get_objects():
         if issubclass(type(candidate), local):
-            entry = _dicts_of(candidate).get(id(greenlet))
-            if entry is not None:
-                found.append((candidate, entry[0]))
+            values = values_of(candidate, greenlet)
+            if values is not None:
+                found.append((candidate, values))
     return found
+
+
+def values_of(storage: local, greenlet: greenlet) -> dict[str, Any] | None:
+    """The values that `greenlet` has in `storage`; None if it has not used it. For debugging."""
+    entry = _dicts_of(storage).get(id(greenlet))
+    return None if entry is None else entry[0]

@@ -1,5 +1,6 @@
 """corolib._waitgraph: who waits for whom, who is deadlocked, and what a report says of it."""
 
+import gc
 import os
 import signal
 import threading
@@ -127,13 +128,32 @@ def test_a_greenlet_that_joins_itself_is_a_circle_of_one(ended):
     assert "a circle of 1, which waits for itself" in str(found)
 
 
-def test_a_lock_whose_owner_has_ended_is_never_released(ended):
-    lock = RLock()
-    Greenlet.spawn(lock.acquire).join()
+@pytest.mark.parametrize("lock", [RLock, ThreadRLock])
+def test_a_lock_whose_owner_has_ended_is_never_released(ended, lock):
+    lock = lock()
+    owner = Greenlet.spawn(lock.acquire)
+    owner.join()
     waiter = Greenlet.spawn(lock.acquire)
     ended.append(waiter)
     sleep(0)
     assert [wait.greenlet for wait in graph().deadlocked] == [waiter]
+    assert f"held by <Greenlet at {id(owner):#x}> (ended): deadlocked" in str(graph())
+    del owner
+    gc.collect()
+    if isinstance(lock, ThreadRLock):  # which knows its owner by number
+        assert [wait.greenlet for wait in graph().deadlocked] == [waiter]
+        assert "held by one that is not there any more: deadlocked" in str(graph())
+
+
+def test_a_lock_that_a_running_thread_holds_may_be_released(ended):
+    lock = ThreadRLock()
+    lock.acquire()
+    waiter = Greenlet.spawn(lock.acquire)
+    ended.append(waiter)
+    sleep(0)
+    assert not graph().deadlocked
+    lock.release()
+    waiter.join()
 
 
 def test_a_time_limit_of_any_kind_is_a_way_out(ended):

@@ -165,6 +165,9 @@ def waits(hub: Hub, /) -> list[tuple[greenlet, str, object, float, float | None,
 def standing(target: greenlet, /) -> str:
     """'dead', 'waiting', 'ready', 'running', 'fresh' (not started) or 'suspended' (by hand)."""
 
+def turn(target: greenlet, /) -> int:
+    """How often a greenlet has waited or yielded."""
+
 def activity(hub: Hub, /) -> tuple[int, int, int, bool, list[greenlet]]:
     """(ready, live, external, polling, targets): what is going on in a hub, and the greenlets that a timer or
     a queued call names.

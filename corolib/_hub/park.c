@@ -327,6 +327,7 @@ int park_yield(struct park *park)
     if (ready_push(&park->hub->ready, park->greenlet) < 0) return -1;
     park->kind = &kind_yield;
     park->object = NULL;
+    park->turn++;
     park->value = Py_NewRef(Py_None);
     park->raises = false;
     park->state = PARK_READY;

@@ -42,7 +42,7 @@ struct park {
     struct park *up, *down;   /* neighbours in hub->parked */
     struct deadline deadline;
     double since;  /* hub clock at the start of the wait */
-    uint64_t turn; /* counts its waits, to tell one from the next */
+    uint64_t turn; /* counts its waits and yields, to tell one from the next */
     PyObject
         *label; /* borrowed for the length of the wait: the kind's name given to park(), a str, or NULL */
     unsigned char state; /* enum park_state */

@@ -18,6 +18,13 @@ static int take_hub(PyObject *object, struct hub **out)
     return 0;
 }
 
+static int check_greenlet(PyObject *object)
+{
+    if (PyObject_TypeCheck(object, engine->type)) return 0;
+    PyErr_Format(PyExc_TypeError, "a greenlet was expected, not %.100s", Py_TYPE(object)->tp_name);
+    return -1;
+}
+
 /* (greenlet, kind, object, since, due, external, turn) of one that waits. */
 static PyObject *describe(struct park *park)
 {
@@ -62,10 +69,7 @@ static PyObject *core_waits(PyObject *module, PyObject *argument)
 static PyObject *core_standing(PyObject *module, PyObject *target)
 {
     (void)module;
-    if (!PyObject_TypeCheck(target, engine->type)) {
-        PyErr_Format(PyExc_TypeError, "a greenlet was expected, not %.100s", Py_TYPE(target)->tp_name);
-        return NULL;
-    }
+    if (check_greenlet(target) < 0) return NULL;
     struct switch_face *face = hub_face(target);
     struct park *park = face->park;
     const char *standing = "suspended";
@@ -80,6 +84,14 @@ static PyObject *core_standing(PyObject *module, PyObject *target)
     else if (face->state == SWITCH_FRESH)
         standing = "fresh";
     return PyUnicode_InternFromString(standing);
+}
+
+static PyObject *core_turn(PyObject *module, PyObject *target)
+{
+    (void)module;
+    if (check_greenlet(target) < 0) return NULL;
+    struct park *park = hub_face(target)->park;
+    return PyLong_FromUnsignedLongLong(park == NULL ? 0 : (unsigned long long)park->turn);
 }
 
 /* Adds `object` to the list if it is a greenlet, or a method of one. */
@@ -163,6 +175,7 @@ static PyMethodDef methods[] = {
      "something outside\n"
      "can still end, jobs of other threads, whether the thread sleeps in its poll, and the greenlets that a\n"
      "timer or a queued call names."},
+    {"turn", core_turn, METH_O, "turn(target, /)\n--\n\nHow often a greenlet has waited or yielded."},
     {"threads", core_threads, METH_NOARGS,
      "threads()\n--\n\nIdentifiers of all threads of Python, and how many of these can wake nobody."},
     {NULL, NULL, 0, NULL},
