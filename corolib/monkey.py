@@ -12,12 +12,22 @@ What is replaced by what is the table below. Objects that were there before stay
 
 import sys
 import warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from importlib import import_module
 from types import ModuleType
 from typing import Any, NamedTuple
 
 from ._native import original, saved
+from .events import (
+    DidPatchAllEvent,
+    DidPatchBuiltinModulesEvent,
+    DidPatchModuleEvent,
+    DoNotPatch,
+    WillPatchAllEvent,
+    WillPatchModuleEvent,
+    listening,
+    notify,
+)
 
 __all__ = [
     "MonkeyPatchWarning",
@@ -155,7 +165,7 @@ def patch_module(
     """Set names of a module to those of another one: `items`, or what the source lists as __implements__.
 
     Without a source it is the module of corolib with the target's name. Names that the target does not have
-    in this Python are left out. True.
+    in this Python are left out. True; False if a subscriber of `corolib.events` was against it.
     """
     if isinstance(target, str):
         target = import_module(target)
@@ -167,22 +177,48 @@ def patch_module(
         items = getattr(source, "__implements__", None)
         if items is None:
             raise AttributeError(f"{source.__name__} does not say in __implements__ what it stands in for")
-    for item in items:
-        if hasattr(target, item):
-            patch_item(target, item, getattr(source, item))
+    if not _set_names(target, source, items):
+        return False
+    notify(DidPatchModuleEvent(target.__name__, source, target))
     return True
 
 
-def _patch_rows(flag: str) -> bool:
-    """All rows of one flag; False if they have been patched before."""
+def _set_names(target: ModuleType, source: ModuleType, items: Iterable[str]) -> bool:
+    """Ask the subscribers, then do it; False if one is against it."""
+    event = WillPatchModuleEvent(
+        target.__name__, source, target, (item for item in items if hasattr(target, item))
+    )
+    try:
+        notify(event)
+    except DoNotPatch:
+        return False
+    for item in sorted(event.target_item_names):
+        patch_item(target, item, getattr(source, item))
+    return True
+
+
+def _patch_rows(flag: str, then: Callable[[set[str]], object] | None = None) -> bool:
+    """All rows of one flag, but those that a subscriber is against, and then `then` with the names of the
+    modules. False if there is nothing to do: they have been patched before, or may not be.
+    """
     if flag in _done:
         return False
     _done.add(flag)
+    patched = []
     for row in TABLE:
         if row.flag == flag:
             source = import_module("." + row.source, __package__)
             names = getattr(source, row.names) if isinstance(row.names, str) else row.names
-            patch_module(row.target, source, names)
+            target = import_module(row.target)
+            if _set_names(target, source, names):
+                patched.append((row.target, source, target))
+    if not patched:
+        _done.remove(flag)
+        return False
+    if then is not None:
+        then({name for name, _, _ in patched})
+    for name, source, target in patched:
+        notify(DidPatchModuleEvent(name, source, target))
     return True
 
 
@@ -220,11 +256,14 @@ def patch_thread(
     if not in_main_thread():
         raise RuntimeError("patch_thread() must be called in the main thread")
     threads = _patch_threading.live_threads()
-    _patch_rows("thread")
-    _patch_threading.patch_threads()
-    if existing_locks:
-        _patch_threading.patch_locks()
-    if threads:
+
+    def then(patched: set[str]) -> None:
+        if "threading" in patched:
+            _patch_threading.patch_threads()
+        if existing_locks and "_thread" in patched:
+            _patch_threading.patch_locks()
+
+    if _patch_rows("thread", then) and threads:
         names = ", ".join(sorted(each.name for each in threads))
         _late(
             f"native threads run already ({names}); they stay native threads: patch before they are started"
@@ -236,11 +275,15 @@ def patch_select(aggressive: bool = True) -> None:
 
     (`aggressive` has no effect: all of them.)
     """
-    if _patch_rows("select"):
+
+    def then(patched: set[str]) -> None:
         # Late: it brings in the standard library's selectors.
         from .selectors import make_existing_cooperative
 
-        make_existing_cooperative()
+        if {"select", "selectors"} <= patched:
+            make_existing_cooperative()
+
+    _patch_rows("select", then)
 
 
 def patch_selectors(aggressive: bool = True) -> None:
@@ -297,13 +340,27 @@ def patch_all(
 
     Once more with the same arguments does nothing; with others it adds what they add, and warns. What comes
     too late (names that modules took before, native threads that run) is told in one MonkeyPatchWarning.
-    `others` are switches of modules that need no patching here; an unknown one is a TypeError.
+    `others` are switches of modules that need no patching here; what is left is for subscribers of
+    `corolib.events`, and a TypeError if there are none. False if one of these is against patching at all.
     """
-    for name in others:
-        if name not in NO_ROWS:
-            raise TypeError(f"patch_all() has no switch {name!r}")
-    wanted = {"time": time, "thread": thread, "select": select, "socket": socket, "dns": dns, "ssl": ssl, "queue": queue}
+    rest = {name: value for name, value in others.items() if name not in NO_ROWS}
+    if rest and not listening(WillPatchAllEvent):
+        raise TypeError(f"patch_all() has no switch {', '.join(map(repr, rest))}")
+    others = {name: value for name, value in others.items() if name in NO_ROWS}
+    wanted = {
+        "time": time,
+        "thread": thread,
+        "select": select,
+        "socket": socket,
+        "dns": dns,
+        "ssl": ssl,
+        "queue": queue,
+    }
     arguments = {**wanted, **others}
+    try:
+        notify(WillPatchAllEvent(arguments, rest))
+    except DoNotPatch:
+        return False
     if _arguments and _arguments != arguments:
         _late("patch_all() was called before with other arguments; what is patched stays patched")
     _arguments.clear()
@@ -323,6 +380,8 @@ def patch_all(
         patch_ssl()
     if queue:
         patch_queue()
+    notify(DidPatchBuiltinModulesEvent(arguments, rest))
+    notify(DidPatchAllEvent(arguments, rest))
     holders = _holders(before)
     if holders:
         _late("these names were taken before and stay as they were: " + ", ".join(holders))
