@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from ._waiting import iwait, wait
     from .greenlet import Greenlet, joinall, killall
     from .hub import get_hub, idle, kill, reinit, sleep, spawn_raw
+    from .os import fork
     from .timeout import Timeout, with_timeout
 
     spawn = Greenlet.spawn
@@ -30,6 +31,7 @@ _names = {
     "GreenletExit": ("._switch", "GreenletExit"),
     "Timeout": (".timeout", "Timeout"),
     "config": ("._config", "config"),
+    "fork": (".os", "fork"),
     "get_hub": (".hub", "get_hub"),
     "getcurrent": ("._switch", "getcurrent"),
     "getswitchinterval": ("sys", "getswitchinterval"),
@@ -54,6 +56,7 @@ __all__ = [
     "Timeout",
     "__version__",
     "config",
+    "fork",
     "get_hub",
     "getcurrent",
     "getswitchinterval",

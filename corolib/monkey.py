@@ -40,6 +40,7 @@ __all__ = [
     "patch_dns",
     "patch_item",
     "patch_module",
+    "patch_os",
     "patch_queue",
     "patch_select",
     "patch_selectors",
@@ -73,6 +74,7 @@ class Row(NamedTuple):
 
 
 TABLE = (
+    Row("os", "os", "os"),
     Row("time", "time", "time"),
     Row("_thread", "thread", "thread"),
     # threading took names from _thread when it was imported.
@@ -96,7 +98,6 @@ NO_ROWS = (
     "aggressive",
     "builtins",
     "contextvars",
-    "os",
     "signal",
     "subprocess",
     "sys",
@@ -229,6 +230,11 @@ _done: set[str] = set()
 # -- one function per module ---------------------------------------------------------------------------------
 
 
+def patch_os() -> None:
+    """os.waitpid(), fork() and their like; close(), which wakes who waits for the descriptor."""
+    _patch_rows("os")
+
+
 def patch_time() -> None:
     """time.sleep()"""
     _patch_rows("time")
@@ -334,6 +340,7 @@ def patch_all(
     thread: bool = True,
     ssl: bool = True,
     queue: bool = True,
+    os: bool = True,
     **others: bool,
 ) -> bool:
     """Patch everything that is not switched off; True. To be called first of all, in the main thread.
@@ -348,6 +355,7 @@ def patch_all(
         raise TypeError(f"patch_all() has no switch {', '.join(map(repr, rest))}")
     others = {name: value for name, value in others.items() if name in NO_ROWS}
     wanted = {
+        "os": os,
         "time": time,
         "thread": thread,
         "select": select,
@@ -366,8 +374,10 @@ def patch_all(
     _arguments.clear()
     _arguments.update(arguments)
     before = {module: set(names) for module, names in saved.items()}
-    if thread:
+    if thread:  # first, since it may refuse
         patch_thread()
+    if os:
+        patch_os()
     if time:
         patch_time()
     if select:

@@ -7,7 +7,7 @@ import os
 from collections.abc import Callable
 from math import isnan
 from operator import index
-from os import WNOHANG, close, fsdecode, fsencode, fstat, waitpid
+from os import WNOHANG, close, fsdecode, fsencode, fstat, getpid, waitpid
 from signal import NSIG, SIGKILL, SIGSTOP
 from typing import Any, ClassVar, NamedTuple
 
@@ -168,11 +168,20 @@ class child(Watcher, kind="io"):
 
     Stands on a pidfd, so that SIGCHLD stays the program's. Where the system has none (Linux before 5.3,
     macOS, some sandboxes, no descriptor left) it asks every POLL seconds instead. If somebody else has reaped
-    the child, its status is lost and rstatus is 0, as in subprocess.
+    the child and not called reaped(), its status is lost and rstatus is 0, as in subprocess. In the child of
+    a fork it never calls back: those are not its children.
     """
 
     #: Fifty times a second: late enough to cost nothing, early enough for a person who waits.
     POLL = 0.02
+    #: Those that are active, by the number of the child. Of the process, as its children are.
+    _waiting: ClassVar[dict[int, list["child"]]] = {}
+
+    @classmethod
+    def reaped(cls, pid: int, status: int) -> None:
+        """Somebody has reaped this child: let its watchers know with what status it ended. Any thread."""
+        for watcher in cls._waiting.get(pid, ()):
+            watcher.rpid, watcher.rstatus = pid, status
 
     def __init__(self, loop: Loop, pid: int, ref: bool = True, priority: int | None = None) -> None:
         self.pid = index(pid)
@@ -181,6 +190,7 @@ class child(Watcher, kind="io"):
         self.rpid = 0
         self.rstatus = 0
         self._pidfd = -1
+        self._parent = 0
         super().__init__(loop, ref, priority)
 
     def _enter(self) -> None:
@@ -198,7 +208,9 @@ class child(Watcher, kind="io"):
         else:
             self._become("timer")
             lib.ev_timer_set(self._w, after, self.POLL)
+        self._parent = getpid()
         super()._enter()
+        self._waiting.setdefault(self.pid, []).append(self)
 
     def _become(self, kind: str) -> None:
         """Wait by another kind of libev's watchers from now on; only while it is inactive."""
@@ -215,13 +227,24 @@ class child(Watcher, kind="io"):
         if self._pidfd >= 0:
             pidfd, self._pidfd = self._pidfd, -1
             close(pidfd)
+        same = self._waiting.get(self.pid, [])
+        if self in same:
+            same.remove(self)
+            if not same:
+                self._waiting.pop(self.pid, None)
 
     def _event(self, revents: int) -> None:
+        if self._parent != getpid():
+            self._leave()
+            return
         if not self.rpid:
             try:
-                self.rpid, self.rstatus = waitpid(self.pid, WNOHANG)
+                found, status = waitpid(self.pid, WNOHANG)
             except ChildProcessError:
                 self.rpid = self.pid
+            else:
+                if found:
+                    self.reaped(found, status)
         if self.rpid:
             self._leave()
             self._notify(revents)
