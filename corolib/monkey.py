@@ -301,8 +301,8 @@ def patch_socket(dns: bool = True, aggressive: bool = True) -> None:
     """Sockets, and with `dns` look-ups of names. (`aggressive` has no effect.)"""
     if "socket" not in _done:
         try:
-            # Without patch_ssl() its sockets stay those of the standard library, and block: they must not come
-            # to be built on ours, of whose timeouts they do not know.
+            # Without patch_ssl() its sockets stay those of the standard library, and block: they must not
+            # come to be built on ours, of whose timeouts they do not know.
             import ssl as ssl
         except ImportError:
             pass  # a Python without it
@@ -312,7 +312,7 @@ def patch_socket(dns: bool = True, aggressive: bool = True) -> None:
 
 
 def patch_ssl() -> None:
-    """TLS sockets, whichever context they come from: contexts that exist already make cooperative ones too."""
+    """TLS sockets, also those of contexts that exist already."""
     if "ssl" not in _done:
         try:
             from .ssl import patch_contexts

@@ -12,12 +12,8 @@ from typing import Any
 
 #: Modules that are on their way. A module is off this list once it is there.
 AWAITED = {
-    "corolib.events",
-    "corolib.os",
     "corolib.signal",
     "corolib.tools.monitor",
-    "corolib.tools.trace",
-    "corolib.util",
 }
 
 WATCHER = "active args callback close feed loop pending priority ref start stop __enter__ __exit__ "
@@ -155,6 +151,12 @@ def _loop(kind: str, *arguments: Any) -> Callable[[], Any]:
     return lambda: getattr(_hub().loop, kind)(*arguments)
 
 
+def _tracer() -> Any:
+    tracer = __import__("corolib.tools.trace", fromlist=["trace"]).GreenletTracer()
+    tracer.kill()
+    return tracer
+
+
 def _make(module: str, name: str, *arguments: Any) -> Callable[[], Any]:
     return lambda: getattr(__import__(module, fromlist=[name]), name)(*arguments)
 
@@ -178,6 +180,10 @@ INSTANCES: dict[str, Callable[[], Any]] = {
     "corolib.hub:async_": _loop("async_"),
     "corolib.hub:child": _loop("child", 1),
     "corolib.hub:stat": _loop("stat", "/"),
+    "corolib.util:GreenletTree": lambda: __import__(
+        "corolib.util", fromlist=["util"]
+    ).GreenletTree.current_tree(),
+    "corolib.tools.trace:GreenletTracer": _tracer,
     **{
         f"corolib.{module}:{name}": _make(f"corolib.{module}", name)
         for module, name in (
