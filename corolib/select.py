@@ -15,7 +15,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Protocol, Self
 
 from ._hub import io, park
-from ._native import monotonic, original
+from ._native import original
 from ._native import poll as _native_poll
 from ._native import select as _native_select
 from .hub import get_hub, get_hub_if_exists
@@ -103,10 +103,11 @@ class _Deadline:
     """What is left of a timeout; the clock is read only where there is one."""
 
     def __init__(self, timeout: float | None) -> None:
-        self.at = None if timeout is None else monotonic() + timeout
+        self.now = get_hub().now
+        self.at = None if timeout is None else self.now() + timeout
 
     def left(self) -> float | None:
-        return None if self.at is None else max(0.0, self.at - monotonic())
+        return None if self.at is None else max(0.0, self.at - self.now())
 
 
 def _look_and_wait(look: Any, masks: Any, timeout: float | None) -> Any:

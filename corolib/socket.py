@@ -17,7 +17,6 @@ from typing import TYPE_CHECKING, Any, Concatenate, Final, ParamSpec, TypeVar
 
 from . import _hub
 from ._hub import TIMED_OUT
-from ._native import monotonic
 from .hub import get_hub, get_hub_if_exists, getcurrent, sleep
 from .resolver import get_resolver
 from .resolver.base import WILDCARDS, is_numeric
@@ -194,8 +193,8 @@ class socket(_hub.Socket):
                 wait(None)
                 continue
             if until is None:
-                until = monotonic() + timeout
-            wait(max(0.0, until - monotonic()))
+                until = get_hub().now() + timeout
+            wait(max(0.0, until - get_hub().now()))
 
     def recvfrom(self, bufsize: int, flags: int = 0, /) -> tuple[bytes, Any]:
         """Receive up to bufsize bytes: (bytes, address of the sender)."""

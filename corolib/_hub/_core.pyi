@@ -119,7 +119,15 @@ class Hub(greenlet):
         self, fn: Callable[_P, object], *args: _P.args, **kwargs: _P.kwargs
     ) -> callback: ...
     def now(self) -> float:
-        """The clock of deadlines, in seconds (CLOCK_MONOTONIC)."""
+        """The clock of deadlines, in seconds (CLOCK_MONOTONIC, unless a test has stopped it)."""
+    def stop_clock(self, at: float, patience: float | None, /) -> None:
+        """The clock shows `at` and stands still; the loop moves it to the next deadline when nothing else is
+        left.
+        """
+    def run_clock(self) -> None: ...
+    def move_clock(self, seconds: float, /) -> None: ...
+    def shuffle(self, seed: int | None, /) -> None:
+        """Take what is ready in an order that the seed decides; None: first in, first out."""
     def fd_closing(self, fd: int, /) -> int:
         """A descriptor number is about to be closed: its waiters get EBADF, its watchers stop. Returns how
         many.

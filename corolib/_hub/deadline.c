@@ -7,11 +7,20 @@
 
 #define ARITY 4
 
-double deadline_clock(void)
+double deadline_machine(void)
 {
     struct timespec now;
     clock_gettime(CLOCK_MONOTONIC, &now);
     return (double)now.tv_sec + (double)now.tv_nsec * 1e-9;
+}
+
+void deadline_set_clock(struct deadline_heap *heap, double now, bool stopped)
+{
+    double shift = now - deadline_now(heap);
+    /* All by the same, so the order stays. */
+    for (ptrdiff_t i = 0; i < heap->len; i++) heap->slots[i].at += shift;
+    heap->clock.shown = stopped ? now : now - deadline_machine();
+    heap->clock.stopped = stopped;
 }
 
 void deadline_init(struct deadline *node, void (*fire)(struct deadline *))

@@ -20,14 +20,29 @@ struct deadline_slot {
     struct deadline *node;
 };
 
+/* What the deadlines of a hub are counted by: the machine's clock, or one that stands still until it is moved
+ * (virtual.c). */
+struct deadline_clock {
+    double shown; /* stopped: what it shows. Running: how far ahead of the machine's it is, 0 but for tests */
+    bool stopped;
+};
+
 struct deadline_heap {
     struct deadline_slot *slots;
     ptrdiff_t len, cap;
     uint64_t order; /* sequence of the next node */
+    struct deadline_clock clock;
 };
 
-/* The clock of all deadlines: CLOCK_MONOTONIC in seconds. */
-double deadline_clock(void);
+/* The machine's clock: CLOCK_MONOTONIC in seconds. */
+double deadline_machine(void);
+/* The clock of these deadlines, in seconds. Everything that is counted by a deadline asks here. */
+static inline double deadline_now(const struct deadline_heap *heap)
+{
+    return heap->clock.stopped ? heap->clock.shown : deadline_machine() + heap->clock.shown;
+}
+/* Sets what the clock shows, stopped or running; all deadlines keep their distance from now. */
+void deadline_set_clock(struct deadline_heap *heap, double now, bool stopped);
 void deadline_init(struct deadline *node, void (*fire)(struct deadline *));
 void deadline_free(struct deadline_heap *heap);
 static inline bool deadline_active(const struct deadline *node)

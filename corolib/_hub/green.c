@@ -179,7 +179,8 @@ static void on_later(struct deadline *node)
     }
     if (park_start(hub, green->self, Py_None) < 0) {
         PyErr_Clear();
-        deadline_add(&hub->deadlines, node, deadline_clock() + 0.01); /* no memory to queue it: in a moment */
+        deadline_add(&hub->deadlines, node,
+                     deadline_now(&hub->deadlines) + 0.01); /* no memory to queue it: in a moment */
         return;
     }
     hub->live--;
@@ -242,7 +243,7 @@ static int start_later(PyObject *self, double seconds)
     struct hub *hub = open_hub(green);
     if (hub == NULL) return -1;
     if (green->status != NEW) return 0;
-    if (deadline_add(&hub->deadlines, &green->later, deadline_clock() + seconds) < 0) {
+    if (deadline_add(&hub->deadlines, &green->later, deadline_now(&hub->deadlines) + seconds) < 0) {
         PyErr_NoMemory();
         return -1;
     }

@@ -379,8 +379,8 @@ static PyObject *hub_external_leave(PyObject *self, PyObject *unused)
 
 static PyObject *hub_now(PyObject *self, PyObject *unused)
 {
-    (void)self, (void)unused;
-    return PyFloat_FromDouble(deadline_clock());
+    (void)unused;
+    return PyFloat_FromDouble(deadline_now(&hub_core(self)->deadlines));
 }
 
 static PyObject *hub_fd_closing(PyObject *self, PyObject *argument)
@@ -472,7 +472,20 @@ static PyMethodDef hub_methods[] = {
     {"external_leave", hub_external_leave, METH_NOARGS,
      "external_leave($self, /)\n--\n\nThe end of external_enter()."},
     {"now", hub_now, METH_NOARGS,
-     "now($self, /)\n--\n\nThe clock of deadlines, in seconds (CLOCK_MONOTONIC)."},
+     "now($self, /)\n--\n\nThe clock of deadlines, in seconds (CLOCK_MONOTONIC, unless a test has stopped "
+     "it)."},
+    {"stop_clock", virtual_stop_clock, METH_VARARGS,
+     "stop_clock($self, at, patience, /)\n--\n\nFrom now on the clock shows `at` and stands still; the loop "
+     "moves it to the next deadline\n"
+     "when nothing else is left. See corolib.testing.VirtualClock."},
+    {"run_clock", virtual_run_clock, METH_NOARGS,
+     "run_clock($self, /)\n--\n\nThe end of stop_clock(): it goes on from what it shows."},
+    {"move_clock", virtual_move_clock, METH_O,
+     "move_clock($self, seconds, /)\n--\n\nMove a stopped clock ahead, past deadlines if need be: they are "
+     "all due at the next poll."},
+    {"shuffle", virtual_shuffle, METH_O,
+     "shuffle($self, seed, /)\n--\n\nTake what is ready in an order that the seed decides; None: first in, "
+     "first out."},
     {"fd_closing", hub_fd_closing, METH_O,
      "fd_closing($self, fd, /)\n--\n\nThe number is about to be closed: its waiters get OSError(EBADF), its "
      "watchers stop; how many."},

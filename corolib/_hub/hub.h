@@ -36,7 +36,8 @@ struct hub {
     size_t unpolled;         /* entries run since the last poll */
     size_t batch;            /* how many more were ready by its end */
     double polled_at;
-    bool polling; /* the loop is going to block, or does: a wake-up must send the async */
+    double patience; /* virtual clock: seconds of the machine's that the world outside gets before a jump */
+    bool polling;    /* the loop is going to block, or does: a wake-up must send the async */
     bool destroyed;
 
     /* inbox.c */
@@ -47,6 +48,7 @@ struct hub {
     Py_ssize_t parked_count;
     Py_ssize_t
         live; /* waits, timers and watchers that something outside can still end; 0: maybe a deadlock */
+    Py_ssize_t outside;  /* of these, those that end by more than their time: descriptors and the like */
     Py_ssize_t external; /* jobs of a thread pool and the like */
 
     /* fd.c */
@@ -80,7 +82,8 @@ static inline bool hub_budget(struct hub *hub)
         return true;
     }
     if (hub->unpolled >= HUB_POLL_ENTRIES) return false;
-    return hub->unpolled % HUB_CLOCK_ENTRIES != 0 || deadline_clock() - hub->polled_at < HUB_POLL_SECONDS;
+    return hub->unpolled % HUB_CLOCK_ENTRIES != 0 ||
+           deadline_now(&hub->deadlines) - hub->polled_at < HUB_POLL_SECONDS;
 }
 
 /* The engine's table; set once at import. */
@@ -124,6 +127,12 @@ int inbox_open(struct hub *hub);
 void inbox_close(struct hub *hub);
 /* Wakes a hub that blocks in its poll; nothing if it does not. */
 void inbox_kick(struct hub *hub);
+
+/* Hub methods for tests: the clock that stands still, the order that is shuffled. (virtual.c) */
+PyObject *virtual_stop_clock(PyObject *self, PyObject *args);
+PyObject *virtual_run_clock(PyObject *self, PyObject *unused);
+PyObject *virtual_move_clock(PyObject *self, PyObject *seconds);
+PyObject *virtual_shuffle(PyObject *self, PyObject *seed);
 
 /* Calls hub.handle_error(context, the exception that is set). 0, or -1 with an exception set if the hub
  * itself is to end. Never call it inside libev's dispatch: it may switch. (loop.c) */

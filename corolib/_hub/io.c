@@ -84,6 +84,7 @@ static int io_init(PyObject *self, PyObject *args, PyObject *kwargs)
     drop_side(io);
     io->watch.item.run = io_run;
     io->watch.ref = ref;
+    io->watch.outside = true;
     io->fd = fd;
     io->events = events;
     return 0;

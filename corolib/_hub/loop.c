@@ -112,7 +112,7 @@ int loop_open(struct hub *hub, bool watch_signals)
     ev_timer_init(&hub->alarm, on_alarm, 0., 0.);
     hub->signal_pipe[0] = hub->signal_pipe[1] = hub->signal_chained = -1;
     if (watch_signals) signals_open(hub);
-    hub->now = hub->polled_at = deadline_clock();
+    hub->now = hub->polled_at = deadline_now(&hub->deadlines);
     hub->pid = getpid();
     return inbox_open(hub);
 }
@@ -245,8 +245,24 @@ static double idle_time(struct hub *hub)
 {
     if (hub->ready.len > 0) return 0;
     if (hub->deadlines.len == 0) return PARK_FOREVER;
-    double left = hub->deadlines.slots[0].at - deadline_clock();
+    double left = hub->deadlines.slots[0].at - deadline_now(&hub->deadlines);
     return left > 0 ? left : 0;
+}
+
+/* The same for a clock that stands still. Nothing is ready and something is due later: the clock jumps there,
+ * unless the world outside has something to do first. It gets `patience` seconds of the machine's time for
+ * that if somebody waits for it, and all the time it takes while a job of ours runs in another thread. */
+static void look_and_jump(struct hub *hub)
+{
+    int active = look(hub, 0);
+    if (hub->ready.len == 0 && (hub->external > 0 || hub->outside > 0 || active > 0 || other_threads() > 0)) {
+        double wait = hub->external > 0 ? PARK_FOREVER : hub->patience, until = deadline_machine() + wait;
+        look(hub, wait);
+        if (wait < 0 || deadline_machine() < until) return; /* something has come */
+    }
+    struct deadline_heap *heap = &hub->deadlines;
+    if (hub->ready.len == 0 && heap->len > 0 && heap->clock.stopped && heap->slots[0].at > heap->clock.shown)
+        heap->clock.shown = heap->slots[0].at;
 }
 
 static int poll_once(struct hub *hub)
@@ -263,11 +279,14 @@ static int poll_once(struct hub *hub)
             if (other_threads() <= 0) return deadlocked(hub);
             if (wait < 0 || wait > RECHECK_SECONDS) wait = RECHECK_SECONDS;
         }
-        if (wait != 0) look(hub, wait);
-    } else {
-        look(hub, wait);
+    } else if (wait == 0) {
+        look(hub, 0);
     }
-    hub->now = hub->polled_at = deadline_clock();
+    if (wait > 0 && hub->deadlines.len > 0 && hub->deadlines.clock.stopped)
+        look_and_jump(hub);
+    else if (wait != 0)
+        look(hub, wait);
+    hub->now = hub->polled_at = deadline_now(&hub->deadlines);
     deadline_fire(&hub->deadlines, hub->now);
     int rc = PyErr_CheckSignals() < 0 ? loop_report(hub, Py_None) : 0;
     hub->batch = hub->ready.len;

@@ -72,7 +72,7 @@ static PyObject *core_thread_idle(PyObject *module, PyObject *argument)
 
 /* Sleeping. */
 
-static const struct park_kind kind_sleep = {.name = "sleep", .external = true};
+static const struct park_kind kind_sleep = {.name = "sleep"};
 static const struct park_kind kind_sleep_unref = {.name = "sleep", .unref = true};
 
 static PyObject *core_sleep(PyObject *module, PyObject *const *args, Py_ssize_t nargs, PyObject *names)

@@ -57,12 +57,20 @@ static void unlink_parked(struct park *park)
     park->hub->parked_count--;
 }
 
+bool park_in_turn(PyObject *entry)
+{
+    if (!PyObject_TypeCheck(entry, engine->type)) return true;
+    struct park *park = hub_face(entry)->park;
+    return park != NULL && park->state == PARK_READY && park->kind == &kind_yield;
+}
+
 /* Out of everything a record in WAITING stands in; the reference `held` stays. Runs no Python code. */
 static void leave_all(struct park *park)
 {
     deadline_remove(&park->hub->deadlines, &park->deadline);
     unlink_parked(park);
     if (park->counted) park->hub->live--;
+    if (park->kind->external) park->hub->outside--;
     if (park->kind->leave != NULL) park->kind->leave(park);
 }
 
@@ -96,7 +104,7 @@ static void on_deadline(struct deadline *node)
     /* No memory for the queue: the wait goes on for a moment. The slot just given up is there, so adding
      * cannot fail. */
     PyErr_Clear();
-    deadline_add(&park->hub->deadlines, node, deadline_clock() + 0.01);
+    deadline_add(&park->hub->deadlines, node, deadline_now(&park->hub->deadlines) + 0.01);
 }
 
 struct park *park_of(PyObject *greenlet)
@@ -309,12 +317,14 @@ PyObject *park_wait(struct park *park, const struct park_kind *kind, PyObject *o
     park->object = object;
     park->since = hub->now;
     park->turn++;
-    if (timeout >= 0 && deadline_add(&hub->deadlines, &park->deadline, deadline_clock() + timeout) < 0) {
+    if (timeout >= 0 &&
+        deadline_add(&hub->deadlines, &park->deadline, deadline_now(&hub->deadlines) + timeout) < 0) {
         if (kind->leave != NULL) kind->leave(park);
         return PyErr_NoMemory();
     }
     park->counted = kind->external || (timeout >= 0 && !kind->unref);
     if (park->counted) hub->live++;
+    if (kind->external) hub->outside++;
     link_parked(park);
     park->state = PARK_WAITING;
     Py_INCREF(park->greenlet);

@@ -18,7 +18,7 @@ struct park;
 /* A way of waiting; static constants. */
 struct park_kind {
     const char *name; /* in reports; NULL: the type name of the object waited for */
-    bool external;    /* something outside this thread's greenlets ends it (a descriptor): never a deadlock */
+    bool external;    /* something outside ends it, more than its time (a descriptor): never a deadlock */
     bool foreign;     /* hub.switch(): anybody may resume it, with any value */
     bool unref;       /* not even its time limit counts as something that ends it */
     /* Takes the record out of what it waits in (list, descriptor), undoing what the way in did. Must not run
@@ -82,6 +82,9 @@ int park_cancel_interrupt(PyObject *greenlet, PyObject *error);
 int park_resume(struct hub *, PyObject *greenlet);
 /* Deliver an exception instance: 1 at its wait, 0 pending for its next one, -1 on failure. */
 int park_interrupt(PyObject *greenlet, PyObject *error);
+/* Whether an entry of the ready queue keeps its turn when the queue is shuffled: a call, which is promised to
+ * come after what was ready before it, and a greenlet that only lets the others run. */
+bool park_in_turn(PyObject *entry);
 /* The hub goes: forget all waits; references they hold are dropped (which kills their greenlets). */
 void park_abandon(struct hub *);
 /* Engine hooks: the greenlet is gone; what its record owns, for the collector. */

@@ -24,9 +24,47 @@ int ready_push(struct ready *queue, PyObject *entry)
     return 0;
 }
 
-PyObject *ready_peek(const struct ready *queue)
+/* The generator is splitmix64 (Steele, Lea and Flood, "Fast splittable pseudorandom number generators"):
+ * every seed will do, and 64 bits of state are all there is to replay. */
+static uint64_t draw(struct ready *queue)
 {
-    return queue->len == 0 ? NULL : queue->ring[queue->head & (queue->cap - 1)];
+    uint64_t z = queue->random += 0x9e3779b97f4a7c15u;
+    z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9u;
+    z = (z ^ (z >> 27)) * 0x94d049bb133111ebu;
+    return z ^ (z >> 31);
+}
+
+/* The one place where order is decided: brings what is to be next to the head. If it falls on an entry that
+ * keeps its turn, the head is next, which no rule forbids; so nobody waits for ever either. */
+static void choose(struct ready *queue)
+{
+    size_t mask = queue->cap - 1, place = draw(queue) % queue->len;
+    PyObject *entry = queue->ring[(queue->head + place) & mask];
+    queue->chosen = true;
+    if (place == 0 || queue->in_turn(entry)) return;
+    for (; place > 0; place--)
+        queue->ring[(queue->head + place) & mask] = queue->ring[(queue->head + place - 1) & mask];
+    queue->ring[queue->head & mask] = entry;
+}
+
+void ready_shuffle(struct ready *queue, uint64_t seed, bool (*in_turn)(PyObject *entry))
+{
+    queue->random = seed;
+    queue->in_turn = in_turn;
+    queue->chosen = false;
+}
+
+void ready_in_order(struct ready *queue)
+{
+    queue->in_turn = NULL;
+    queue->chosen = false;
+}
+
+PyObject *ready_peek(struct ready *queue)
+{
+    if (queue->len == 0) return NULL;
+    if (queue->in_turn != NULL && !queue->chosen) choose(queue);
+    return queue->ring[queue->head & (queue->cap - 1)];
 }
 
 PyObject *ready_take(struct ready *queue)
@@ -35,6 +73,7 @@ PyObject *ready_take(struct ready *queue)
     if (entry == NULL) return NULL;
     queue->head++;
     queue->len--;
+    queue->chosen = false;
     return entry;
 }
 

@@ -485,8 +485,7 @@ PyObject *sockops_connect_ex(PyObject *self, PyObject *address)
     int own = 0;
     if (wait.epoch != wait.sock->epoch && PyErr_ExceptionMatches(PyExc_OSError))
         own = EBADF;
-    else if (wait.deadline != 0 && deadline_clock() >= wait.deadline &&
-             PyErr_ExceptionMatches(PyExc_TimeoutError))
+    else if (sockwait_late(&wait) && PyErr_ExceptionMatches(PyExc_TimeoutError))
         own = EAGAIN;
     if (own == 0) return NULL;
     PyErr_Clear();

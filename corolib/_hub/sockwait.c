@@ -80,12 +80,20 @@ static int time_left(struct sockwait *wait, double *left)
     if (wait->timeout == 0) return raise_errno(EAGAIN);
     *left = PARK_FOREVER;
     if (wait->timeout < 0) return 0;
-    double now = deadline_clock();
+    struct hub *hub = hub_here();
+    if (hub == NULL) return -1;
+    double now = deadline_now(&hub->deadlines);
     if (wait->deadline == 0) wait->deadline = now + wait->timeout;
     *left = wait->deadline - now;
     if (*left > 0) return 0;
     PyErr_SetString(PyExc_TimeoutError, "timed out");
     return -1;
+}
+
+bool sockwait_late(const struct sockwait *wait)
+{
+    struct hub *hub = wait->deadline == 0 ? NULL : hub_if_exists();
+    return hub != NULL && deadline_now(&hub->deadlines) >= wait->deadline;
 }
 
 static int still_open(const struct sockwait *wait)
@@ -113,8 +121,7 @@ int sockwait_ready(struct sockwait *wait, enum sockwait_direction direction)
     return -1;
 }
 
-/* Something outside ends the wait: its deadline. */
-static const struct park_kind kind_pause = {.external = true};
+static const struct park_kind kind_pause = {0};
 
 int sockwait_pause(struct sockwait *wait, double seconds)
 {

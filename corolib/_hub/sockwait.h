@@ -101,6 +101,8 @@ int sockwait_ready(struct sockwait *, enum sockwait_direction);
 int sockwait_pause(struct sockwait *, double seconds);
 /* After a system call has returned -1: 0 to call again, -1 with an exception. Looks at errno first of all. */
 int sockwait_again(struct sockwait *, enum sockwait_direction);
+/* Whether the operation has a time limit and it is over. */
+bool sockwait_late(const struct sockwait *);
 /* The socket gives its descriptor up: its waiters, in whichever thread, get EBADF, its sides are freed. With
  * `closing` the number itself is about to go, so whatever else of this thread watches it is told as well. Any
  * thread. Raises nothing, keeps an exception that is set. */

@@ -31,11 +31,12 @@ static void on_timer(struct deadline *node)
     }
     if (watch_queue(&timer->watch) < 0) {
         PyErr_Clear();
-        deadline_add(&hub->deadlines, node, deadline_clock() + 0.01); /* no memory to queue it: in a moment */
+        deadline_add(&hub->deadlines, node,
+                     deadline_now(&hub->deadlines) + 0.01); /* no memory to queue it: in a moment */
         return;
     }
     if (timer->repeat > 0)
-        deadline_add(&hub->deadlines, node, deadline_clock() + timer->repeat);
+        deadline_add(&hub->deadlines, node, deadline_now(&hub->deadlines) + timer->repeat);
     else
         watch_set_active(&timer->watch, false);
 }
@@ -92,8 +93,8 @@ static PyObject *timer_begin(PyObject *self, PyObject *const *args, Py_ssize_t n
     struct hub *hub = watch_hub(self);
     deadline_remove(&hub->deadlines, &timer->deadline);
     timer->watch.pending = false;
-    if (deadline_add(&hub->deadlines, &timer->deadline, (update ? deadline_clock() : hub->now) + seconds) <
-        0) {
+    double now = update ? deadline_now(&hub->deadlines) : hub->now;
+    if (deadline_add(&hub->deadlines, &timer->deadline, now + seconds) < 0) {
         watch_set_active(&timer->watch, false);
         return PyErr_NoMemory();
     }

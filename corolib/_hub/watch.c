@@ -39,6 +39,7 @@ static void count(struct watch *watch, bool on)
     if (watch->counted == on) return;
     watch->counted = on;
     hub_core(watch->hub)->live += on ? 1 : -1;
+    if (watch->outside) hub_core(watch->hub)->outside += on ? 1 : -1;
 }
 
 void watch_set_active(struct watch *watch, bool on)

@@ -16,6 +16,7 @@ struct watch {
     PyObject *hub;          /* the Hub object, owned */
     bool pending;           /* a call stands in the queue */
     bool active;            /* started: owns a reference to itself */
+    bool outside;           /* not only the clock sets it off */
     bool ref;               /* counts as something that can still wake somebody */
     bool counted;           /* ... and is counted in hub->live now */
     signed char priority;   /* kept for who asks; what is ready is called in order */
