@@ -31,7 +31,15 @@ _REAL: Final[dict[str, Callable[[], Any]]] = {
     name: getattr(time, name) for name in ("monotonic", "monotonic_ns", "time", "time_ns")
 }
 #: Modules that go on with the machine's clock: our own ground, and what measures the tests.
-_UNTOUCHED: Final = ("_pytest", "pytest", "pluggy", "xdist", "corolib._native", "corolib.testing")
+_UNTOUCHED: Final = (
+    "_pytest",
+    "pytest",
+    "pluggy",
+    "xdist",
+    "corolib._native",
+    "corolib.testing",
+    "corolib._pytest_plugin",
+)
 
 
 # By name of a module: the module, and which attribute of it is which function. Looked up once for each

@@ -56,7 +56,7 @@ LADDER = [
     ),
     *("pywsgi", "websocket"),
     # around
-    *("events", "_patch_threading", "monkey", "testing", "tools", "util", "compat.", "ext.", "__main__"),
+    *("events", "_patch_threading", "monkey", "testing", "_pytest_plugin", "tools", "util", "compat.", "ext.", "__main__"),
     # roof
     "",
 ]

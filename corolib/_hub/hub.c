@@ -440,6 +440,18 @@ static PyObject *get_deadline_count(PyObject *self, void *closure)
     return PyLong_FromSsize_t(hub_core(self)->deadlines.len);
 }
 
+static PyObject *get_poll_count(PyObject *self, void *closure)
+{
+    (void)closure;
+    return PyLong_FromSize_t(hub_core(self)->polls);
+}
+
+static PyObject *get_polling(PyObject *self, void *closure)
+{
+    (void)closure;
+    return PyBool_FromLong(hub_core(self)->polling);
+}
+
 static PyObject *get_thread_ident(PyObject *self, void *closure)
 {
     (void)closure;
@@ -508,6 +520,9 @@ static PyGetSetDef hub_getset[] = {
      NULL},
     {"deadline_count", get_deadline_count, NULL, "Number of deadlines: sleeps, wait timeouts and timers.",
      NULL},
+    {"poll_count", get_poll_count, NULL,
+     "How often the loop has looked for events: stands still while the hub is blocked.", NULL},
+    {"polling", get_polling, NULL, "Whether it waits for events now, with nothing to run.", NULL},
     {"thread_ident", get_thread_ident, NULL, "The thread it belongs to.", NULL},
     {"destroyed", get_destroyed, NULL, "True once destroy() was called.", NULL},
     {NULL, NULL, NULL, NULL, NULL},

@@ -35,6 +35,7 @@ struct hub {
     PyThreadState *released; /* while the GIL is released around the poll */
     size_t unpolled;         /* entries run since the last poll */
     size_t batch;            /* how many more were ready by its end */
+    size_t polls;            /* how often the loop has looked at the descriptors */
     double polled_at;
     double patience; /* virtual clock: seconds of the machine's that the world outside gets before a jump */
     bool polling;    /* the loop is going to block, or does: a wake-up must send the async */
@@ -82,7 +83,8 @@ static inline bool hub_budget(struct hub *hub)
         return true;
     }
     if (hub->unpolled >= HUB_POLL_ENTRIES) return false;
-    return hub->unpolled % HUB_CLOCK_ENTRIES != 0 ||
+    /* What a seed decides must not depend on the time. */
+    return hub->unpolled % HUB_CLOCK_ENTRIES != 0 || hub->ready.in_turn != NULL ||
            deadline_now(&hub->deadlines) - hub->polled_at < HUB_POLL_SECONDS;
 }
 

@@ -215,6 +215,7 @@ static int deadlocked(struct hub *hub)
 static int look(struct hub *hub, double wait)
 {
     hub->unpolled = 0;
+    hub->polls++;
     if (wait == 0) {
         return hub_ev->run(hub->loop, EVRUN_NOWAIT);
     }
