@@ -336,6 +336,8 @@ class Queue(SimpleQueue[_T]):
         super().__init__(maxsize, items)
         self.unfinished_tasks = len(self.queue) if unfinished_tasks is None else unfinished_tasks
         self._joiners = WaitList(weakref(self))
+        #: shutdown(immediate=True): what comes back now is thrown away, too.
+        self._emptied = False
 
     def _describe(self) -> str:
         tasks = f" tasks={self.unfinished_tasks}" if self.unfinished_tasks else ""
@@ -392,6 +394,7 @@ class Queue(SimpleQueue[_T]):
         self.is_shutdown = True
         self._bound = 0
         if immediate:
+            self._emptied = True
             while self.queue:
                 self._take()
                 if self.unfinished_tasks > 0:
@@ -400,6 +403,12 @@ class Queue(SimpleQueue[_T]):
                 self._joiners.wake_all(True)
         self.putters.wake_all(_CLOSED)
         self.getters.wake_all(_CLOSED)
+
+    def _restore(self, item: _T) -> None:
+        if not self._emptied:
+            super()._restore(item)
+        elif self.unfinished_tasks > 0:
+            self.task_done()
 
 
 #: Every Queue is one.

@@ -79,7 +79,10 @@ class Timeout(BaseException):
         timer = _hub.timer(get_hub(), self.seconds, 0.0, self._ref)
         self._target = me, error
         self.timer = timer
-        timer.start(self._on_expiration, me, error)
+        if type(self)._on_expiration is Timeout._on_expiration:
+            timer.start(_hub.interrupt, me, error)  # in order with all that is due, without a call in between
+        else:
+            timer.start(self._on_expiration, me, error)
 
     def _on_expiration(self, prev_greenlet: greenlet, ex: BaseException) -> None:
         """In the hub, when the time is over; may be overridden to do something beside."""

@@ -10,6 +10,7 @@ from corolib.greenlet import Greenlet
 from corolib.hub import get_hub, getcurrent, sleep, spawn_raw
 from corolib.lock import Semaphore
 from corolib.queue import Queue
+from corolib.testing import VirtualClock
 from corolib.timeout import Timeout, with_timeout
 
 
@@ -407,3 +408,31 @@ def test_with_timeout_takes_a_timeout():
     with pytest.raises(Timeout) as caught:
         with_timeout(timeout, sleep, 10)
     assert caught.value is timeout
+
+
+def test_what_is_due_first_comes_first_also_when_the_hub_is_late() -> None:
+    """A Timeout and the limit of the wait it is around: whichever is due first ends the wait."""
+    hub = get_hub()
+    with VirtualClock():
+        for inner, outer in ((5, 1), (1, 1), (1, 5)):
+            limit = Timeout(outer)
+            spawn_raw(hub.move_clock, 10)  # the hub looks at its deadlines when all of them are due
+            try:
+                with limit:
+                    found = Event().wait(inner)
+            except Timeout as error:
+                found = error
+            assert found is (limit if outer <= inner else False), (inner, outer)
+
+
+def test_a_timeout_that_does_more_than_to_raise_may_do_so() -> None:
+    done = []
+
+    class Mine(Timeout):
+        def _on_expiration(self, prev_greenlet, ex):
+            done.append(prev_greenlet)
+            super()._on_expiration(prev_greenlet, ex)
+
+    with pytest.raises(Mine), Mine(0.001):
+        Event().wait()
+    assert done == [getcurrent()]

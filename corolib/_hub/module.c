@@ -382,6 +382,9 @@ static int exec(PyObject *module)
     if ((watch_callback_type = add_type(module, &watch_callback_spec)) == NULL) return -1;
     if (add_type(module, &watch_timer_spec) == NULL || add_type(module, &watch_io_spec) == NULL) return -1;
     if (add_type(module, &waitlist_spec) == NULL || waits_setup(module) < 0) return -1;
+    watch_interrupt = PyObject_GetAttrString(module, "interrupt");
+    watch_wake = PyObject_GetAttrString(module, "wake");
+    if (watch_interrupt == NULL || watch_wake == NULL) return -1;
     return hub_setup(module) < 0 || green_setup(module) < 0 || socket_setup(module) < 0 ? -1 : 0;
 }
 

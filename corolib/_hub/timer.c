@@ -1,6 +1,7 @@
 /* timer: one entry of the deadline heap that calls a Python function. */
 #include <math.h>
 
+#include "park.h"
 #include "watch.h"
 
 struct timer {
@@ -21,6 +22,21 @@ static int timer_run(PyObject *self, struct hub *hub)
     return rc;
 }
 
+/* A timer that only ends a wait does so at once: a call would have to stand in the queue first, and meanwhile
+ * a time limit of that wait which is due later could end it. 1 if it is one, 0 if not, -1 without memory. */
+static int end_wait(const struct watch *watch)
+{
+    bool interrupts = watch->fn == watch_interrupt;
+    if ((!interrupts && watch->fn != watch_wake) || watch->args == NULL || PyTuple_GET_SIZE(watch->args) != 2)
+        return 0;
+    PyObject *target = PyTuple_GET_ITEM(watch->args, 0), *value = PyTuple_GET_ITEM(watch->args, 1);
+    if (!PyObject_TypeCheck(target, engine->type) || (interrupts && !PyExceptionInstance_Check(value)))
+        return 0;
+    if (interrupts) return park_interrupt(target, value) < 0 ? -1 : 1;
+    struct park *park = hub_face(target)->park;
+    return park != NULL && park_wake(park, value) < 0 ? -1 : 1;
+}
+
 static void on_timer(struct deadline *node)
 {
     struct timer *timer = (struct timer *)((char *)node - offsetof(struct timer, deadline));
@@ -29,7 +45,8 @@ static void on_timer(struct deadline *node)
         watch_set_active(&timer->watch, false); /* close_down() empties the heap */
         return;
     }
-    if (watch_queue(&timer->watch) < 0) {
+    int ended = end_wait(&timer->watch);
+    if (ended < 0 || (ended == 0 && watch_queue(&timer->watch) < 0)) {
         PyErr_Clear();
         deadline_add(&hub->deadlines, node,
                      deadline_now(&hub->deadlines) + 0.01); /* no memory to queue it: in a moment */
@@ -37,8 +54,12 @@ static void on_timer(struct deadline *node)
     }
     if (timer->repeat > 0)
         deadline_add(&hub->deadlines, node, deadline_now(&hub->deadlines) + timer->repeat);
-    else
+    else {
+        Py_INCREF(timer);
         watch_set_active(&timer->watch, false);
+        if (ended && !timer->watch.active) watch_forget(&timer->watch);
+        Py_DECREF(timer);
+    }
 }
 
 struct watch *watch_of_deadline(struct deadline *node)

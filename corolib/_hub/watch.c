@@ -10,6 +10,7 @@
 #include "arguments.h"
 
 PyTypeObject *watch_callback_type;
+PyObject *watch_interrupt, *watch_wake;
 
 int watch_queue(struct watch *watch)
 {

@@ -32,6 +32,8 @@ static inline struct hub *watch_hub(PyObject *self)
 }
 
 extern PyTypeObject *watch_callback_type; /* set by module.c */
+/* The functions interrupt() and wake() of the module; set by module.c. */
+extern PyObject *watch_interrupt, *watch_wake;
 extern PyType_Spec watch_callback_spec, watch_timer_spec, watch_io_spec;
 
 /* Queues fn(*args, **kwargs) for the hub (all borrowed, kwargs may be NULL): the callback object, new. Any
