@@ -182,11 +182,12 @@ def play(
 
 def at_each_switch(
     scenario: Callable[[Run], Iterator[None]],
-    ways: tuple[Callable[[Run], None], ...] = WAYS,
+    ways: Iterable[Callable[[Run], None]] = WAYS,
     seeds: Iterable[int | None] = SEEDS,
+    patience: float = 0.0,
 ) -> None:
     """See above. An exception that leaves says in a note where it came from."""
-    with VirtualClock(patience=0.0, patch_time=False):
+    with VirtualClock(patience=patience, patch_time=False):
         for seed in seeds:
             run, total = play(scenario, None, 0, seed)
             assert run.done, f"undisturbed, the subject ended as {run.outcome}"

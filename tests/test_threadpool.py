@@ -387,6 +387,17 @@ def test_a_task_under_way_is_no_deadlock_and_an_idle_pool_does_not_hide_one(pool
     assert time.monotonic() - began < 30
 
 
+def test_the_end_of_a_job_that_nobody_waits_for_ends_a_join_of_the_hub(pool):
+    hub = get_hub()
+
+    def outlast_the_look_of_the_hub():
+        while not hub.polling:
+            time.sleep(0.001)
+
+    pool.spawn(outlast_the_look_of_the_hub)
+    assert hub.join()
+
+
 def test_join_and_kill_wait_for_what_is_under_way(pool):
     rec = Recorder()
     gate = Gate()

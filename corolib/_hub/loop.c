@@ -260,6 +260,8 @@ static void look_and_jump(struct hub *hub)
         double wait = hub->external > 0 ? PARK_FOREVER : hub->patience, until = deadline_machine() + wait;
         look(hub, wait);
         if (wait < 0 || deadline_machine() < until) return; /* something has come */
+        /* The other threads have gone meanwhile, and what is due counts for nothing: a deadlock. */
+        if (hub->live == 0 && active == 0 && other_threads() <= 0) return;
     }
     struct deadline_heap *heap = &hub->deadlines;
     if (hub->ready.len == 0 && heap->len > 0 && heap->clock.stopped && heap->slots[0].at > heap->clock.shown)
