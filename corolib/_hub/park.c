@@ -450,6 +450,17 @@ int park_cancel_interrupt(PyObject *greenlet, PyObject *error)
     return 0;
 }
 
+/* What a READY record holds will not arrive. */
+static void give_back(struct park *park)
+{
+    PyObject *lost = park->value;
+    park->value = NULL;
+    park->state = PARK_IDLE;
+    if (!park->raises && park->kind->undo != NULL) park->kind->undo(park, lost);
+    if (PyErr_Occurred()) PyErr_WriteUnraisable(park->greenlet);
+    Py_DECREF(lost);
+}
+
 void park_abandon(struct hub *hub)
 {
     struct park *park;
@@ -458,6 +469,14 @@ void park_abandon(struct hub *hub)
         park->state = PARK_IDLE;
         /* May be the last: then the engine throws GreenletExit into it, and its clean-up runs here. */
         Py_DECREF(park->greenlet);
+    }
+    /* Who has been woken and will not run any more gives back what it was handed: another thread may wait for
+     * it. */
+    PyObject *entry;
+    while ((entry = ready_take(&hub->ready)) != NULL) {
+        park = PyObject_TypeCheck(entry, engine->type) ? hub_face(entry)->park : NULL;
+        if (park != NULL && park->state == PARK_READY && park->kind != &kind_start) give_back(park);
+        Py_DECREF(entry);
     }
 }
 
