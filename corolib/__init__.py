@@ -6,9 +6,11 @@ they are first used: `from corolib import monkey` must not have imported what mo
 
 from importlib import import_module
 from operator import attrgetter
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, overload
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+    from contextvars import Context
     from sys import getswitchinterval, setswitchinterval
 
     from ._config import config
@@ -19,8 +21,26 @@ if TYPE_CHECKING:
     from .os import fork
     from .timeout import Timeout, with_timeout
 
-    spawn = Greenlet.spawn
-    spawn_later = Greenlet.spawn_later
+    # Greenlet.spawn and spawn_later, which take more, for the sake of subclasses.
+    _P = ParamSpec("_P")
+    _R = TypeVar("_R")
+
+    @overload
+    def spawn(run: Callable[..., _R], /, *args: Any, context: Context, **kwargs: Any) -> Greenlet[_R]: ...
+    @overload
+    def spawn(run: Callable[_P, _R], /, *args: _P.args, **kwargs: _P.kwargs) -> Greenlet[_R]: ...
+    def spawn(run: Callable[..., _R], /, *args: Any, **kwargs: Any) -> Greenlet[_R]: ...
+
+    @overload
+    def spawn_later(
+        seconds: float, run: Callable[..., _R], /, *args: Any, context: Context, **kwargs: Any
+    ) -> Greenlet[_R]: ...
+    @overload
+    def spawn_later(
+        seconds: float, run: Callable[_P, _R], /, *args: _P.args, **kwargs: _P.kwargs
+    ) -> Greenlet[_R]: ...
+    def spawn_later(seconds: float, run: Callable[..., _R], /, *args: Any, **kwargs: Any) -> Greenlet[_R]: ...
+
 
 __version__ = "0.1.0"
 version_info = tuple(int(part) for part in __version__.split("."))

@@ -7,6 +7,7 @@ primitives. Lists of waiting greenlets are `_hub.WaitList`.
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
+from contextvars import copy_context
 from types import TracebackType
 from typing import Any, Generic, Protocol, Self, TypeVar, cast, overload
 from weakref import ref as weakref
@@ -15,7 +16,7 @@ from . import _hub
 from ._hub import TIMED_OUT, WaitList
 from ._switch import getcurrent, greenlet
 from .errors import ConcurrentObjectUseError
-from .hub import Hub, Killer, as_error, get_hub
+from .hub import Hub, Killer, as_error, get_hub, get_hub_if_exists
 
 __all__ = ["Linkable", "SupportsLink", "Waiter", "iwait", "wait"]
 
@@ -129,12 +130,13 @@ class Waiter(Generic[_T]):
 
 
 class Link:
-    """One callback of a Linkable, and the hub it is to be called in."""
+    """One callback of a Linkable, and the hub and the context it is to be called in."""
 
-    __slots__ = ("callback", "due", "hub")
+    __slots__ = ("callback", "context", "due", "hub")
 
     def __init__(self, callback: Callable[[Any], object], hub: Hub) -> None:
         self.callback = callback
+        self.context = copy_context()
         self.hub = hub
         #: The object has become ready, and the call has not been made or taken back yet.
         self.due = False
@@ -169,7 +171,7 @@ class Linkable:
 
     def rawlink(self, callback: Callable[[Any], object], /) -> None:
         """Call `callback(self)` once, in the hub, as soon as this is ready; it must not wait. Never
-        switches.
+        switches. It is called in a copy of the current context.
         """
         if not callable(callback):
             raise TypeError(f"a link must be callable, not {type(callback).__name__}: {callback!r}")
@@ -186,6 +188,11 @@ class Linkable:
             if link.callback == callback:
                 self._remove(link)
                 return
+
+    @property
+    def hub(self) -> Hub | None:
+        """The hub of the current thread, or None. It belongs to none: who waits may be of any thread."""
+        return get_hub_if_exists()
 
     def linkcount(self) -> int:
         """How many links there are."""
@@ -214,7 +221,7 @@ class Linkable:
                 continue
             self._remove(link)
             try:
-                link.callback(self)
+                link.context.run(link.callback, self)
             except BaseException as error:  # whatever it is must not keep the others from being called
                 hub.handle_error((link.callback, self), type(error), error, error.__traceback__)
 

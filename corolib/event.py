@@ -6,12 +6,15 @@ runs signal handlers and finalisers) at calls of Python functions, after calls, 
 is made on demand, the hub, is made before.
 """
 
+from functools import partial
 from types import TracebackType
 from typing import Any, Final, Generic, TypeVar, cast
+from weakref import ref as weakref
 
 from ._hub import TIMED_OUT
+from ._switch import getcurrent
 from ._waiting import Linkable
-from .hub import get_hub
+from .hub import get_hub, get_hub_if_exists, sleep
 from .timeout import Timeout
 
 __all__ = ["AsyncResult", "Event"]
@@ -24,11 +27,14 @@ ExcInfo = tuple[type[BaseException], BaseException, TracebackType | None]
 class Event(Linkable):
     """A flag. wait() waits until it is set; what threading.Event is for threads.
 
-    Whoever waits at the time of set() is woken, longest waiting first, even if clear() follows at once.
+    Whoever waits at the time of set() is woken, longest waiting first, even if clear() follows at once; who
+    comes then goes on after them.
     """
 
     def __init__(self) -> None:
         self._flag = False
+        #: How many have been woken and have not gone on yet.
+        self._coming = 0
         # Of Linkable: in the instance, where they are found faster.
         self._waiting = None
         self._links = None
@@ -50,7 +56,8 @@ class Event(Linkable):
         """Set the flag, wake all who wait. Any thread; never switches."""
         self._flag = True
         if self._waiting:
-            self._waiting.wake_all(True)
+            woken = self._waiting.wake_all(True)
+            self._coming += woken  # no call in between: other threads count, too
         if self._links:
             self._notify()
 
@@ -60,21 +67,41 @@ class Event(Linkable):
 
     def wait(self, timeout: float | None = None) -> bool:
         """Wait until the flag is set: True; False if that takes longer than `timeout` seconds. Switches
-        unless it is set.
+        unless it is set and all who waited for that have gone on.
         """
         if self._flag:
+            if self._coming:
+                self._let_pass()
             return True
         get_hub()
         if self._waiting is None:
-            self._make_waiters()
+            self._make_waiters(partial(Event._not_coming, weakref(self)))
         if self._flag:  # another thread has set it
             return True  # type: ignore[unreachable]  # mypy knows of no other threads
-        return self._waiting.wait(timeout) is True  # type: ignore[union-attr]  # made above
+        if self._waiting.wait(timeout) is not True:  # type: ignore[union-attr]  # made above
+            return False
+        self._coming -= 1
+        return True
+
+    @staticmethod
+    def _not_coming(owner: "weakref[Event]", _: object) -> None:
+        """One that was woken was resumed by an exception of its own, or its thread has ended."""
+        event = owner()
+        if event is not None:
+            event._coming -= 1
+
+    @staticmethod
+    def _let_pass() -> None:
+        """Those that stand in the ready queue of this thread go first."""
+        hub = get_hub_if_exists()
+        if hub is not None and getcurrent() is not hub:
+            sleep(0)
 
     def _at_fork_reinit(self) -> None:
         """In the child of a fork, for threading: those who wait are gone."""
         self._waiting = None
         self._flag = False
+        self._coming = 0
 
 
 _NONE: Final[Any] = object()

@@ -8,9 +8,19 @@ add_spawn_callback) are put into the class only when they are switched on.
 
 import sys
 from collections.abc import Callable, Iterable, Sequence
+from contextvars import copy_context
 from reprlib import recursive_repr
 from types import FrameType, TracebackType
-from typing import Any, Generic, Self, TypeVar, cast
+from typing import (
+    TYPE_CHECKING,
+    Any,
+    Generic,
+    ParamSpec,
+    Self,
+    TypeVar,
+    cast,
+    overload,
+)
 from weakref import ref as weakref
 
 from . import _hub
@@ -23,7 +33,13 @@ from .timeout import Timeout
 
 __all__ = ["Greenlet", "getcurrent", "iwait", "joinall", "killall", "wait"]
 
+if TYPE_CHECKING:
+    from contextvars import Context
+
 _T = TypeVar("_T")
+_R = TypeVar("_R")
+_P = ParamSpec("_P")
+_G = TypeVar("_G")
 
 
 class SpawnedLink:
@@ -39,7 +55,7 @@ class SpawnedLink:
         self.callback = callback
 
     def __call__(self, source: Any) -> None:
-        spawn_raw(self.callback, source)
+        spawn_raw(self.callback, source, context=copy_context())
 
     def __eq__(self, other: object) -> bool:
         return bool(self.callback == getattr(other, "callback", other))
@@ -104,7 +120,8 @@ class Greenlet(_hub.Greenlet[_T], Generic[_T]):
     `spawn()` makes and starts one; it runs when the caller waits next. get() waits for the result or raises
     what the greenlet raised; an exception that nobody caught is also reported by hub.handle_error(). `with`
     joins it on the way out. GreenletExit ends it without being a failure. Run with a copy of the context that
-    it was made in.
+    it was made in, or in the one given as `context` (which `run` does not get then; what is no
+    contextvars.Context is an argument like any other).
     """
 
     #: How many frames `spawning_stack` keeps.
@@ -117,6 +134,58 @@ class Greenlet(_hub.Greenlet[_T], Generic[_T]):
 
     _name: str | None = None
     _timeout_error = staticmethod(Timeout)
+
+    if TYPE_CHECKING:
+        # For type checkers: the methods are in C. The last form of each is for subclasses whose constructor,
+        # or _run(), takes what it likes.
+
+        @overload
+        @classmethod
+        def spawn(
+            cls: type["Greenlet[_R]"],
+            run: Callable[..., _R],
+            /,
+            *args: Any,
+            context: Context,
+            **kwargs: Any,
+        ) -> "Greenlet[_R]": ...
+        @overload
+        @classmethod
+        def spawn(
+            cls: type["Greenlet[_R]"], run: Callable[_P, _R], /, *args: _P.args, **kwargs: _P.kwargs
+        ) -> "Greenlet[_R]": ...
+        @overload
+        @classmethod
+        def spawn(cls, /, *args: Any, **kwargs: Any) -> Self: ...
+        @classmethod
+        def spawn(cls: Any, /, *args: Any, **kwargs: Any) -> Any: ...
+
+        @overload
+        @classmethod
+        def spawn_later(
+            cls: type["Greenlet[_R]"],
+            seconds: float,
+            run: Callable[..., _R],
+            /,
+            *args: Any,
+            context: Context,
+            **kwargs: Any,
+        ) -> "Greenlet[_R]": ...
+        @overload
+        @classmethod
+        def spawn_later(
+            cls: type["Greenlet[_R]"],
+            seconds: float,
+            run: Callable[_P, _R],
+            /,
+            *args: _P.args,
+            **kwargs: _P.kwargs,
+        ) -> "Greenlet[_R]": ...
+        @overload
+        @classmethod
+        def spawn_later(cls, seconds: float, /, *args: Any, **kwargs: Any) -> Self: ...
+        @classmethod
+        def spawn_later(cls: Any, seconds: float, /, *args: Any, **kwargs: Any) -> Any: ...
 
     # -- what it is ------------------------------------------------------------------------------------------
 
@@ -308,16 +377,16 @@ if config.track_greenlet_tree:
 
 
 def joinall(
-    greenlets: Iterable[Any],
+    greenlets: Iterable[_G],
     timeout: float | None = None,
     raise_error: bool = False,
     count: int | None = None,
-) -> list[Any]:
+) -> list[_G]:
     """Wait until all are over, or `count` of them, or `timeout` seconds: those that are over. Switches.
 
     `raise_error`: the first failure that is seen is raised at once; the others run on.
     """
-    everybody: Sequence[Any] = list(greenlets)
+    everybody: list[Any] = list(greenlets)
     if raise_error or count is not None or not all(isinstance(each, _hub.Greenlet) for each in everybody):
         finished = []
         with iwait(everybody, timeout, count) as ready:

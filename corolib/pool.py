@@ -6,7 +6,16 @@ common.
 """
 
 from collections.abc import Callable, Iterable, Iterator
-from typing import TYPE_CHECKING, Any, Self, TypeVar, cast
+from typing import (
+    TYPE_CHECKING,
+    Any,
+    Generic,
+    ParamSpec,
+    Self,
+    TypeVar,
+    cast,
+    overload,
+)
 from weakref import ref as weakref
 
 from ._hub import WaitList
@@ -19,6 +28,7 @@ from .queue import Queue
 from .timeout import Timeout
 
 if TYPE_CHECKING:
+    from contextvars import Context
     from queue import Full
 
     class PoolFull(Full):
@@ -28,6 +38,8 @@ if TYPE_CHECKING:
 __all__ = ["Group", "IMap", "IMapUnordered", "Mapper", "Pool", "PoolFull"]
 
 _T = TypeVar("_T")
+_A = TypeVar("_A")
+_P = ParamSpec("_P")
 
 
 def __getattr__(name: str) -> Any:
@@ -57,7 +69,7 @@ class _Failure:
 _END = object()
 
 
-class IMapUnordered(Greenlet[None]):
+class IMapUnordered(Greenlet[None], Generic[_T]):
     """What imap_unordered() returns: a greenlet that has the calls made, and an iterator over their results.
 
     Results come as soon as they are there. next() switches unless one is; it raises what the call raised, at
@@ -67,7 +79,7 @@ class IMapUnordered(Greenlet[None]):
 
     def __init__(
         self,
-        function: Callable[..., Any],
+        function: Callable[..., _T],
         iterable: Iterable[Any],
         spawn: Callable[..., Any],
         maxsize: int | None = None,
@@ -92,7 +104,7 @@ class IMapUnordered(Greenlet[None]):
     def __iter__(self) -> Self:
         return self
 
-    def __next__(self) -> Any:
+    def __next__(self) -> _T:
         if self._ended:
             raise StopIteration
         result = self._next_result()
@@ -102,7 +114,7 @@ class IMapUnordered(Greenlet[None]):
         self._places.release()
         if isinstance(result, _Failure):
             raise result.error
-        return result
+        return cast(_T, result)
 
     next = __next__
 
@@ -138,7 +150,7 @@ class IMapUnordered(Greenlet[None]):
             self._give(self._count, _END)
 
 
-class IMap(IMapUnordered):
+class IMap(IMapUnordered[_T]):
     """What imap() returns: as IMapUnordered, but results come in the order of the calls."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -152,6 +164,9 @@ class IMap(IMapUnordered):
             self._early[number] = result
         self._turn += 1
         return self._early.pop(self._turn - 1)
+
+
+_M = TypeVar("_M", bound=IMapUnordered[Any])
 
 
 class Mapper:
@@ -215,14 +230,14 @@ class Mapper:
             call.rawlink(SuccessSpawnedLink(lambda source: callback(source.value)))
         return call
 
-    def map(self, func: Callable[[Any], _T], iterable: Iterable[Any]) -> list[_T]:
+    def map(self, func: Callable[[_A], _T], iterable: Iterable[_A]) -> list[_T]:
         """`func` of each item, in order; the first failure in that order is raised. Switches."""
         return list(self.imap(func, iterable))
 
     def map_cb(
         self,
-        func: Callable[[Any], _T],
-        iterable: Iterable[Any],
+        func: Callable[[_A], _T],
+        iterable: Iterable[_A],
         callback: Callable[[list[_T]], object] | None = None,
     ) -> list[_T]:
         """map(); `callback` is called with the list."""
@@ -233,24 +248,29 @@ class Mapper:
 
     def map_async(
         self,
-        func: Callable[[Any], _T],
-        iterable: Iterable[Any],
+        func: Callable[[_A], _T],
+        iterable: Iterable[_A],
         callback: Callable[[list[_T]], object] | None = None,
     ) -> Greenlet[list[_T]]:
         """map() in a greenlet, which is returned. Never switches."""
         return Greenlet.spawn(self.map_cb, func, iterable, callback)
 
-    def imap(self, func: Callable[..., Any], *iterables: Iterable[Any], maxsize: int | None = None) -> IMap:
+    def imap(
+        self, func: Callable[..., _T], *iterables: Iterable[Any], maxsize: int | None = None
+    ) -> IMap[_T]:
         """Iterator over `func` of the items, in order; see IMap. Never switches itself."""
-        return IMap.spawn(func, zip(*iterables, strict=False), self.spawn, maxsize=maxsize, _zipped=True)
+        return self._start_map(IMap(func, zip(*iterables, strict=False), self.spawn, maxsize, True))
 
     def imap_unordered(
-        self, func: Callable[..., Any], *iterables: Iterable[Any], maxsize: int | None = None
-    ) -> IMapUnordered:
+        self, func: Callable[..., _T], *iterables: Iterable[Any], maxsize: int | None = None
+    ) -> IMapUnordered[_T]:
         """Iterator over `func` of the items, as they come; see IMapUnordered. Never switches itself."""
-        return IMapUnordered.spawn(
-            func, zip(*iterables, strict=False), self.spawn, maxsize=maxsize, _zipped=True
-        )
+        return self._start_map(IMapUnordered(func, zip(*iterables, strict=False), self.spawn, maxsize, True))
+
+    @staticmethod
+    def _start_map(made: _M) -> _M:
+        made.start()
+        return made
 
 
 class Group(Mapper):
@@ -323,6 +343,12 @@ class Group(Mapper):
         self.add(greenlet)
         greenlet.start()
 
+    @overload
+    def spawn(
+        self, function: Callable[..., _T], /, *args: Any, context: "Context", **kwargs: Any
+    ) -> Greenlet[_T]: ...
+    @overload
+    def spawn(self, function: Callable[_P, _T], /, *args: _P.args, **kwargs: _P.kwargs) -> Greenlet[_T]: ...
     def spawn(self, function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Greenlet[Any]:
         """Call `function(*args, **kwargs)` in a new greenlet of the group, which is returned."""
         made = self.greenlet_class(function, *args, **kwargs)

@@ -12,16 +12,18 @@ Two counts keep deadlock reports right: a task under way is something that will 
 import os
 import sys
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, TypeVar
+from contextvars import copy_context
+from functools import partial
+from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar
 from weakref import WeakSet
 from weakref import ref as weakref
 
 from ._config import config
 from ._hub import WaitList, thread_idle
-from ._native import Empty, SimpleQueue, start_new_thread
+from ._native import Empty, SimpleQueue, get_ident, start_new_thread
 from ._waiting import Linkable
 from .errors import InvalidThreadUseError
-from .event import AsyncResult, Event
+from .event import AsyncResult, Event, ExcInfo
 from .hub import Hub, get_hub, get_hub_if_exists
 from .lock import DummySemaphore, Semaphore
 from .pool import Mapper
@@ -31,15 +33,82 @@ if TYPE_CHECKING:
 
     ThreadPoolExecutor: type[Executor]
 
-__all__ = ["ThreadPool", "ThreadPoolExecutor"]
+__all__ = ["ThreadPool", "ThreadPoolExecutor", "ThreadResult"]
 
 _T = TypeVar("_T")
+_P = ParamSpec("_P")
+
+
+class ThreadResult(Generic[_T]):
+    """A value, or an exception, that a native thread delivers to a hub, once.
+
+    `receiver(self)` is called in the hub, before it `call_when_ready()` if given; an AsyncResult is a
+    receiver. For code with threads of its own; a pool's tasks have their AsyncResult. Made in the thread of
+    the hub, which reports no deadlock until this has come or is given up by destroy_in_main_thread().
+    """
+
+    __slots__ = ("_call_when_ready", "_due", "context", "exc_info", "hub", "receiver", "value")
+
+    def __init__(
+        self,
+        receiver: "Callable[[ThreadResult[_T]], object] | None",
+        hub: Hub,
+        call_when_ready: Callable[[], object] | None = None,
+    ) -> None:
+        self.receiver = receiver
+        self.hub = hub
+        self._call_when_ready = call_when_ready
+        self.value: _T | None = None
+        self.exc_info: ExcInfo | tuple[()] = ()
+        #: What hub.handle_error() is told failed.
+        self.context: object = None
+        self._due = True
+        hub.external_enter()
+
+    @property
+    def exception(self) -> BaseException | None:
+        """The exception that has come, or None."""
+        return self.exc_info[1] if self.exc_info else None
+
+    def successful(self) -> bool:
+        """Whether no exception has come."""
+        return not self.exc_info
+
+    def set(self, value: _T) -> None:
+        """Deliver a value. Any thread; never switches."""
+        self.value = value
+        self.hub.run_callback_threadsafe(self._deliver)
+
+    def handle_error(self, context: object, exc_info: ExcInfo) -> None:
+        """Deliver an exception, which is reported to hub.handle_error() too. Any thread; never switches."""
+        self.context, self.exc_info = context, exc_info
+        self.hub.run_callback_threadsafe(self._deliver)
+
+    def destroy_in_main_thread(self) -> None:
+        """Nothing is to be delivered any more. In the thread of the hub."""
+        if self._due:
+            self._due = False
+            self.hub.external_leave()
+
+    def _deliver(self) -> None:
+        """In the hub."""
+        if not self._due:
+            return
+        self.destroy_in_main_thread()
+        try:
+            if self._call_when_ready is not None:
+                self._call_when_ready()
+            if self.exc_info:
+                self.hub.handle_error(self.context, *self.exc_info)
+        finally:
+            if self.receiver is not None:
+                self.receiver(self)
 
 
 class _Task:
-    """One call, for one thread."""
+    """One call, for one thread, with a copy of the caller's context."""
 
-    __slots__ = ("args", "function", "hub", "kwargs", "pool", "result", "withdrawn")
+    __slots__ = ("args", "context", "function", "hub", "kwargs", "pool", "result", "withdrawn")
 
     def __init__(
         self,
@@ -50,6 +119,7 @@ class _Task:
     ) -> None:
         self.pool = pool
         self.hub = pool.hub
+        self.context = copy_context()
         self.function = function
         self.args = args
         self.kwargs = kwargs
@@ -64,7 +134,7 @@ class _Task:
         try:
             hooked = _use_hooks()
             try:
-                value = self.function(*self.args, **self.kwargs)
+                value = self.context.run(self.function, *self.args, **self.kwargs)
             finally:
                 if hooked:
                     sys.settrace(None)
@@ -164,6 +234,8 @@ class ThreadPool(Mapper):
 
     #: Threads that are to stay, and threads that have not ended yet.
     _size = _alive = 0
+    #: There for compatibility: no greenlet is needed to look after the threads, and no watcher to see a fork.
+    manager = fork_watcher = None
 
     def __init__(self, maxsize: int, hub: Hub | None = None, idle_task_timeout: float = -1) -> None:
         _check_maxsize(maxsize)
@@ -258,8 +330,10 @@ class ThreadPool(Mapper):
 
     # -- tasks -----------------------------------------------------------------------------------------------
 
-    def spawn(self, function: Callable[..., _T], /, *args: Any, **kwargs: Any) -> AsyncResult[_T]:
+    def spawn(self, function: Callable[_P, _T], /, *args: _P.args, **kwargs: _P.kwargs) -> AsyncResult[_T]:
         """Have a thread call `function(*args, **kwargs)`: what it returns or raises comes in the AsyncResult.
+
+        It is called in a copy of the caller's context.
 
         Switches if `maxsize` tasks are under way already. InvalidThreadUseError if this is not the thread of
         the pool's hub; RuntimeError if the system gives us not even one thread.
@@ -343,6 +417,7 @@ def __getattr__(name: str) -> Any:
 def _make_executor() -> "type[Executor]":
     # Made when it is first needed: concurrent.futures brings threading and logging with it.
     from concurrent.futures import Executor, Future
+    from concurrent.futures.thread import BrokenThreadPool
 
     class ThreadFuture(Future[_T], Linkable):
         """A future whose waits are cooperative. It cannot be cancelled; its callbacks are called in the
@@ -379,7 +454,8 @@ def _make_executor() -> "type[Executor]":
         """concurrent.futures' ThreadPoolExecutor for greenlets: always native threads, waiting is
         cooperative.
 
-        submit() never waits. Belongs to the hub of the thread that made it.
+        submit() never waits. Belongs to the hub of the thread that made it. `initializer(*initargs)` is
+        called once in each thread, before its first task.
         """
 
         def __init__(
@@ -389,17 +465,47 @@ def _make_executor() -> "type[Executor]":
             initializer: Callable[..., object] | None = None,
             initargs: tuple[Any, ...] = (),
         ) -> None:
-            if initializer is not None:
-                raise TypeError("an initializer is not supported: call it in the tasks that need it")
             # The standard library's default.
             self._pool = ThreadPool(max_workers or min(32, (os.cpu_count() or 1) + 4))
             self._pool._places = DummySemaphore()
             self._closed = False
+            self._initializer = initializer and partial(initializer, *initargs)
+            #: Native threads that the initializer has been called in.
+            self._initialized: set[int] = set()
+            self._broken = False
+
+        def _initialize_and(self, fn: Callable[..., _T], /, *args: Any, **kwargs: Any) -> _T:
+            """In the thread."""
+            me = get_ident()
+            if self._initializer is not None and me not in self._initialized:
+                if not self._broken:
+                    try:
+                        self._initializer()
+                    except BaseException as error:
+                        self._broken = True
+                        self._pool.hub.run_callback_threadsafe(
+                            self._pool.hub.handle_error,
+                            self._initializer,
+                            type(error),
+                            error,
+                            error.__traceback__,
+                        )
+                if self._broken:
+                    raise BrokenThreadPool("the initializer of this executor has failed")
+                self._initialized.add(me)
+            return fn(*args, **kwargs)
 
         def submit(self, fn: Callable[..., _T], /, *args: Any, **kwargs: Any) -> Future[_T]:
-            """Have `fn(*args, **kwargs)` called. RuntimeError after shutdown(). Never switches."""
+            """Have `fn(*args, **kwargs)` called, in a copy of the caller's context. Never switches.
+
+            RuntimeError after shutdown(); BrokenThreadPool, which is one, if the initializer has failed.
+            """
+            if self._broken:
+                raise BrokenThreadPool("the initializer of this executor has failed")
             if self._closed:
                 raise RuntimeError("cannot schedule new futures after shutdown")
+            if self._initializer is not None:
+                return ThreadFuture(self._pool.spawn(self._initialize_and, fn, *args, **kwargs))
             return ThreadFuture(self._pool.spawn(fn, *args, **kwargs))
 
         def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:

@@ -8,7 +8,7 @@ Timeouts of one greenlet are told apart by identity: catch `Timeout as t` and co
 
 from collections.abc import Callable
 from types import TracebackType
-from typing import Any, Final, Self, TypeVar
+from typing import Any, Final, ParamSpec, Self, TypeVar, overload
 
 from . import _hub
 from ._switch import getcurrent, greenlet
@@ -17,6 +17,8 @@ from .hub import get_hub
 __all__ = ["Timeout", "with_timeout"]
 
 _T = TypeVar("_T")
+_D = TypeVar("_D")
+_P = ParamSpec("_P")
 
 
 class Timeout(BaseException):
@@ -155,13 +157,27 @@ def _length(timeout: Timeout | float) -> float:
 _UNSET: Final = object()
 
 
+@overload
 def with_timeout(
     seconds: "Timeout | float | None",
     function: Callable[..., _T],
+    /,
+    *args: Any,
+    timeout_value: _D,
+    **kwargs: Any,
+) -> _T | _D: ...
+@overload
+def with_timeout(
+    seconds: "Timeout | float | None", function: Callable[_P, _T], /, *args: _P.args, **kwargs: _P.kwargs
+) -> _T: ...
+def with_timeout(
+    seconds: "Timeout | float | None",
+    function: Callable[..., _T],
+    /,
     *args: Any,
     timeout_value: Any = _UNSET,
     **kwargs: Any,
-) -> _T:
+) -> Any:
     """`function(*args, **kwargs)`, or Timeout if it takes longer; with `timeout_value` given, that is
     returned instead.
 
@@ -172,8 +188,7 @@ def with_timeout(
         return function(*args, **kwargs)
     except Timeout as error:
         if error is timeout and timeout_value is not _UNSET:
-            value: _T = timeout_value
-            return value
+            return timeout_value
         raise
     finally:
         timeout.cancel()

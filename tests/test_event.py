@@ -6,12 +6,12 @@ import traceback
 from weakref import ref
 
 import pytest
-from helpers import Recorder
+from helpers import Recorder, in_thread
 
 from corolib.errors import BlockingSwitchOutError, LoopExit
 from corolib.event import AsyncResult, Event
-from corolib.greenlet import Greenlet
-from corolib.hub import get_hub, sleep, spawn_raw
+from corolib.greenlet import Greenlet, joinall
+from corolib.hub import get_hub, get_hub_if_exists, getcurrent, sleep, spawn_raw
 from corolib.timeout import Timeout
 
 # -- Event ---------------------------------------------------------------------------------------------------
@@ -115,6 +115,51 @@ def test_a_dropped_one_is_freed_at_once(kind):
         assert gone() is None
     finally:
         gc.enable()
+
+
+def test_who_finds_it_set_goes_on_after_those_who_waited():
+    rec = Recorder()
+    event = Event()
+    waiters = [Greenlet.spawn(lambda n=n: (event.wait(), rec(n))) for n in range(2)]
+    sleep(0)
+    event.set()
+    assert event.wait() is True
+    rec("late")
+    event.wait()
+    rec("nobody is on the way")
+    joinall(waiters)
+    rec.check([0, 1, "late", "nobody is on the way"])
+
+
+def test_who_finds_it_set_does_not_wait_for_one_that_was_hit_or_in_the_hub():
+    event = Event()
+    main = getcurrent()
+
+    def victim():
+        try:
+            event.wait()
+        except KeyError:
+            main.switch()
+
+    hit = spawn_raw(victim)
+    sleep(0)
+    event.set()
+    found = []
+    get_hub().run_callback(lambda: found.append(event.wait()))
+    hit.throw(KeyError)
+    other = Greenlet.spawn(int)
+    event.wait()
+    assert not other.ready()
+    other.join()
+    assert found == [True]
+
+
+def test_the_hub_of_a_primitive_is_that_of_the_thread():
+    for made in (Event(), AsyncResult()):
+        assert in_thread(lambda made=made: made.hub) is None
+        assert made.hub is get_hub_if_exists()
+        hub = get_hub()
+        assert made.hub is hub
 
 
 def test_after_a_fork_nobody_waits():

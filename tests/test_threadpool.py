@@ -19,7 +19,7 @@ from corolib.errors import InvalidThreadUseError, LoopExit
 from corolib.event import AsyncResult, Event
 from corolib.greenlet import Greenlet
 from corolib.hub import get_hub, get_hub_if_exists, sleep
-from corolib.threadpool import ThreadPool, ThreadPoolExecutor
+from corolib.threadpool import ThreadPool, ThreadPoolExecutor, ThreadResult
 from corolib.timeout import Timeout
 
 
@@ -474,6 +474,53 @@ def test_the_child_of_a_fork_has_an_empty_pool():
     assert done.stdout == "child is fine\nparent is fine\n"
 
 
+def test_names_for_compatibility(pool):
+    assert pool.manager is None and pool.fork_watcher is None
+    assert pool.pid == os.getpid() and pool.task_queue.empty() and pool.hub is get_hub()
+
+
+# -- ThreadResult --------------------------------------------------------------------------------------------
+
+
+def test_a_result_of_a_thread_of_ones_own():
+    rec = Recorder()
+    hub = get_hub()
+    arrived = AsyncResult()
+    result = ThreadResult(arrived, hub, lambda: rec((get_hub_if_exists() is hub, "ready", arrived.ready())))
+    _thread.start_new_thread(result.set, (5,))
+    assert arrived.get() == 5 and result.successful() and result.value == 5 and result.exception is None
+    rec.check([(True, "ready", False)])
+
+
+def test_an_exception_of_a_thread_of_ones_own_is_reported_and_delivered():
+    get_hub().exception_stream = stream = io.StringIO()
+    arrived = AsyncResult()
+    result = ThreadResult(arrived, get_hub(), None)
+    error = ValueError("boom")
+    _thread.start_new_thread(result.handle_error, ("the context", (ValueError, error, None)))
+    with pytest.raises(ValueError, match="boom"):
+        arrived.get()
+    assert not result.successful() and result.exception is error
+    assert "'the context' failed with ValueError" in stream.getvalue()
+
+
+def test_a_result_is_delivered_once_and_one_given_up_never():
+    rec = Recorder()
+    twice, never = ThreadResult(rec, get_hub()), ThreadResult(rec, get_hub())
+    never.destroy_in_main_thread()
+    for each in (twice, twice, never):
+        each.set(1)
+    sleep(0)
+    rec.check([twice])
+
+
+def test_while_a_result_is_due_it_is_no_deadlock():
+    result = ThreadResult(None, get_hub())
+    get_hub().loop.timer(0.001).start(result.destroy_in_main_thread)
+    with pytest.raises(LoopExit):
+        Event().wait()
+
+
 # -- ThreadPoolExecutor --------------------------------------------------------------------------------------
 
 
@@ -536,9 +583,40 @@ def test_submit_never_waits_for_a_place():
     executor.shutdown(wait=True)
 
 
+def test_an_initializer_is_called_once_in_each_thread():
+    calls = []
+    gate = Gate()
+
+    def initialize(*args):
+        calls.append((_thread.get_ident(), args))
+
+    executor = ThreadPoolExecutor(2, initializer=initialize, initargs=(1, 2))
+    both = [executor.submit(gate.wait, n) for n in range(2)]
+    gate.until_waiting(2)
+    for _ in range(4):
+        gate.open()
+    more = [executor.submit(gate.wait, n) for n in range(2)]
+    assert [each.result() for each in both + more] == [0, 1, 0, 1]
+    assert len(calls) == len({ident for ident, _ in calls}) == 2
+    assert all(args == (1, 2) for _, args in calls)
+    executor.shutdown()
+
+
+def test_an_initializer_that_fails_breaks_the_executor():
+    from concurrent.futures.thread import BrokenThreadPool
+
+    get_hub().exception_stream = stream = io.StringIO()
+    with ThreadPoolExecutor(1, initializer=boom) as executor:
+        pending = [executor.submit(int) for _ in range(2)]
+        for each in pending:
+            with pytest.raises(BrokenThreadPool):
+                each.result()
+        with pytest.raises(BrokenThreadPool):
+            executor.submit(int)
+    assert stream.getvalue().count("ValueError: boom") == 1
+
+
 def test_what_the_executor_does_not_do():
-    with pytest.raises(TypeError, match="initializer is not supported"):
-        ThreadPoolExecutor(initializer=print)
     assert ThreadPoolExecutor()._pool.maxsize >= 5 or os.cpu_count() is None
     with pytest.raises(AttributeError, match="no attribute 'nothing'"):
         threadpool_module.nothing

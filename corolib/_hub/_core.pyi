@@ -4,7 +4,7 @@ import _socket
 from collections.abc import Callable, Iterator
 from contextvars import Context
 from types import GenericAlias, TracebackType
-from typing import Any, Final, Generic, ParamSpec, Self, TypeVar, final
+from typing import Any, Final, Generic, ParamSpec, Self, TypeVar, final, overload
 
 from typing_extensions import disjoint_base
 
@@ -119,9 +119,19 @@ class Hub(greenlet):
     def external_leave(self) -> None: ...
     def switch(self, *args: object) -> Any:
         """Park the caller until somebody switches to it (the way third parties wait for a watcher)."""
-    def run_callback(self, fn: Callable[_P, object], *args: _P.args, **kwargs: _P.kwargs) -> callback: ...
+    @overload
+    def run_callback(
+        self, fn: Callable[..., object], /, *args: Any, context: Context, **kwargs: Any
+    ) -> callback: ...
+    @overload
+    def run_callback(self, fn: Callable[_P, object], /, *args: _P.args, **kwargs: _P.kwargs) -> callback: ...
+    @overload
     def run_callback_threadsafe(
-        self, fn: Callable[_P, object], *args: _P.args, **kwargs: _P.kwargs
+        self, fn: Callable[..., object], /, *args: Any, context: Context, **kwargs: Any
+    ) -> callback: ...
+    @overload
+    def run_callback_threadsafe(
+        self, fn: Callable[_P, object], /, *args: _P.args, **kwargs: _P.kwargs
     ) -> callback: ...
     def now(self) -> float:
         """The clock of deadlines, in seconds (CLOCK_MONOTONIC, unless a test has stopped it)."""
@@ -189,7 +199,10 @@ def activity(hub: Hub, /) -> tuple[int, int, int, bool, list[greenlet]]:
 def threads() -> tuple[list[int], int]:
     """Identifiers of all threads of Python, and how many of these can wake nobody."""
 
-def spawn_raw(fn: Callable[_P, object], *args: _P.args, **kwargs: _P.kwargs) -> greenlet: ...
+@overload
+def spawn_raw(fn: Callable[..., object], /, *args: Any, context: Context, **kwargs: Any) -> greenlet: ...
+@overload
+def spawn_raw(fn: Callable[_P, object], /, *args: _P.args, **kwargs: _P.kwargs) -> greenlet: ...
 
 @disjoint_base
 class WaitList:
@@ -216,11 +229,18 @@ class WaitList:
 class Greenlet(greenlet, Generic[_T]):
     """State, result, links and joiners of a greenlet in C; corolib.greenlet.Greenlet adds the rest."""
 
-    def __init__(self, run: Callable[..., _T] | None = None, *args: Any, **kwargs: Any) -> None: ...
+    # `context=` of type Context is what it runs in; every other keyword is an argument of the function.
+    @overload
+    def __init__(self, run: None = None) -> None: ...
+    @overload
+    def __init__(self, run: Callable[..., _T], *args: Any, context: Context, **kwargs: Any) -> None: ...
+    @overload
+    def __init__(self, run: Callable[_P, _T], *args: _P.args, **kwargs: _P.kwargs) -> None: ...
+    # With the types of what it runs: in corolib.greenlet.
     @classmethod
     def spawn(cls, *args: Any, **kwargs: Any) -> Self: ...
     @classmethod
-    def spawn_later(cls, seconds: float, *args: Any, **kwargs: Any) -> Self: ...
+    def spawn_later(cls, seconds: float, /, *args: Any, **kwargs: Any) -> Self: ...
     args: tuple[Any, ...]
     kwargs: dict[str, Any]
     value: _T | None

@@ -46,3 +46,13 @@ int arguments_pack(Py_ssize_t first, PyObject *const *args, Py_ssize_t nargs, Py
     Py_CLEAR(*tuple);
     return -1;
 }
+
+PyObject *arguments_context(PyObject **kwargs)
+{
+    PyObject *context = *kwargs == NULL ? NULL : PyDict_GetItemString(*kwargs, "context");
+    if (context == NULL || !PyContext_CheckExact(context)) return NULL;
+    Py_INCREF(context);
+    if (PyDict_DelItemString(*kwargs, "context") < 0) PyErr_Clear(); /* it is there */
+    if (PyDict_GET_SIZE(*kwargs) == 0) Py_CLEAR(*kwargs);
+    return context;
+}

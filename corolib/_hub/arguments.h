@@ -12,4 +12,9 @@ int arguments_take(const char *method, const char *const *names, Py_ssize_t requ
 int arguments_pack(Py_ssize_t first, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames,
                    PyObject **tuple, PyObject **dict);
 
+/* Takes `context=` out of keyword arguments: the contextvars.Context (a new reference), or NULL if there is
+ * none or it is something else, which is the function's own then. `*kwargs` (a dict of ours, or NULL) becomes
+ * NULL if nothing is left. */
+PyObject *arguments_context(PyObject **kwargs);
+
 #endif

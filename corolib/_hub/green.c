@@ -143,7 +143,7 @@ static int set_up(PyObject *self, PyObject *run, PyObject *args, PyObject *kwarg
     } else if (run != NULL && !PyCallable_Check(run)) {
         PyErr_Format(PyExc_TypeError, "a Greenlet runs a callable, not %.100s: %R", Py_TYPE(run)->tp_name,
                      run);
-    } else if ((hub = hub_here()) != NULL) {
+    } else if ((hub = hub_here()) != NULL && (context = arguments_context(&kwargs)) == NULL) {
         context = PyContext_CopyCurrent();
     }
     if (context == NULL) {

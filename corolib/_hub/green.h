@@ -14,7 +14,7 @@ struct green {
     PyObject *kwargs; /* owned dict or NULL */
     PyObject *value;  /* owned: the result, or the GreenletExit that ended it */
     PyObject *error;  /* owned: the exception that ended it */
-    PyObject *links;  /* owned list of callables, or NULL */
+    PyObject *links;  /* owned list of (callable, context), or NULL */
     PyObject *hub;    /* owned: the Hub of the thread that made it */
     /* While it runs, owned: what is being called and all that it is called with. Held here and not on the
      * stack of boot(), where the collector would not see it. */

@@ -84,14 +84,15 @@ int green_bool(PyObject *self)
     return green_of(self)->status == SCHEDULED || green_of(self)->status == RUNNING;
 }
 
-/* Links. */
+/* Links: a list of pairs (function, context that it is called in). */
 
 int green_schedule_links(PyObject *self)
 {
     struct green *green = green_of(self);
     if (green->links == NULL || PyList_GET_SIZE(green->links) == 0 || green->notifying) return 0;
     PyObject *notify = PyObject_GetAttr(self, green_name_notify);
-    PyObject *call = notify == NULL ? NULL : watch_call(hub_core(green->hub), notify, green_no_args, NULL);
+    PyObject *call =
+        notify == NULL ? NULL : watch_call(hub_core(green->hub), notify, green_no_args, NULL, NULL);
     Py_XDECREF(notify);
     if (call == NULL) return -1;
     Py_DECREF(call);
@@ -106,9 +107,11 @@ PyObject *green_notify_links(PyObject *self, PyObject *unused)
     green->notifying = false;
     /* One at a time from the front: a link may add or take away others. */
     while (green->links != NULL && PyList_GET_SIZE(green->links) > 0) {
-        PyObject *link = Py_NewRef(PyList_GET_ITEM(green->links, 0));
-        PyObject *result = NULL;
-        if (PyList_SetSlice(green->links, 0, 1, NULL) == 0) result = PyObject_CallOneArg(link, self);
+        PyObject *entry = Py_NewRef(PyList_GET_ITEM(green->links, 0));
+        PyObject *link = PyTuple_GET_ITEM(entry, 0), *args = PyTuple_Pack(1, self), *result = NULL;
+        if (args != NULL && PyList_SetSlice(green->links, 0, 1, NULL) == 0)
+            result = watch_call_in(PyTuple_GET_ITEM(entry, 1), link, args, NULL);
+        Py_XDECREF(args);
         if (result == NULL) {
             PyObject *type, *error, *tb;
             PyErr_Fetch(&type, &error, &tb);
@@ -117,12 +120,12 @@ PyObject *green_notify_links(PyObject *self, PyObject *unused)
             int rc = loop_report(hub_core(green->hub), context != NULL ? context : self);
             Py_XDECREF(context);
             if (rc < 0) {
-                Py_DECREF(link);
+                Py_DECREF(entry);
                 return NULL;
             }
         }
         Py_XDECREF(result);
-        Py_DECREF(link);
+        Py_DECREF(entry);
     }
     Py_CLEAR(green->links);
     Py_RETURN_NONE;
@@ -138,7 +141,12 @@ PyObject *green_rawlink(PyObject *self, PyObject *callback)
         return NULL;
     }
     if (green->links == NULL && (green->links = PyList_New(0)) == NULL) return NULL;
-    if (PyList_Append(green->links, callback) < 0) return NULL;
+    PyObject *context = PyContext_CopyCurrent();
+    PyObject *entry = context == NULL ? NULL : PyTuple_Pack(2, callback, context);
+    int rc = entry == NULL ? -1 : PyList_Append(green->links, entry);
+    Py_XDECREF(context);
+    Py_XDECREF(entry);
+    if (rc < 0) return NULL;
     if (green->status == DONE && green_schedule_links(self) < 0) return NULL;
     Py_RETURN_NONE;
 }
@@ -146,13 +154,16 @@ PyObject *green_rawlink(PyObject *self, PyObject *callback)
 PyObject *green_unlink(PyObject *self, PyObject *callback)
 {
     struct green *green = green_of(self);
-    Py_ssize_t i = green->links == NULL ? -1 : PySequence_Index(green->links, callback);
-    if (i >= 0) {
-        if (green->links != NULL && PySequence_DelItem(green->links, i) < 0) return NULL;
-    } else if (PyErr_Occurred()) {
-        if (!PyErr_ExceptionMatches(PyExc_ValueError)) return NULL;
-        PyErr_Clear();
+    /* A comparison may run code that changes the links. */
+    for (Py_ssize_t i = 0; green->links != NULL && i < PyList_GET_SIZE(green->links); i++) {
+        PyObject *entry = Py_NewRef(PyList_GET_ITEM(green->links, i));
+        int same = PyObject_RichCompareBool(PyTuple_GET_ITEM(entry, 0), callback, Py_EQ);
+        Py_ssize_t now = same > 0 && green->links != NULL ? PySequence_Index(green->links, entry) : -1;
+        Py_DECREF(entry);
+        if (same < 0 || (now >= 0 && PyList_SetSlice(green->links, now, now + 1, NULL) < 0)) return NULL;
+        if (same > 0) break;
     }
+    PyErr_Clear(); /* it has gone meanwhile */
     Py_RETURN_NONE;
 }
 

@@ -356,7 +356,10 @@ static PyObject *hub_run_callback(PyObject *self, PyObject *const *args, Py_ssiz
     }
     PyObject *rest, *kwargs;
     if (arguments_pack(1, args, nargs, names, &rest, &kwargs) < 0) return NULL;
-    PyObject *call = watch_call(hub, args[0], rest, kwargs);
+    PyObject *context = arguments_context(&kwargs);
+    if (context == NULL) context = PyContext_CopyCurrent();
+    PyObject *call = context == NULL ? NULL : watch_call(hub, args[0], rest, kwargs, context);
+    Py_XDECREF(context);
     Py_DECREF(rest);
     Py_XDECREF(kwargs);
     return call;
@@ -471,11 +474,11 @@ static PyMethodDef hub_methods[] = {
      "wait for a "
      "watcher)."},
     {"run_callback", FAST(hub_run_callback), METH_FASTCALL | METH_KEYWORDS,
-     "run_callback($self, /, fn, *args, **kwargs)\n--\n\nCall fn in the hub, in order with all that is "
+     "run_callback($self, fn, /, *args, **kwargs)\n--\n\nCall fn in the hub, in order with all that is "
      "ready. Any "
      "thread; never switches."},
     {"run_callback_threadsafe", FAST(hub_run_callback), METH_FASTCALL | METH_KEYWORDS,
-     "run_callback_threadsafe($self, /, fn, *args, **kwargs)\n--\n\nThe same as run_callback(), which is "
+     "run_callback_threadsafe($self, fn, /, *args, **kwargs)\n--\n\nThe same as run_callback(), which is "
      "thread-safe "
      "here."},
     {"external_enter", hub_external_enter, METH_NOARGS,

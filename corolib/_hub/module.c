@@ -208,19 +208,21 @@ static PyObject *core_spawn_raw(PyObject *module, PyObject *const *args, Py_ssiz
         Py_DECREF(fn);
         return NULL;
     }
+    PyObject *context = arguments_context(&kwargs);
     if (kwargs != NULL) {
-        /* Keywords are rare here: a partial carries all. */
+        /* Keywords are rare here: a partial carries them. */
         PyObject *functools = PyImport_ImportModule("functools");
         PyObject *partial = functools == NULL ? NULL : PyObject_GetAttrString(functools, "partial");
-        Py_SETREF(fn, partial == NULL ? NULL : PyObject_Vectorcall(partial, args, (size_t)nargs, names));
+        Py_SETREF(fn, partial == NULL ? NULL : PyObject_VectorcallDict(partial, args, 1, kwargs));
         Py_XDECREF(functools);
         Py_XDECREF(partial);
         Py_DECREF(kwargs);
-        Py_SETREF(rest, PyTuple_New(0));
     }
     if (fn != NULL && rest != NULL)
         greenlet = PyObject_Vectorcall((PyObject *)engine->type, (PyObject *[]){fn, hub->self}, 2, NULL);
+    if (greenlet != NULL && context != NULL) engine->set_context(greenlet, Py_NewRef(context));
     if (greenlet != NULL && park_start(hub, greenlet, rest) < 0) Py_CLEAR(greenlet);
+    Py_XDECREF(context);
     Py_XDECREF(rest);
     Py_XDECREF(fn);
     return greenlet;
@@ -281,8 +283,8 @@ static PyMethodDef methods[] = {
     {"waiting", core_waiting, METH_O,
      "waiting(target, /)\n--\n\n(kind, object, since) of a greenlet that waits, or None."},
     {"spawn_raw", FAST(core_spawn_raw), METH_FASTCALL | METH_KEYWORDS,
-     "spawn_raw(fn, *args, **kwargs)\n--\n\nSchedule fn in a raw greenlet: no result, no links; with an "
-     "empty context."},
+     "spawn_raw(fn, /, *args, **kwargs)\n--\n\nSchedule fn in a raw greenlet: no result, no links. With an "
+     "empty context, unless `context=` is one."},
     {"set_context_of", FAST(core_set_context_of), METH_FASTCALL,
      "set_context_of(target, context, /)\n--\n\nBefore the start: the contextvars.Context that `target` runs "
      "in; None for an empty one."},

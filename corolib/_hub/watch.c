@@ -20,16 +20,27 @@ int watch_queue(struct watch *watch)
     return 0;
 }
 
+PyObject *watch_call_in(PyObject *context, PyObject *fn, PyObject *args, PyObject *kwargs)
+{
+    if (context == NULL) return PyObject_Call(fn, args, kwargs);
+    if (PyContext_Enter(context) < 0) return NULL;
+    PyObject *result = PyObject_Call(fn, args, kwargs);
+    if (PyContext_Exit(context) < 0) Py_CLEAR(result);
+    return result;
+}
+
 int watch_invoke(PyObject *self, PyObject *args)
 {
     struct watch *watch = watch_cast(self);
     /* The function may stop, restart or change the watcher: hold what is being called. */
     PyObject *fn = Py_NewRef(watch->fn), *kwargs = Py_XNewRef(watch->kwargs), *result;
+    PyObject *context = Py_XNewRef(watch->context);
     args = args == NULL || args == Py_None ? PyTuple_New(0) : Py_NewRef(args);
-    result = args == NULL ? NULL : PyObject_Call(fn, args, kwargs);
+    result = args == NULL ? NULL : watch_call_in(context, fn, args, kwargs);
     Py_XDECREF(args);
     Py_DECREF(fn);
     Py_XDECREF(kwargs);
+    Py_XDECREF(context);
     if (result == NULL) return loop_report(watch_hub(self), self);
     Py_DECREF(result);
     return 0;
@@ -59,6 +70,7 @@ void watch_forget(struct watch *watch)
     Py_CLEAR(watch->fn);
     Py_CLEAR(watch->args);
     Py_CLEAR(watch->kwargs);
+    Py_CLEAR(watch->context);
 }
 
 int watch_traverse(PyObject *self, visitproc visit, void *arg)
@@ -67,6 +79,7 @@ int watch_traverse(PyObject *self, visitproc visit, void *arg)
     Py_VISIT(watch_cast(self)->fn);
     Py_VISIT(watch_cast(self)->args);
     Py_VISIT(watch_cast(self)->kwargs);
+    Py_VISIT(watch_cast(self)->context);
     Py_VISIT(watch_cast(self)->hub);
     return 0;
 }
@@ -260,7 +273,7 @@ static int callback_run(PyObject *self, struct hub *hub)
     return rc;
 }
 
-PyObject *watch_call(struct hub *hub, PyObject *fn, PyObject *args, PyObject *kwargs)
+PyObject *watch_call(struct hub *hub, PyObject *fn, PyObject *args, PyObject *kwargs, PyObject *context)
 {
     struct watch *watch = (struct watch *)watch_callback_type->tp_alloc(watch_callback_type, 0);
     if (watch == NULL) return NULL;
@@ -268,6 +281,7 @@ PyObject *watch_call(struct hub *hub, PyObject *fn, PyObject *args, PyObject *kw
     watch->fn = Py_NewRef(fn);
     watch->args = Py_NewRef(args);
     watch->kwargs = Py_XNewRef(kwargs);
+    watch->context = Py_XNewRef(context);
     watch->hub = Py_NewRef(hub->self);
     if (watch_queue(watch) < 0) Py_CLEAR(watch);
     return (PyObject *)watch;

@@ -13,6 +13,7 @@ struct watch {
     PyObject *fn;           /* NULL or None: nothing to call */
     PyObject *args;         /* tuple or NULL */
     PyObject *kwargs;       /* dict or NULL; callbacks only */
+    PyObject *context;      /* what it is called in, or NULL; callbacks only */
     PyObject *hub;          /* the Hub object, owned */
     bool pending;           /* a call stands in the queue */
     bool active;            /* started: owns a reference to itself */
@@ -36,9 +37,11 @@ extern PyTypeObject *watch_callback_type; /* set by module.c */
 extern PyObject *watch_interrupt, *watch_wake;
 extern PyType_Spec watch_callback_spec, watch_timer_spec, watch_io_spec;
 
-/* Queues fn(*args, **kwargs) for the hub (all borrowed, kwargs may be NULL): the callback object, new. Any
- * thread. */
-PyObject *watch_call(struct hub *, PyObject *fn, PyObject *args, PyObject *kwargs);
+/* Queues fn(*args, **kwargs) for the hub, to be called in `context` (all borrowed; kwargs may be NULL, and
+ * context, for the hub's own): the callback object, new. Any thread. */
+PyObject *watch_call(struct hub *, PyObject *fn, PyObject *args, PyObject *kwargs, PyObject *context);
+/* fn(*args, **kwargs) in `context` (NULL: in the one that is current); as PyObject_Call(). */
+PyObject *watch_call_in(PyObject *context, PyObject *fn, PyObject *args, PyObject *kwargs);
 
 /* Shared by the three files. */
 

@@ -18,8 +18,8 @@ def taken(kind):
     return made
 
 
-#: What is waited for: made so that one has to wait; what waits; what ends one wait; what shows that it is there
-#: for the next.
+#: What is waited for, made so that one has to wait; what waits; what ends one wait; what shows that it is
+#: there for the next.
 THINGS = {
     "Semaphore": (lambda: Semaphore(0), Semaphore.acquire, Semaphore.release, lambda s: s.acquire(False)),
     "BoundedSemaphore": (
@@ -39,7 +39,7 @@ THINGS = {
 
 
 def thread_of_waiters(wait, spawn, release):
-    """A native thread with two greenlets that wait(): how to let it end, with the greenlets kept or dropped."""
+    """A native thread with two greenlets that wait(): the greenlets, and what lets the thread end."""
     parked, go = threading.Event(), threading.Event()
     greenlets = []
 

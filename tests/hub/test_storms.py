@@ -1,4 +1,4 @@
-"""Storms of wake-ups between native threads (storms/wakeups.py), small; and that a storm sees what it is for."""
+"""Storms of wake-ups between native threads (storms/wakeups.py); and that a storm sees what it is for."""
 
 import importlib.util
 from pathlib import Path

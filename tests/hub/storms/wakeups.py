@@ -2,12 +2,13 @@
 
     python tests/hub/storms/wakeups.py [--threads 64] [--wakeups 1000000] [KIND ...]
 
-`ring` kinds: the threads stand in a ring, each with a mailbox that its greenlets wait at. Tokens go round; every
-pass is one wake-up, counted on the way, and each token has to come home after exactly its number of passes.
-`feed` kinds: half of the threads never have a hub; they only put, while the greenlets of the other half take;
-each item is ticked off where it arrives. `lock` kinds: greenlets of all threads count up together under one lock.
+`ring` kinds: the threads stand in a ring, each with a mailbox that its greenlets wait at. Tokens go round;
+every pass is one wake-up, counted on the way, and each token has to come home after exactly its number of
+passes. `feed` kinds: half of the threads never have a hub; they only put, while the greenlets of the other
+half take; each item is ticked off where it arrives. `lock` kinds: greenlets of all threads count up together
+under one lock.
 
-Ends with status 1, and says what is missing, if anything is lost or doubled, or nothing has moved for a while.
+Ends with status 1, and says what is missing, if anything is lost or doubled, or nothing has moved for long.
 """
 
 import argparse
