@@ -109,8 +109,8 @@ def queues() -> None:
     assert_type(PriorityQueue[tuple[int, str]]().get(), tuple[int, str])
     assert_type(JoinableQueue[int]().join(1), bool)
     assert_type(Channel[int]().get(), int)
-    assert_type([item for item in Queue[int]()], list[int])
-    assert_type([item for item in Channel[str]()], list[str])
+    assert_type(list(Queue[int]()), list[int])
+    assert_type(list(Channel[str]()), list[str])
     assert_type(Queue[int]().copy(), Queue[int])
     Queue[int]().put("text")  # type: ignore[arg-type]
     Channel[int]().put("text")  # type: ignore[arg-type]
