@@ -7,7 +7,7 @@ add_spawn_callback) are put into the class only when they are switched on.
 """
 
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from contextvars import copy_context
 from reprlib import recursive_repr
 from types import FrameType, TracebackType
