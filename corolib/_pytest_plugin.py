@@ -256,7 +256,8 @@ class Left:
     def compare(self) -> list[str]:
         """A line for each greenlet and descriptor that was not there before. The greenlets are killed."""
         from .greenlet import killall
-        from .hub import _describe_wait, get_hub, sleep
+        from .hub import get_hub, sleep
+        from .tools.waits import waiting
 
         hub = get_hub()
         for _ in range(LAST_TURNS):
@@ -264,7 +265,11 @@ class Left:
                 break
             sleep(0)
         left = [each for each in _unfinished() if id(each) not in self.greenlets]
-        found = [f"greenlet: {_describe_wait(each, hub.now())}" for each in left]
+        waits = {wait.greenlet: wait for wait in waiting()} if left else {}
+        found = [
+            "greenlet: " + (waits[each].format().replace("\n", "\n  ") if each in waits else repr(each))
+            for each in left
+        ]
         killall(left, block=False)
         for _ in range(LAST_TURNS):
             if hub.ready_count == 0:
@@ -387,7 +392,7 @@ class Watch:
         """How often the hub of the test has looked for events; negative: nobody needs that it does."""
         hub = self._hub
         if hub is None or hub.destroyed or hub.thread_ident != self._thread:
-            hub = self._hub = next((each for each in _hubs() if each.thread_ident == self._thread), None)
+            hub = self._hub = _hub_of(self._thread)
         if hub is None or hub.polling or not (hub.parked_count or hub.ready_count or hub.deadline_count):
             return -1
         count: int = hub.poll_count
@@ -415,27 +420,16 @@ class Watch:
             interrupt(self._main, self._told)
 
 
-def _hubs() -> list[Any]:
-    """The hubs of all threads, from any thread."""
-    hub_module = sys.modules.get("corolib._hub")
-    if hub_module is None:
-        return []
-    return [each for each in gc.get_objects() if isinstance(each, hub_module.Hub) and not each.destroyed]
+def _hub_of(thread: int) -> Any:
+    """The hub of a thread, from another one."""
+    from .hub import all_hubs
+
+    return next((each for each in all_hubs() if each.thread_ident == thread), None)
 
 
 def report_hang() -> str:
-    """Who waits for whom in all hubs, and the stacks of all threads and suspended greenlets."""
-    from . import _hub
-    from .hub import _describe_wait
+    """Who waits for whom, and what every thread and every greenlet is doing."""
+    from .tools.tree import format_run_info
+    from .tools.waits import waiting
 
-    lines = []
-    for hub in _hubs():
-        lines.append(f"{hub!r}:")
-        lines += ["  " + _describe_wait(each, hub.now()) for each in hub.parked()]
-    for ident, frame in sys._current_frames().items():
-        if ident != get_ident():
-            lines += [f"\nthread {ident:#x}:", *(text.rstrip() for text in traceback.format_stack(frame))]
-    for each in gc.get_objects():
-        if isinstance(each, _hub.Greenlet) and each.gr_frame is not None:
-            lines += [f"\n{each!r}:", *(text.rstrip() for text in traceback.format_stack(each.gr_frame))]
-    return "\n".join(lines)
+    return "\n".join([str(waiting()), *format_run_info()])

@@ -56,7 +56,18 @@ LADDER = [
     ),
     *("pywsgi", "websocket"),
     # around
-    *("events", "_patch_threading", "monkey", "testing", "_pytest_plugin", "tools", "util", "compat.", "ext.", "__main__"),
+    *(
+        "events",
+        "_patch_threading",
+        "monkey",
+        "testing",
+        "tools",
+        "util",
+        "_pytest_plugin",
+        "compat.",
+        "ext.",
+        "__main__",
+    ),
     # roof
     "",
 ]
