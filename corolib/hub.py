@@ -602,8 +602,8 @@ def _throw_pending(hub: Hub, greenlet: greenlet, error: BaseException) -> None:
     root = greenlet
     while root.parent is not None:
         root = root.parent
-    if root is not hub.parent or greenlet.gr_frame is None:
-        return  # of another thread, or not started
+    if root is not hub.parent or _hub.standing(greenlet) != "suspended":
+        return  # of another thread, not started, or its next wait is to come: it is shielded
     if _hub.cancel_interrupt(greenlet, error):
         if greenlet is not root:
             greenlet.parent = hub  # its end is to come back here, not to somebody who waits

@@ -16,7 +16,7 @@ from types import TracebackType
 from typing import Literal
 from weakref import ref as weakref
 
-from ._hub import WaitList, wake
+from ._hub import WaitList, shield, wake
 from ._switch import getcurrent, greenlet
 from ._waiting import Linkable, wait
 from .hub import get_hub
@@ -278,7 +278,13 @@ class RLock:
         return count, owner
 
     def _acquire_restore(self, state: tuple[int, greenlet]) -> None:
-        self.acquire()
+        # Whatever happens to the greenlet meanwhile: it is going to release the lock. A kill comes at its
+        # next wait.
+        shielded = shield(True)
+        try:
+            self.acquire()
+        finally:
+            shield(shielded)
         self._count = state[0]
 
     def _recursion_count(self) -> int:

@@ -21,7 +21,7 @@ from collections.abc import Callable
 from typing import Any, NoReturn
 from weakref import ref as weakref
 
-from ._hub import TIMED_OUT, WaitList
+from ._hub import TIMED_OUT, WaitList, shield
 from ._native import get_ident as _native_ident
 from ._native import original
 from ._switch import getcurrent, greenlet
@@ -93,6 +93,17 @@ def _let_others_run() -> None:
         _sleep(0)
 
 
+def _acquire_in_any_case(lock: "LockType | RLock") -> None:
+    """For the end of Condition.wait(), after which the caller releases the lock: it must have it, whatever
+    happens to the greenlet meanwhile. A kill or a Timeout comes at its next wait.
+    """
+    shielded = shield(True)
+    try:
+        lock.acquire()
+    finally:
+        shield(shielded)
+
+
 class LockType:
     """A lock that anybody may release.
 
@@ -156,10 +167,17 @@ class LockType:
         """Whether somebody has it."""
         return self._locked
 
+    # -- what threading.Condition needs
+
     def _is_owned(self) -> bool:
-        # What threading.Condition asks. Without it the condition would find out by a refused acquire(), which
-        # switches.
+        # Without it the condition would find out by a refused acquire(), which switches.
         return self._locked
+
+    def _release_save(self) -> None:
+        self.release()
+
+    def _acquire_restore(self, state: None) -> None:
+        _acquire_in_any_case(self)
 
     def _at_fork_reinit(self) -> None:
         self._locked = False
@@ -308,7 +326,7 @@ class RLock:
         return count
 
     def _acquire_restore(self, count: int) -> None:
-        self.acquire()
+        _acquire_in_any_case(self)
         self._count = count
 
     def _at_fork_reinit(self) -> None:

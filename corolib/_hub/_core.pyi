@@ -179,6 +179,11 @@ def interrupt(target: greenlet, error: BaseException, /) -> bool:
 def cancel_interrupt(target: greenlet, error: BaseException, /) -> bool:
     """Take a pending interrupt back, by identity; False if there is none (any more)."""
 
+def shield(on: bool, /) -> bool:
+    """While it is on, interrupts of the current greenlet are not delivered at its waits but stay pending.
+    Returns whether it was on, to be put back.
+    """
+
 def waiting(target: greenlet, /) -> tuple[str, object, float] | None:
     """(kind, object, since) of a parked greenlet, or None."""
 

@@ -376,7 +376,7 @@ static PyObject *hub_external_leave(PyObject *self, PyObject *unused)
 {
     (void)unused;
     struct hub *hub = hub_core(self);
-    if (hub->external > 0) hub->external--; /* at 0: a fork has forgotten the job */
+    if (hub->external > 0) hub->external--;  /* at 0: a fork has forgotten the job */
     if (hub->external == 0) inbox_kick(hub); /* that may have been all it was waiting for */
     Py_RETURN_NONE;
 }

@@ -178,6 +178,14 @@ static PyObject *core_cancel_interrupt(PyObject *module, PyObject *const *args, 
     return rc < 0 ? NULL : PyBool_FromLong(rc);
 }
 
+static PyObject *core_shield(PyObject *module, PyObject *on)
+{
+    (void)module;
+    int truth = PyObject_IsTrue(on);
+    int was = truth < 0 ? -1 : park_shield(truth);
+    return was < 0 ? NULL : PyBool_FromLong(was);
+}
+
 static PyObject *core_waiting(PyObject *module, PyObject *target)
 {
     (void)module;
@@ -280,6 +288,9 @@ static PyMethodDef methods[] = {
     {"cancel_interrupt", FAST(core_cancel_interrupt), METH_FASTCALL,
      "cancel_interrupt(target, error, /)\n--\n\nTake a pending interrupt back, by identity; False if there "
      "is none (any more)."},
+    {"shield", core_shield, METH_O,
+     "shield(on, /)\n--\n\nWhile it is on, interrupts of the current greenlet are not delivered at its waits "
+     "but stay pending.\nReturns whether it was on, to be put back."},
     {"waiting", core_waiting, METH_O,
      "waiting(target, /)\n--\n\n(kind, object, since) of a greenlet that waits, or None."},
     {"spawn_raw", FAST(core_spawn_raw), METH_FASTCALL | METH_KEYWORDS,

@@ -169,7 +169,7 @@ struct park *park_begin(struct hub **out)
     }
     struct park *park = park_of(self);
     if (park == NULL) return NULL;
-    if (park_raise_pending(self)) return NULL;
+    if (!park->shielded && park_raise_pending(self)) return NULL;
     if (__builtin_expect(park->value != NULL, 0)) {
         /* Queued for its start by spawn_raw(), but started by somebody else's switch(); or it has just been
          * resumed, and the value is on its way. */
@@ -421,14 +421,24 @@ int park_interrupt(PyObject *greenlet, PyObject *error)
     if (hub_face(greenlet)->state == SWITCH_DEAD) return 0;
     struct park *park = park_of(greenlet);
     if (park == NULL) return -1;
-    if (park->state == PARK_WAITING) return park_wake_error(park, error);
-    if (park->state == PARK_READY && park->kind == &kind_yield && !park->raises) {
+    if (park->state == PARK_WAITING && !park->shielded) return park_wake_error(park, error);
+    if (park->state == PARK_READY && park->kind == &kind_yield && !park->raises && !park->shielded) {
         Py_SETREF(park->value, Py_NewRef(error));
         park->raises = true;
         return 1;
     }
     if (park->pending == NULL && (park->pending = PyList_New(0)) == NULL) return -1;
     return PyList_Append(park->pending, error);
+}
+
+int park_shield(bool on)
+{
+    PyObject *self = engine->current();
+    struct park *park = self == NULL ? NULL : park_of(self);
+    if (park == NULL) return -1;
+    bool was = park->shielded;
+    park->shielded = on;
+    return was;
 }
 
 void park_forget_pending(PyObject *greenlet)

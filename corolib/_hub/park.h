@@ -48,6 +48,7 @@ struct park {
     unsigned char state; /* enum park_state */
     bool raises;         /* READY: value is an exception to raise */
     bool counted;        /* WAITING: counts in hub->live */
+    bool shielded; /* an interrupt becomes pending, also while it waits; set and taken down by its greenlet */
 };
 
 #define PARK_FOREVER (-1.0)
@@ -65,6 +66,8 @@ int park_yield(struct park *);
  * full memory. Any thread. */
 int park_wake(struct park *, PyObject *value);
 int park_wake_error(struct park *, PyObject *error);
+/* Turns the shield of the current greenlet on or off; whether it was on, -1 with an exception. */
+int park_shield(bool on);
 /* The record of any greenlet, made if it has none; NULL with an exception set. */
 struct park *park_of(PyObject *greenlet);
 /* Queue a fresh greenlet for its start; `value` (borrowed) is what transfer() hands it. 0 or -1. */
