@@ -201,6 +201,11 @@ def activity(hub: Hub, /) -> tuple[int, int, int, bool, list[greenlet]]:
     a queued call names.
     """
 
+def stretch(hub: Hub, /) -> tuple[float, int] | None:
+    """(when the loop last looked for events, how many entries of the ready queue have run since). None if the
+    loop sleeps, or has never run.
+    """
+
 def threads() -> tuple[list[int], int]:
     """Identifiers of all threads of Python, and how many of these can wake nobody."""
 

@@ -142,6 +142,15 @@ static PyObject *core_activity(PyObject *module, PyObject *argument)
                          hub->polling ? Py_True : Py_False, targets);
 }
 
+static PyObject *core_stretch(PyObject *module, PyObject *argument)
+{
+    (void)module;
+    struct hub *hub;
+    if (take_hub(argument, &hub) < 0) return NULL;
+    if (hub->destroyed || hub->polling || hub_face(hub->self)->state == SWITCH_FRESH) Py_RETURN_NONE;
+    return Py_BuildValue("dn", hub->polled_at, (Py_ssize_t)hub->unpolled);
+}
+
 static PyObject *core_threads(PyObject *module, PyObject *unused)
 {
     (void)module, (void)unused;
@@ -176,6 +185,10 @@ static PyMethodDef methods[] = {
      "can still end, jobs of other threads, whether the thread sleeps in its poll, and the greenlets that a\n"
      "timer or a queued call names."},
     {"turn", core_turn, METH_O, "turn(target, /)\n--\n\nHow often a greenlet has waited or yielded."},
+    {"stretch", core_stretch, METH_O,
+     "stretch(hub, /)\n--\n\n(when the loop last looked for events, how many entries of the ready queue have "
+     "run since):\nas long as it is the same, one entry is running. None if the loop sleeps, or has never "
+     "run."},
     {"threads", core_threads, METH_NOARGS,
      "threads()\n--\n\nIdentifiers of all threads of Python, and how many of these can wake nobody."},
     {NULL, NULL, 0, NULL},

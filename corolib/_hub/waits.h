@@ -4,7 +4,7 @@
 
 #include <Python.h>
 
-/* Adds waits(), standing(), turn(), activity() and threads() to the module. */
+/* Adds waits(), standing(), turn(), activity(), stretch() and threads() to the module. */
 int waits_setup(PyObject *module);
 
 #endif

@@ -26,12 +26,14 @@ __all__ = ["GreenletTracer", "HubSwitchTracer", "MaxSwitchTracer", "assert_switc
 class GreenletTracer:
     """Counts the switches of the thread that makes it, until kill(), and knows who runs."""
 
+    #: How many switches there have been since did_block_hub() was last asked.
+    greenlet_switch_counter = 0
+    #: Who was switched to last; None before the first switch, and while it is ignored.
+    active_greenlet: greenlet | None = None
+    #: What settrace() had set when this was made; it is called as before.
+    previous_trace_function: object = None
+
     def __init__(self) -> None:
-        #: How many switches there have been since did_block_hub() was last asked.
-        self.greenlet_switch_counter = 0
-        #: Who was switched to last; None before the first switch, and while it is ignored.
-        self.active_greenlet: greenlet | None = None
-        #: What settrace() has set; it is called as before.
         self.previous_trace_function = gettrace()
         self._killed = False
         self._hook = self._on_switch

@@ -27,6 +27,8 @@ __all__ = [
     "wrap_errors",
 ]
 
+_Greenlet = greenlet
+
 #: A tree is drawn no deeper than this; what is below stands in the last column, with its depth.
 DEPTH = 30
 
@@ -46,17 +48,20 @@ class GreenletTree:
         "waits": True,
     }
 
-    def __init__(self, greenlet: greenlet) -> None:
+    #: What the tree is of.
+    greenlet: Any = None
+    #: Whether the current greenlet is one of its tree. Of roots only.
+    is_current_tree = False
+
+    def __init__(self, greenlet: _Greenlet) -> None:
         self.greenlet = greenlet
-        #: Whether the current greenlet is one of its tree. Of roots only.
-        self.is_current_tree = False
         self.child_trees: list[GreenletTree] = []
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} of {safe_repr(self.greenlet)}, {len(self.child_trees)} below it>"
 
     def __getattr__(self, name: str) -> Any:
-        if name == "greenlet":  # before __init__, as in a copy
+        if name == "child_trees":  # before __init__, as in a copy
             raise AttributeError(name)
         return getattr(self.greenlet, name)
 
@@ -68,7 +73,8 @@ class GreenletTree:
     @property
     def root(self) -> bool:
         """Whether it stands at the top: the main greenlet of a thread."""
-        return self.greenlet.parent is None
+        root: bool = self.greenlet.parent is None
+        return root
 
     # -- drawing ---------------------------------------------------------------------------------------------
 
