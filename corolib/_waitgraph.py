@@ -26,9 +26,11 @@ import os.path
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from typing import Any, NamedTuple, overload
+from weakref import WeakKeyDictionary, WeakSet
 from weakref import ref as weakref
 
 from . import _hub
+from ._native import original
 from ._switch import getcurrent, greenlet
 
 __all__ = [
@@ -36,7 +38,9 @@ __all__ = [
     "Wait",
     "WaitGraph",
     "live_hubs",
+    "noted_holders",
     "safe_repr",
+    "signals_may_wake",
     "stack_lines",
     "stack_of",
     "what_it_waits_for",
@@ -118,6 +122,7 @@ class Wait:
 
     __slots__ = (
         "_due",
+        "_has_way_out",
         "_lost",
         "_names",
         "_turn",
@@ -159,6 +164,8 @@ class Wait:
         self._due = due is not None
         #: One of its holders is gone for good.
         self._lost = False
+        #: Something other than another greenlet will, or may, end it.
+        self._has_way_out = False
         self._names = names
         if waiter.parent is None:
             main = getattr(hub, "main_hub", False)
@@ -179,6 +186,9 @@ class Wait:
             found = [idents.find(each) if isinstance(each, int) else each for each in holders]
             self.holders = tuple(each for each in found if isinstance(each, _Greenlet))
             self._lost = None in found
+            if self.role == "acquire" and not found and noted_holders:
+                noted = (ref() for ref in noted_holders.get(target, ()))
+                self.holders = tuple(each for each in noted if each is not None)
             if _RUNNING in found:
                 self.only = False
         except Exception as error:  # a report must come out whatever the reported object does
@@ -252,6 +262,10 @@ def _spawned(waiter: greenlet) -> tuple[greenlet | None, tuple[Site, ...]]:
         return None, ()
 
 
+#: Lock -> who holds it, if that is being noted; see tools.holders.
+noted_holders: "WeakKeyDictionary[Any, list[weakref[greenlet]]]" = WeakKeyDictionary()
+
+
 def what_it_waits_for(waiter: greenlet) -> str:
     """A kind and the repr of an object; '' if it does not wait."""
     wait = _hub.waiting(waiter)
@@ -272,7 +286,9 @@ def _target(kind: str, target: object) -> tuple[str, object]:
 class WaitGraph(Sequence[Wait]):
     """All greenlets that wait in some hubs, longest waiting first; str() of it is the report.
 
-    `cycles`: circles of waits, each for the next, that nothing can open any more.
+    `cycles`: circles of waits, each for the next, that nothing can open any more. `probable_cycles`: circles
+    in which somebody else could release a lock, as anybody may, but probably nobody will: they are found
+    where it is noted who took which lock (`corolib.util.note_lock_holders`).
     """
 
     #: A report shows so many greenlets; with thousands the rest is more of the same.
@@ -294,9 +310,13 @@ class WaitGraph(Sequence[Wait]):
         if dry:
             for wait in self._waits:
                 wait.deadlocked = not wait._due
+                wait._has_way_out = wait._due
         else:
             self._judge(hubs)
-        self.cycles = self._find_cycles()
+        self.cycles = _find_cycles(self.deadlocked)
+        in_cycles = {wait.greenlet for cycle in self.cycles for wait in cycle}
+        stuck = [wait for wait in self._waits if not wait._has_way_out and wait.greenlet not in in_cycles]
+        self.probable_cycles = _find_cycles(stuck)
 
     def __len__(self) -> int:
         return len(self._waits)
@@ -326,7 +346,10 @@ class WaitGraph(Sequence[Wait]):
         movable: list[Wait] = []
         for wait in self._waits:
             wait.deadlocked = True
-            if wait.external or wait._due or wait.greenlet in named or _waits_for_end(wait):
+            wait._has_way_out = bool(
+                wait.external or wait._due or wait.greenlet in named or _waits_for_end(wait)
+            )
+            if wait._has_way_out:
                 movable.append(wait)
             elif not (wait.only and (wait.holders or wait._lost)):
                 free_to_all.append(wait)
@@ -348,40 +371,6 @@ class WaitGraph(Sequence[Wait]):
                 wait.deadlocked = False
                 movable += frees.get(wait.greenlet, ())
 
-    def _find_cycles(self) -> tuple[tuple[Wait, ...], ...]:
-        """One circle for each group of deadlocked greenlets that wait for each other.
-
-        Who waits for nobody here is in none, and then who waits only for such, and so on. From each that is
-        left there is a way on; it is followed until a greenlet comes again: one of this walk, then it is a
-        circle, or of an earlier one, then its circle is known.
-        """
-        left = {wait.greenlet: wait for wait in self._waits if wait.deadlocked}
-        waiters: dict[greenlet, list[Wait]] = {}
-        ways: dict[greenlet, int] = {}
-        for wait in left.values():
-            for holder in set(wait.holders) & left.keys():
-                waiters.setdefault(holder, []).append(wait)
-                ways[wait.greenlet] = ways.get(wait.greenlet, 0) + 1
-        ends = [each for each in left if not ways.get(each)]
-        while ends:
-            end = ends.pop()
-            del left[end]
-            for wait in waiters.get(end, ()):
-                ways[wait.greenlet] -= 1
-                if not ways[wait.greenlet]:
-                    ends.append(wait.greenlet)
-        seen: dict[greenlet, int] = {}
-        cycles = []
-        for number, step in enumerate(left.values()):
-            walk: list[Wait] = []
-            while step.greenlet not in seen:
-                seen[step.greenlet] = number
-                walk.append(step)
-                step = next(left[each] for each in step.holders if each in left)
-            if seen[step.greenlet] == number:
-                cycles.append(tuple(walk[walk.index(step) :]))
-        return tuple(cycles)
-
     # -- the report ------------------------------------------------------------------------------------------
 
     def lines(self, limit: int | None = None) -> list[str]:
@@ -390,8 +379,9 @@ class WaitGraph(Sequence[Wait]):
         """
         if limit is None:
             limit = self.REPORT_WAITS
-        entries = [_format_cycle(cycle) for cycle in self.cycles[:limit]]
-        in_cycles = {id(wait) for cycle in self.cycles for wait in cycle}
+        entries = [_format_cycle(cycle, "a circle") for cycle in self.cycles[:limit]]
+        entries += (_format_cycle(cycle, "probably a circle") for cycle in self.probable_cycles[:limit])
+        in_cycles = {id(wait) for cycle in (*self.cycles, *self.probable_cycles) for wait in cycle}
         order = sorted(self._waits, key=lambda wait: (id(wait) not in in_cycles, not wait.deadlocked))
         entries += (wait.format() for wait in islice(order, limit))
         if len(order) > limit:
@@ -411,12 +401,47 @@ class WaitGraph(Sequence[Wait]):
         return f"<{type(self).__name__} of {len(self)} waits, {len(self.deadlocked)} deadlocked>"
 
 
+def _find_cycles(waits: list[Wait]) -> tuple[tuple[Wait, ...], ...]:
+    """One circle for each group of greenlets that wait for each other.
+
+    Who waits for nobody here is in none, and then who waits only for such, and so on. From each that is
+    left there is a way on; it is followed until a greenlet comes again: one of this walk, then it is a
+    circle, or of an earlier one, then its circle is known.
+    """
+    left = {wait.greenlet: wait for wait in waits}
+    waiters: dict[greenlet, list[Wait]] = {}
+    ways: dict[greenlet, int] = {}
+    for wait in left.values():
+        for holder in set(wait.holders) & left.keys():
+            waiters.setdefault(holder, []).append(wait)
+            ways[wait.greenlet] = ways.get(wait.greenlet, 0) + 1
+    ends = [each for each in left if not ways.get(each)]
+    while ends:
+        end = ends.pop()
+        del left[end]
+        for wait in waiters.get(end, ()):
+            ways[wait.greenlet] -= 1
+            if not ways[wait.greenlet]:
+                ends.append(wait.greenlet)
+    seen: dict[greenlet, int] = {}
+    cycles = []
+    for number, step in enumerate(left.values()):
+        walk: list[Wait] = []
+        while step.greenlet not in seen:
+            seen[step.greenlet] = number
+            walk.append(step)
+            step = next(left[each] for each in step.holders if each in left)
+        if seen[step.greenlet] == number:
+            cycles.append(tuple(walk[walk.index(step) :]))
+    return tuple(cycles)
+
+
 def _indent(text: str) -> str:
     return "    " + text.replace("\n", "\n    ")
 
 
-def _format_cycle(cycle: tuple[Wait, ...]) -> str:
-    head = "a circle of 1, which waits for itself:" if len(cycle) == 1 else f"a circle of {len(cycle)}:"
+def _format_cycle(cycle: tuple[Wait, ...], what: str) -> str:
+    head = f"{what} of 1, which waits for itself:" if len(cycle) == 1 else f"{what} of {len(cycle)}:"
     following = (*cycle[1:], cycle[0])
     steps = (
         f"  {wait.who} waits for {wait.what}"
@@ -476,6 +501,7 @@ def _stirring(hubs: list[_hub.Hub], named: set[greenlet]) -> bool:
     current = getcurrent()
     for hub in hubs:
         ready, live, external, polling, targets = _hub.activity(hub)
+        stirring = stirring or (getattr(hub, "main_hub", False) and signals_may_wake())
         named.update(targets)
         stirring = stirring or bool(ready or live or external or _watchers(hub))
         # Its thread sleeps, or runs what the loop has called, such as this.
@@ -492,6 +518,19 @@ def _watchers(hub: Any) -> int:
     except RuntimeError:
         return 1  # its thread starts and stops some at this moment
     return count
+
+
+#: Handlers of signals that only report.
+wakes_nobody: "WeakSet[Any]" = WeakSet()
+
+
+def signals_may_wake() -> bool:
+    """Whether the program handles a signal: the handler may wake somebody."""
+    import signal  # only when nobody can go on; loaded long since
+
+    plain = signal.default_int_handler
+    handlers = (original("signal", "getsignal")(number) for number in signal.valid_signals())
+    return any(callable(each) and each is not plain and each not in wakes_nobody for each in handlers)
 
 
 def live_hubs(hubs: Iterable[_hub.Hub]) -> list[_hub.Hub]:

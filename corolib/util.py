@@ -1,5 +1,6 @@
 """To look at a program that runs. The names are those of `corolib.tools`, under one roof."""
 
+from .tools.holders import note_lock_holders
 from .tools.trace import assert_switches
 from .tools.tree import (
     GreenletTree,
@@ -17,6 +18,7 @@ __all__ = [
     "clear_stack_frames",
     "dump_stacks",
     "format_run_info",
+    "note_lock_holders",
     "print_run_info",
     "report_waiting_on",
     "waiting",

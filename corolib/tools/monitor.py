@@ -14,6 +14,7 @@ it gives up the GIL now and then.
 import gc
 import os
 import sys
+import traceback
 from collections.abc import Callable
 from importlib import import_module
 from typing import Any, NamedTuple
@@ -174,7 +175,8 @@ class PeriodicMonitoringThread:
             function(hub)
         except BaseException as error:  # whatever it is must not end the thread
             if not sys.is_finalizing():
-                hub.print_exception(self, type(error), error, error.__traceback__)
+                text = traceback.format_exception(error)
+                _write(hub, "".join([*text, f"{self!r} goes on after this failure of {function!r}\n\n"]))
 
     # -- monitoring functions --------------------------------------------------------------------------------
 
@@ -247,13 +249,7 @@ class PeriodicMonitoringThread:
 
     def _show_blocking_report(self, hub: Hub, report: list[str], active_greenlet: greenlet | None) -> None:
         """Write it to the hub's exception_stream, in one piece."""
-        stream = hub.exception_stream
-        if not stream:
-            return
-        try:
-            stream.write("\n".join(report) + "\n")
-        except (OSError, ValueError):
-            pass  # a full disk, a closed stream: there is nobody left to tell
+        _write(hub, "\n".join(report) + "\n")
 
     # -- memory ----------------------------------------------------------------------------------------------
 
@@ -293,6 +289,18 @@ class PeriodicMonitoringThread:
             return None
         notify(event)
         return event
+
+
+def _write(hub: Hub, text: str) -> None:
+    """To the hub's exception_stream; not to a log, whose locks are greenlets' matter if they are patched."""
+    stream = hub.exception_stream
+    if not stream:
+        return
+    try:
+        stream.write(text)
+        stream.flush()
+    except (OSError, ValueError):
+        pass  # a full disk, a closed stream: there is nobody left to tell
 
 
 def _running(hub: Hub) -> greenlet | None:

@@ -5,7 +5,7 @@ from types import FrameType
 from typing import Any, TextIO
 
 from .._native import original
-from .._waitgraph import WaitGraph, stack_lines, stack_of
+from .._waitgraph import WaitGraph, stack_lines, stack_of, wakes_nobody
 from ..hub import all_hubs
 
 __all__ = ["report_waiting_on", "waiting"]
@@ -52,4 +52,5 @@ def report_waiting_on(signum: int, file: TextIO | None = None) -> Any:
         except (OSError, ValueError):
             pass  # a full disk, a closed stream: there is nobody left to tell
 
+    wakes_nobody.add(report)
     return original("signal", "signal")(signum, report)
