@@ -167,9 +167,6 @@ class Wait:
         #: Something other than another greenlet will, or may, end it.
         self._has_way_out = False
         self._names = names
-        if waiter.parent is None:
-            main = getattr(hub, "main_hub", False)
-            names[waiter] = "the main greenlet" if main else f"the main greenlet of thread {self.thread:#x}"
 
     def _ask(self, idents: "_Idents") -> None:
         """Let what is waited for say what it knows."""
@@ -208,6 +205,11 @@ class Wait:
         """What it waits for, as reports name it."""
         text = self.kind if self.target is None else f"{self.kind} {self._name(self.target)}"
         return f"{text} ({self.role})" if self.role else text
+
+    @property
+    def brief(self) -> str:
+        """The same, without what its repr has to say."""
+        return self.kind if self.target is None else f"{self.kind} at {id(self.target):#x}"
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self}>"
@@ -300,7 +302,7 @@ class WaitGraph(Sequence[Wait]):
         """`dry`: it is known that nothing can end any of these waits (the hub has found out by itself)."""
         hubs = list(hubs)
         now = [(hub, hub.now()) for hub in hubs]
-        names: dict[greenlet, str] = {}
+        names = {hub.parent: _name_of_main(hub) for hub in hubs if hub.parent is not None}
         self._waits = [Wait(hub, row, time, names) for hub, time in now for row in _hub.waits(hub)]
         for wait in self._waits[: self.STACKS]:
             wait.stack = stack_of(wait.greenlet.gr_frame)
@@ -436,6 +438,11 @@ def _find_cycles(waits: list[Wait]) -> tuple[tuple[Wait, ...], ...]:
     return tuple(cycles)
 
 
+def _name_of_main(hub: _hub.Hub) -> str:
+    main = getattr(hub, "main_hub", False)
+    return "the main greenlet" if main else f"the main greenlet of thread {hub.thread_ident:#x}"
+
+
 def _indent(text: str) -> str:
     return "    " + text.replace("\n", "\n    ")
 
@@ -444,8 +451,8 @@ def _format_cycle(cycle: tuple[Wait, ...], what: str) -> str:
     head = f"{what} of 1, which waits for itself:" if len(cycle) == 1 else f"{what} of {len(cycle)}:"
     following = (*cycle[1:], cycle[0])
     steps = (
-        f"  {wait.who} waits for {wait.what}"
-        + ("" if after.greenlet is wait.target else f", held by {after.who}")
+        f"  {wait.who} waits for "
+        + (after.who if after.greenlet is wait.target else f"{wait.brief}, held by {after.who}")
         for wait, after in zip(cycle, following, strict=True)
     )
     return "\n".join([head, *steps])

@@ -90,6 +90,16 @@ def test_concurrent_fetch() -> None:
     assert done.stderr == ""
 
 
+def test_deadlock() -> None:
+    lines = run_isolated(EXAMPLES / "deadlock.py").stdout.splitlines()
+    assert lines[:2] == ["3 greenlets waiting, 2 deadlocked", "    a circle of 2:"]
+    assert "'there'" in lines[2] and "'back'" in lines[3]
+    assert lines[-2:] == [
+        "LoopExit: This operation would block forever",
+        "all of them are deadlocked: True",
+    ]
+
+
 def table(output: str) -> dict[str, str]:
     return {line[:20].strip(): line[20:].strip() for line in output.splitlines()[1:]}
 

@@ -392,10 +392,10 @@ def test_loop_exit_carries_the_graph_and_names_the_circle(ended):
     text = str(caught.value)
     a, b = (f"<Greenlet at {id(each):#x}>" for each in pair)
     assert "\n    a circle of 2:\n" in text
-    assert (
-        f"      {a} waits for RLock <RLock at {id(found[0].target):#x} owner={b} count=1 waiting=1>" in text
-    )
-    assert f"(acquire), held by {b}\n" in text
+    lock = found[0].target
+    assert f"      {a} waits for RLock at {id(lock):#x}, held by {b}\n" in text
+    assert f"\n    {a} waits for RLock <RLock at {id(lock):#x} owner={b} count=1 waiting=1> (acquire)" in text
+    assert f"s, held by {b}: deadlocked\n" in text
     assert "    the main greenlet waits for Greenlet " in text
     assert 'test_waitgraph.py", line ' in text and "in take\n        with second:" in text
     assert caught.value.waiting[0].startswith("a circle of 2:")
