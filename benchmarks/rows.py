@@ -200,6 +200,28 @@ WORKLOADS = {
         {"raw": RAW, "sleep": GREEN | COROUTINES},
         repeat=1,
     ),
+    "timers": Workload(
+        "timers: many at once",
+        "timers.py",
+        {
+            "start": Case(
+                "make, start and stop 300,000 timers of the loop",
+                300_000,
+                100_000,
+                (
+                    Value("start_ns", "ns to make and start each", True, {"gevent": 0.35}),
+                    Value("stop_ns", "ns to stop each", True, {"gevent": 0.35}),
+                ),
+            ),
+            "sleepers": Case(
+                "100,000 sleepers with random deadlines",
+                100_000,
+                30_000,
+                (Value("ns", "ns of CPU time per sleeper", True, {"gevent": 0.20}),),
+            ),
+        },
+        {"start": GREEN | COROUTINES, "sleepers": GREEN | COROUTINES},
+    ),
     "echo": Workload(
         "echo: a server on one core, the load generator on another",
         "echo.py",
@@ -220,6 +242,8 @@ INSTRUCTIONS = (
     Count("switch", "robin", "round trip", ("corolib", "greenlet"), 20_000, 60_000, quick=False),
     Count("spawn", "raw", "greenlet", ("corolib", "greenlet"), 5_000, 15_000),
     Count("spawn", "joinall", "greenlet", ("corolib", "gevent", "uvloop"), 2_000, 6_000),
+    Count("timers", "start", "timer", ("corolib", "gevent"), 10_000, 30_000),
+    Count("timers", "sleepers", "sleeper", ("corolib", "gevent", "uvloop"), 2_000, 6_000, quick=False),
     Count("yield", "100", "yield", ("corolib", "gevent", "uvloop"), 10_000, 30_000),
     Count(
         "echo",

@@ -3,10 +3,8 @@
 """
 
 from abc import ABC
-from collections.abc import Callable
 from types import TracebackType
 from typing import Any, Final
-from weakref import ref as weakref
 
 from . import _ev, _hub
 
@@ -21,12 +19,11 @@ for _kind in (_ev.Watcher, _hub.io, _hub.timer):
     WatcherType.register(_kind)
 
 
-class HubLoop:
+class HubLoop(_hub.Loop):
     """`hub.loop`: callbacks, timers and descriptors of the hub itself, every other watcher of libev.
 
-    Watchers call back in the hub: a callback may do anything but wait. Holds its hub weakly, so that a
-    thread's hub goes with its thread. What is not listed here (`iteration`, `backend`, `verify`...) is
-    libev's: see `_ev.Loop`.
+    Watchers call back in the hub: a callback may do anything but wait. `hub` is the hub that runs this loop,
+    or None: RuntimeError from what needs one.
     """
 
     WatcherType: Final = WatcherType
@@ -40,39 +37,20 @@ class HubLoop:
         self._loop = loop
         self.adopt(hub)
 
-    def adopt(self, hub: _hub.Hub) -> None:
-        """Another hub runs this loop from now on; the one before has been destroyed."""
-        self._hub = weakref(hub)
-
     def __repr__(self) -> str:
-        return f"<{type(self).__name__} of {self._hub()!r}: {self._loop!r}>"
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._loop, name)
+        return f"<{type(self).__name__} of {self.hub!r}: {self._loop!r}>"
 
     def _owner(self) -> _hub.Hub:
-        hub = self._hub()
+        hub = self.hub
         if hub is None:
-            raise RuntimeError("the hub of this loop is gone")
+            raise RuntimeError("the hub of this loop is destroyed")
         return hub
 
-    # -- callbacks and watchers ------------------------------------------------------------------------------
-
-    def run_callback(self, fn: Callable[..., object], *args: Any) -> _hub.callback:
-        """Call `fn(*args)` in the hub, after what is ready now. Any thread; never switches."""
-        return self._owner().run_callback(fn, *args)
-
-    run_callback_threadsafe = run_callback
+    # -- watchers; timer() and run_callback() are in C -------------------------------------------------------
 
     def io(self, fd: int, events: int, ref: bool = True, priority: int | None = None) -> _hub.io:
         """A watcher of a descriptor: 1 is readable, 2 writable."""
         return _hub.io(self._owner(), fd, events, ref, priority)
-
-    def timer(
-        self, after: float, repeat: float = 0.0, ref: bool = True, priority: int | None = None
-    ) -> _hub.timer:
-        """A watcher of the clock: after `after` seconds, then each `repeat` seconds."""
-        return _hub.timer(self._owner(), after, repeat, ref, priority)
 
     def signal(self, signalnum: int, ref: bool = True, priority: int | None = None) -> _ev.signal:
         """A watcher of a signal of the process."""
@@ -158,14 +136,94 @@ class HubLoop:
         """How much may still happen: watchers with `ref`, waits and timers of the hub, calls of ref(). At 0
         a wait is a deadlock.
         """
-        hub = self._hub()
+        hub = self.hub
         return self._loop.activecnt + (0 if hub is None else hub.live_count)
 
     @property
     def pendingcnt(self) -> int:
         """What is ready and has not been served: entries of the ready queue, and events in libev's hands."""
-        hub = self._hub()
+        hub = self.hub
         return self._loop.pendingcnt + (0 if hub is None else hub.ready_count)
+
+    # What follows is libev's: see _ev.Loop.
+
+    @property
+    def iteration(self) -> int:
+        """How many turns there have been."""
+        return self._loop.iteration
+
+    @property
+    def depth(self) -> int:
+        """1 within libev's own part of a turn, else 0."""
+        return self._loop.depth
+
+    @property
+    def backend(self) -> str:
+        """How libev polls: 'epoll', 'poll', 'kqueue'..."""
+        return self._loop.backend
+
+    @property
+    def backend_int(self) -> int:
+        """The same as libev's flag."""
+        return self._loop.backend_int
+
+    @property
+    def origflags(self) -> list[str]:
+        """The ways of polling that were asked for; none: libev has chosen."""
+        return self._loop.origflags
+
+    @property
+    def origflags_int(self) -> int:
+        """The same as libev's flags."""
+        return self._loop.origflags_int
+
+    @property
+    def default(self) -> bool:
+        """False: libev's default loop would take SIGCHLD away from the program."""
+        return self._loop.default
+
+    @property
+    def sigfd(self) -> int:
+        """-1: signals do not come by a signalfd."""
+        return self._loop.sigfd
+
+    @property
+    def ptr(self) -> int:
+        """The address of libev's struct; 0 once destroyed."""
+        return self._loop.ptr
+
+    @property
+    def destroyed(self) -> bool:
+        """Whether it has gone with its hub."""
+        return self._loop.destroyed
+
+    def ref(self) -> None:
+        """Put off LoopExit although nothing can be seen that may happen; taken back with unref()."""
+        self._loop.ref()
+
+    def unref(self) -> None:
+        """The opposite of ref()."""
+        self._loop.unref()
+
+    def verify(self) -> None:
+        """Let libev check its own data; it aborts the process if they are damaged (only if built with
+        EV_VERIFY).
+        """
+        self._loop.verify()
+
+    def break_(self) -> None:
+        """End libev's part of this turn; the hub goes on with the next."""
+        self._loop.break_()
+
+    def run(self, nowait: bool = False, once: bool = False) -> bool:
+        """RuntimeError while there is a hub, which runs it: wait with corolib.sleep() or hub.join()
+        instead.
+        """
+        return self._loop.run(nowait, once)
+
+    def destroy(self) -> None:
+        """Free a loop that a hub has left. RuntimeError while there is a hub: hub.destroy() ends both."""
+        self._loop.destroy()
 
     def reinit(self) -> None:
         """In the child of a fork: make the kernel's side anew. os.fork() has seen to it; again does no

@@ -520,6 +520,7 @@ class Hub(_hub.Hub):
         super().destroy(HubDestroyed(not keep))
         self._loop.dispatch = None
         self._loop.owned = False
+        self.loop.adopt(None)
         if keep:
             set_loop(self.loop)
         else:

@@ -19,7 +19,7 @@ import pytest
 from helpers import ROOT, run_isolated
 
 BENCHMARKS = ROOT / "benchmarks"
-TINY = {"switch": 50, "spawn": 50, "yield": 50, "memory": 2000, "echo": 50}
+TINY = {"switch": 50, "spawn": 50, "yield": 50, "memory": 2000, "timers": 50, "echo": 50}
 
 
 def part(name: str) -> ModuleType:

@@ -153,6 +153,25 @@ class Hub(greenlet):
         """The greenlets that are parked in a wait of this hub."""
     # handle_error() and loop_exit() are called here, and defined in corolib.hub.Hub.
 
+@disjoint_base
+class Loop:
+    """What is called often of `hub.loop`; the rest is corolib._loop.HubLoop."""
+
+    @property
+    def hub(self) -> Hub | None:
+        """The hub that runs it, or None."""
+    def adopt(self, hub: Hub | None, /) -> None:
+        """From now on it is the loop of this hub; None: of no hub."""
+    def run_callback(self, fn: Callable[_P, object], *args: _P.args, **kwargs: _P.kwargs) -> callback:
+        """Call fn in the hub, after what is ready now. Any thread; never switches."""
+    def run_callback_threadsafe(
+        self, fn: Callable[_P, object], *args: _P.args, **kwargs: _P.kwargs
+    ) -> callback: ...
+    def timer(
+        self, after: float, repeat: float = 0.0, ref: bool = True, priority: int | None = None
+    ) -> timer:
+        """A watcher of the clock: after `after` seconds, then each `repeat` seconds."""
+
 def get_hub() -> Hub:
     """The hub of this thread, made on demand."""
 

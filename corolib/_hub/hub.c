@@ -345,7 +345,7 @@ static PyObject *hub_switch(PyObject *self, PyObject *const *args, Py_ssize_t na
     return park_wait(park, &kind_foreign, NULL, PARK_FOREVER);
 }
 
-static PyObject *hub_run_callback(PyObject *self, PyObject *const *args, Py_ssize_t nargs, PyObject *names)
+PyObject *hub_run_callback(PyObject *self, PyObject *const *args, Py_ssize_t nargs, PyObject *names)
 {
     struct hub *hub = hub_core(self);
     if (check_open(hub) < 0) return NULL;

@@ -120,6 +120,9 @@ struct hub *hub_if_exists(void);
 int hub_set(PyObject *hub);
 /* What makes a thread's hub: a callable without arguments (borrowed). */
 void hub_set_factory(PyObject *callable);
+/* The method of the same name. */
+PyObject *hub_run_callback(PyObject *hub, PyObject *const *args, Py_ssize_t nargs, PyObject *names);
+extern PyType_Spec hub_face_spec; /* face.c */
 /* Makes the type and adds it to the module. */
 int hub_setup(PyObject *module);
 /* Ground for all that is queued: appends `entry` (a greenlet or a ready_item; a new reference is taken) and

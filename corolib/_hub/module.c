@@ -393,7 +393,8 @@ static int exec(PyObject *module)
     Py_DECREF(type);
     if (hub_timed_out == NULL || PyModule_AddObjectRef(module, "TIMED_OUT", hub_timed_out) < 0) return -1;
     if ((watch_callback_type = add_type(module, &watch_callback_spec)) == NULL) return -1;
-    if (add_type(module, &watch_timer_spec) == NULL || add_type(module, &watch_io_spec) == NULL) return -1;
+    if ((watch_timer_type = add_type(module, &watch_timer_spec)) == NULL) return -1;
+    if (add_type(module, &watch_io_spec) == NULL || add_type(module, &hub_face_spec) == NULL) return -1;
     if (add_type(module, &waitlist_spec) == NULL || waits_setup(module) < 0) return -1;
     watch_interrupt = PyObject_GetAttrString(module, "interrupt");
     watch_wake = PyObject_GetAttrString(module, "wake");

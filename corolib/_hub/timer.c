@@ -1,8 +1,11 @@
 /* timer: one entry of the deadline heap that calls a Python function. */
 #include <math.h>
 
+#include "arguments.h"
 #include "park.h"
 #include "watch.h"
+
+PyTypeObject *watch_timer_type;
 
 struct timer {
     struct watch watch;
@@ -80,15 +83,11 @@ static int read_seconds(PyObject *value, const char *name, double *seconds)
     return 0;
 }
 
-static int timer_init(PyObject *self, PyObject *args, PyObject *kwargs)
+/* The four arguments; NULL for what is not given. */
+static int set_up(PyObject *self, PyObject *hub, PyObject *after, PyObject *repeat, int ref,
+                  PyObject *priority)
 {
-    static char *names[] = {"hub", "after", "repeat", "ref", "priority", NULL};
     struct timer *timer = (struct timer *)self;
-    PyObject *hub, *after = NULL, *repeat = NULL, *priority = NULL;
-    int ref = 1;
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O|OOpO:timer", names, &hub, &after, &repeat, &ref,
-                                     &priority))
-        return -1;
     double seconds = 0, period = 0;
     if (after != NULL && read_seconds(after, "after", &seconds) < 0) return -1;
     if (repeat != NULL && read_seconds(repeat, "repeat", &period) < 0) return -1;
@@ -99,6 +98,29 @@ static int timer_init(PyObject *self, PyObject *args, PyObject *kwargs)
     timer->repeat = period;
     deadline_init(&timer->deadline, on_timer);
     return 0;
+}
+
+PyObject *timer_make(PyObject *hub, PyObject *const *args, Py_ssize_t nargs, PyObject *names)
+{
+    static const char *const known[] = {"after", "repeat", "ref", "priority", NULL};
+    PyObject *found[4];
+    int ref = 1;
+    if (arguments_take("timer", known, 1, args, nargs, names, found) < 0) return NULL;
+    if (found[2] != NULL && (ref = PyObject_IsTrue(found[2])) < 0) return NULL;
+    PyObject *self = watch_timer_type->tp_alloc(watch_timer_type, 0);
+    if (self != NULL && set_up(self, hub, found[0], found[1], ref, found[3]) < 0) Py_CLEAR(self);
+    return self;
+}
+
+static int timer_init(PyObject *self, PyObject *args, PyObject *kwargs)
+{
+    static char *names[] = {"hub", "after", "repeat", "ref", "priority", NULL};
+    PyObject *hub, *after = NULL, *repeat = NULL, *priority = NULL;
+    int ref = 1;
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O|OOpO:timer", names, &hub, &after, &repeat, &ref,
+                                     &priority))
+        return -1;
+    return set_up(self, hub, after, repeat, ref, priority);
 }
 
 static PyObject *timer_begin(PyObject *self, PyObject *const *args, Py_ssize_t nargs, PyObject *names,

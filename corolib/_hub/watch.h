@@ -32,7 +32,9 @@ static inline struct hub *watch_hub(PyObject *self)
     return hub_core(watch_cast(self)->hub);
 }
 
-extern PyTypeObject *watch_callback_type; /* set by module.c */
+extern PyTypeObject *watch_callback_type, *watch_timer_type; /* set by module.c */
+/* timer(after, repeat=0.0, ref=True, priority=None) of a Hub (which must be one): new. */
+PyObject *timer_make(PyObject *hub, PyObject *const *args, Py_ssize_t nargs, PyObject *names);
 /* The functions interrupt() and wake() of the module; set by module.c. */
 extern PyObject *watch_interrupt, *watch_wake;
 extern PyType_Spec watch_callback_spec, watch_timer_spec, watch_io_spec;
