@@ -11,13 +11,10 @@ from collections.abc import Callable
 from typing import Any
 
 #: Modules that are on their way. A module is off this list once it is there.
-AWAITED = {
-    "corolib.signal",
-    "corolib.tools.monitor",
-}
+AWAITED = {"corolib.signal", "corolib.tools.monitor"}
 
 WATCHER = "active args callback close feed loop pending priority ref start stop __enter__ __exit__ "
-LINKABLE = "linkcount rawlink ready unlink "
+LINKABLE = "hub linkcount rawlink ready unlink "
 MAPPING = "apply apply_async apply_cb imap imap_unordered map map_async map_cb "
 QUEUE = (
     "__bool__ __iter__ __len__ __class_getitem__ copy empty full get get_nowait getters is_shutdown maxsize "
@@ -106,9 +103,9 @@ PUBLIC: dict[str, str] = {
     "corolib.timeout:Timeout": """cancel close exception pending seconds start start_new timer
         _on_expiration __enter__ __exit__ __lt__""",
     "corolib.time": "sleep monotonic time strftime perf_counter",
-    "corolib.threadpool": "ThreadPool ThreadPoolExecutor",
+    "corolib.threadpool": "ThreadPool ThreadPoolExecutor ThreadResult",
     "corolib.threadpool:ThreadPool": MAPPING
-    + "adjust hub join kill maxsize pid size spawn task_queue __len__",
+    + "adjust fork_watcher hub join kill manager maxsize pid size spawn task_queue __len__",
     "corolib.threadpool:ThreadPoolExecutor": "kill map shutdown submit",
     # -- the system
     "corolib.os": """close fork fork_and_watch forkpty forkpty_and_watch make_nonblocking nb_read
@@ -128,9 +125,12 @@ PUBLIC: dict[str, str] = {
         can_monitor_memory_usage hub ignore_current_greenlet_blocking inactive_sleep_time
         install_monitor_memory_usage kill min_memory_monitor_period min_sleep_time monitor_blocking
         monitor_current_greenlet_blocking monitor_memory_usage monitoring_functions""",
-    "corolib.events": """DoNotPatch EventLoopBlocked IEventLoopBlocked IMemoryUsageThresholdExceeded
-        IMemoryUsageUnderThreshold IPeriodicMonitorThread IPeriodicMonitorThreadStartedEvent
-        MemoryUsageThresholdExceeded MemoryUsageUnderThreshold PeriodicMonitorThreadStartedEvent
+    "corolib.events": """DidPatchAllEvent DidPatchBuiltinModulesEvent DidPatchEvent DidPatchModuleEvent
+        DoNotPatch EventLoopBlocked IDidPatchAllEvent IDidPatchBuiltinModulesEvent IDidPatchModuleEvent
+        IEventLoopBlocked IMemoryUsageThresholdExceeded IMemoryUsageUnderThreshold IPatchEvent
+        IPeriodicMonitorThread IPeriodicMonitorThreadStartedEvent IWillPatchAllEvent IWillPatchEvent
+        IWillPatchModuleEvent MemoryUsageThresholdExceeded MemoryUsageUnderThreshold PatchEvent
+        PeriodicMonitorThreadStartedEvent WillPatchAllEvent WillPatchEvent WillPatchModuleEvent
         subscribers""",
     # -- settings
     "corolib._config": "Config config",
@@ -214,6 +214,7 @@ MOVED: dict[tuple[str, str], str] = {
     ("gevent.os", "forkpty_gevent"): "corolib.os.forkpty_unwatched",
     ("gevent.hub", "signal"): "corolib.signal.signal_handler",
     ("gevent._abstract_linkable", "AbstractLinkable"): "corolib._waiting.Linkable",
+    ("gevent.events", "all classes with `Gevent` in their names"): "corolib.events",
     ("gevent._imap", "IMap, IMapUnordered"): "corolib.pool",
     ("gevent._monitor", "PeriodicMonitoringThread"): "corolib.tools.monitor",
     ("gevent._tracer", "all tracers"): "corolib.tools.trace",
