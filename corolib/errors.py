@@ -23,22 +23,25 @@ class LoopExit(Exception):
 
     Raised in the main greenlet. Its text names the circles, and the greenlets that wait: what for, how long
     already, who could end it, where. `hub` is the hub that ran dry, `waiting` the entries of the text,
-    `graph` the waits themselves: what `corolib.util.waiting()` gives (None if nobody but hub.join() waited).
+    `args` begins with a sentence and those two; `graph` is the waits themselves: what
+    `corolib.util.waiting()` gives (None if nobody but hub.join() waited).
     """
 
     def __init__(
         self, message: object = "", hub: object = None, waiting: tuple[str, ...] = (), graph: object = None
     ) -> None:
-        super().__init__(message)
+        if hub is None:
+            super().__init__(message)
+        else:
+            super().__init__(message, hub, waiting)
         self.hub = hub
         self.waiting = waiting
         self.graph = graph
 
     def __str__(self) -> str:
-        if not self.waiting:
-            return super().__str__()
+        message = str(self.args[0]) if self.args else ""
         entries = ("    " + entry.replace("\n", "\n    ") for entry in self.waiting)
-        return super().__str__() + "\n" + "\n".join(entries)
+        return "\n".join([message, *entries])
 
 
 class BlockingSwitchOutError(AssertionError):

@@ -419,8 +419,8 @@ def killall(
     """Raise `exception` in all of them, then, with `block`, wait until they are over. Switches only with
     `block`.
 
-    Those that have not run yet never will. Raw greenlets are killed, not waited for. Timeout if it takes
-    longer than `timeout` seconds.
+    Those that have not run yet never will. A raw greenlet is waited for until it has got the exception, as it
+    cannot be joined. Timeout if it takes longer than `timeout` seconds.
     """
     victims = list(greenlets)
     for each in victims:
@@ -430,5 +430,8 @@ def killall(
     me = getcurrent()
     if any(each is me for each in victims):
         sleep(0)  # raises here
+    joinable = [each for each in victims if isinstance(each, _hub.Greenlet)]
     with Timeout.start_new(timeout):
-        joinall(each for each in victims if isinstance(each, _hub.Greenlet))
+        if len(joinable) < len(victims):
+            sleep(0)  # they stand in the ready queue before us
+        joinall(joinable)

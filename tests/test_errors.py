@@ -18,7 +18,7 @@ def test_use_from_another_thread_is_a_runtime_error():
 
 def test_loop_exit_lists_who_waits():
     error = errors.LoopExit("blocks for ever", "hub", ("a waits for b", "b waits for a"))
-    assert error.hub == "hub"
+    assert error.hub == "hub" and error.args == ("blocks for ever", "hub", error.waiting)
     assert str(error) == "blocks for ever\n    a waits for b\n    b waits for a"
     assert str(errors.LoopExit("blocks for ever")) == "blocks for ever"
 

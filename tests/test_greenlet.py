@@ -439,6 +439,24 @@ def test_killall():
     killall([])
 
 
+def test_killall_of_raw_ones_alone():
+    rec = Recorder()
+
+    def work():
+        try:
+            sleep(10)
+        finally:
+            rec("ended")
+
+    raws = [spawn_raw(work), spawn_raw(work), spawn_raw(rec, "never ran")]
+    sleep(0)
+    raws.append(spawn_raw(rec, "never"))
+    killall(raws)
+    rec("after")
+    assert all(each.dead for each in raws)
+    rec.check(["never ran", "ended", "ended", "after"])
+
+
 def test_killall_without_waiting():
     made = [Greenlet.spawn(sleep, 10) for _ in range(3)]
     sleep(0)

@@ -2,6 +2,7 @@
 
 import io
 import os
+import re
 import signal
 
 import pytest
@@ -255,6 +256,23 @@ def test_an_event_made_up(watcher):
     turn(get_hub())
     watcher.stop()
     assert rec.items[:1] == ["fed"]
+
+
+def test_what_a_watcher_of_the_hub_looks_like(pipe):
+    loop = get_hub().loop
+    timer, readable, call = loop.timer(1.5, 2), loop.io(pipe[0], 3), loop.run_callback(print, 1)
+
+    def plain(watcher):
+        return re.sub(r" at 0x\w+", "", repr(watcher))
+
+    assert plain(timer) == "<timer after=1.5 repeat=2.0>"
+    assert plain(readable) == f"<io fd={pipe[0]} events=READ|WRITE>"
+    assert plain(call) == "<callback pending callback=<built-in function print> args=(1,)>"
+    call.stop()
+    assert plain(call) == "<callback>"
+    timer.start(print, timer)
+    assert plain(timer).endswith(" active callback=<built-in function print> args=(<timer ...>,)>")
+    timer.stop()
 
 
 @pytest.mark.parametrize("arguments", [(), (1,), ("1", print), (1, 5)])

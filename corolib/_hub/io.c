@@ -13,6 +13,8 @@ struct io {
     bool pass_events; /* the call gets them as its first argument */
 };
 
+static const char *const event_names[] = {"", "READ", "WRITE", "READ|WRITE"};
+
 static struct io *cast(PyObject *self)
 {
     return (struct io *)self;
@@ -168,6 +170,12 @@ static PyObject *io_wait(PyObject *self, PyObject *const *args, Py_ssize_t nargs
     return side == NULL ? NULL : fd_wait(side, self, timeout);
 }
 
+static PyObject *io_repr(PyObject *self)
+{
+    return watch_repr(
+        self, PyUnicode_FromFormat("fd=%d events=%s", cast(self)->fd, event_names[cast(self)->events]));
+}
+
 static PyObject *io_get_fd(PyObject *self, void *closure)
 {
     (void)closure;
@@ -183,8 +191,7 @@ static PyObject *io_get_events(PyObject *self, void *closure)
 static PyObject *io_get_events_str(PyObject *self, void *closure)
 {
     (void)closure;
-    static const char *const names[] = {"", "READ", "WRITE", "READ|WRITE"};
-    return PyUnicode_FromString(names[cast(self)->events]);
+    return PyUnicode_FromString(event_names[cast(self)->events]);
 }
 
 static void io_dealloc(PyObject *self)
@@ -231,6 +238,7 @@ static PyType_Slot io_slots[] = {
      "io(hub, fd, events, ref=True, priority=None)\n--\n\nReadiness of a descriptor, level-triggered."},
     {Py_tp_new, PyType_GenericNew},
     {Py_tp_init, io_init},
+    {Py_tp_repr, io_repr},
     {Py_tp_traverse, watch_traverse},
     {Py_tp_clear, watch_clear},
     {Py_tp_dealloc, io_dealloc},

@@ -91,6 +91,10 @@ static int set_up(PyObject *self, PyObject *hub, PyObject *after, PyObject *repe
     double seconds = 0, period = 0;
     if (after != NULL && read_seconds(after, "after", &seconds) < 0) return -1;
     if (repeat != NULL && read_seconds(repeat, "repeat", &period) < 0) return -1;
+    if (repeat != NULL && PyFloat_AsDouble(repeat) < 0) {
+        PyErr_Format(PyExc_ValueError, "repeat: expected seconds, 0 or more, found %R", repeat);
+        return -1;
+    }
     if (watch_take_hub(self, hub) < 0 || watch_take_priority(self, priority) < 0) return -1;
     timer->watch.item.run = timer_run;
     timer->watch.ref = ref;
@@ -181,6 +185,19 @@ static PyObject *timer_exit(PyObject *self, PyObject *args)
     return timer_stop(self, NULL);
 }
 
+static PyObject *timer_repr(PyObject *self)
+{
+    const struct timer *timer = (struct timer *)self;
+    PyObject *after = PyFloat_FromDouble(timer->after), *repeat = PyFloat_FromDouble(timer->repeat);
+    PyObject *details = NULL;
+    if (after != NULL && repeat != NULL)
+        details = timer->repeat > 0 ? PyUnicode_FromFormat("after=%S repeat=%S", after, repeat)
+                                    : PyUnicode_FromFormat("after=%S", after);
+    Py_XDECREF(after);
+    Py_XDECREF(repeat);
+    return watch_repr(self, details);
+}
+
 static PyObject *timer_get_at(PyObject *self, void *closure)
 {
     (void)closure;
@@ -227,6 +244,7 @@ static PyType_Slot timer_slots[] = {
                 "One entry of the deadline heap; its callback runs in the hub, through the ready queue."},
     {Py_tp_new, PyType_GenericNew},
     {Py_tp_init, timer_init},
+    {Py_tp_repr, timer_repr},
     {Py_tp_traverse, watch_traverse},
     {Py_tp_clear, watch_clear},
     {Py_tp_dealloc, watch_dealloc}, /* never while active: then it owns itself */

@@ -73,6 +73,32 @@ void watch_forget(struct watch *watch)
     Py_CLEAR(watch->context);
 }
 
+PyObject *watch_repr(PyObject *self, PyObject *details)
+{
+    const struct watch *watch = watch_cast(self);
+    const char *name = strrchr(Py_TYPE(self)->tp_name, '.');
+    name = name != NULL ? name + 1 : Py_TYPE(self)->tp_name;
+    if (details == NULL && PyErr_Occurred()) return NULL;
+    int inside = Py_ReprEnter(self); /* it may be among its own arguments */
+    PyObject *text = NULL;
+    if (inside == 0) {
+        PyObject *fn = watch->fn, *args = watch->args;
+        PyObject *call = fn == NULL || fn == Py_None ? PyUnicode_FromString("")
+                                                     : PyUnicode_FromFormat(" callback=%R args=%R", fn,
+                                                                            args != NULL ? args : Py_None);
+        if (call != NULL)
+            text = PyUnicode_FromFormat("<%s at %p%s%V%s%s%U>", name, self, details != NULL ? " " : "",
+                                        details, "", watch->active ? " active" : "",
+                                        watch->pending ? " pending" : "", call);
+        Py_XDECREF(call);
+        Py_ReprLeave(self);
+    } else if (inside > 0) {
+        text = PyUnicode_FromFormat("<%s at %p ...>", name, self);
+    }
+    Py_XDECREF(details);
+    return text;
+}
+
 int watch_traverse(PyObject *self, visitproc visit, void *arg)
 {
     Py_VISIT(Py_TYPE(self));
@@ -287,6 +313,11 @@ PyObject *watch_call(struct hub *hub, PyObject *fn, PyObject *args, PyObject *kw
     return (PyObject *)watch;
 }
 
+static PyObject *callback_repr(PyObject *self)
+{
+    return watch_repr(self, NULL);
+}
+
 static PyObject *callback_stop(PyObject *self, PyObject *unused)
 {
     (void)unused;
@@ -316,6 +347,7 @@ static PyGetSetDef callback_getset[] = {
 static PyType_Slot callback_slots[] = {
     {Py_tp_doc,
      "A call in the ready queue of a hub, made by run_callback(); false once it was made or stopped."},
+    {Py_tp_repr, callback_repr},
     {Py_tp_traverse, watch_traverse},
     {Py_tp_clear, watch_clear},
     {Py_tp_dealloc, watch_dealloc},

@@ -78,6 +78,8 @@ int watch_take_priority(PyObject *self, PyObject *value);
  * the first argument. */
 PyObject *watch_feed(PyObject *self, PyObject *const *args, Py_ssize_t nargs, int *revents);
 PyObject *watch_enter(PyObject *self, PyObject *);
+/* The repr: kind, address, `details` (stolen; NULL for none, or with an exception set), state and call. */
+PyObject *watch_repr(PyObject *self, PyObject *details);
 int watch_traverse(PyObject *self, visitproc visit, void *arg);
 int watch_clear(PyObject *self);
 void watch_dealloc(PyObject *self);

@@ -133,7 +133,7 @@ def test_a_timer_without_ref_keeps_no_deadlock_away():
     timer.stop()
 
 
-@pytest.mark.parametrize("arguments", [("x",), (float("nan"),), (1, "x")])
+@pytest.mark.parametrize("arguments", [("x",), (float("nan"),), (1, "x"), (1, -1)])
 def test_timer_refuses_bad_times(arguments):
     with pytest.raises((TypeError, ValueError)):
         _hub.timer(get_hub(), *arguments)
