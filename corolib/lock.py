@@ -4,18 +4,21 @@ Whoever waits is served in the order of arrival: release() hands its unit to the
 once, instead of raising the counter for whoever comes first; so nobody is overtaken. A unit that was handed
 to a greenlet which was then resumed by an exception of its own goes back (`WaitList`'s undo).
 
+The hot half of Semaphore is in C (`_hub/semaphore.c`).
+
 The threads' side: look, change and join are steps without a call between them. CPython changes threads, and
 runs signal handlers and finalisers, at calls of Python functions, after calls, and at jumps back only; so
 each such stretch is one step for everybody, a finaliser that takes the same lock included.
 
-Woken waiters are handed the lock itself: so the function that takes back what did not arrive needs no
-reference to the lock, and a lock that is dropped is freed at once.
+Woken waiters of an RLock are handed the lock itself: so the function that takes back what did not arrive
+needs no reference to the lock, and a lock that is dropped is freed at once.
 """
 
 from types import TracebackType
 from typing import Literal
 from weakref import ref as weakref
 
+from . import _hub
 from ._hub import WaitList, shield, wake
 from ._switch import getcurrent, greenlet
 from ._waiting import Linkable, wait
@@ -24,13 +27,7 @@ from .hub import get_hub
 __all__ = ["BoundedSemaphore", "DummySemaphore", "RLock", "Semaphore"]
 
 
-def _give_back(semaphore: "Semaphore") -> None:
-    """A unit was handed to a greenlet that did not get to use it."""
-    semaphore.counter += 1
-    semaphore._serve()
-
-
-class Semaphore(Linkable):
+class Semaphore(_hub.Semaphore, Linkable):
     """`counter` units; acquire() takes one, waiting for it if need be, release() gives one back.
 
     Units and waiters may be of any thread. Links are called while a unit is free. ValueError if `value` is
@@ -39,68 +36,10 @@ class Semaphore(Linkable):
 
     _only_while_ready = True
 
-    def __init__(self, value: int = 1, hub: object = None) -> None:
-        if value < 0:
-            raise ValueError(f"semaphore value: expected 0 or more, found {value}")
-        #: Free units. May be changed by hand; who waits then is served at the next release().
-        self.counter = value
-        # Of Linkable: in the instance, where they are found faster.
-        self._waiting = None
-        self._links = None
-
     def __repr__(self) -> str:
-        waiting = f" waiting={len(self._waiting)}" if self._waiting else ""
+        waiting = f" waiting={len(self.waiters)}" if self.waiters else ""
         links = f" links={len(self._links)}" if self._links else ""
         return f"<{type(self).__name__} at {id(self):#x} counter={self.counter}{waiting}{links}>"
-
-    def acquire(self, blocking: bool = True, timeout: float | None = None) -> bool:
-        """Take a unit: True; False if there is none in time, or at all with `blocking` false.
-
-        Switches unless one is free.
-        """
-        if self.counter > 0:
-            self.counter -= 1
-            return True
-        if not blocking:
-            return False
-        get_hub()
-        if self._waiting is None:
-            self._make_waiters(_give_back)
-        if self.counter > 0:  # another thread has released it
-            self.counter -= 1
-            return True
-        return self._waiting.wait(timeout) is self  # type: ignore[union-attr]  # made above
-
-    def release(self) -> int:
-        """Give a unit back, to the longest waiting if any; the number of free units. Any thread; never
-        switches.
-        """
-        self.counter += 1
-        if self._waiting or self._links:
-            self._serve()
-        return self.counter
-
-    def _serve(self) -> None:
-        """Hand free units to those who wait."""
-        while self.counter > 0 and self._waiting:
-            self.counter -= 1
-            if not self._waiting.wake(self):
-                self.counter += 1
-        if self.counter > 0 and self._links:
-            self._notify()
-
-    __enter__ = acquire
-
-    def __exit__(self, typ: object, value: object, tb: object) -> None:
-        self.release()
-
-    def locked(self) -> bool:
-        """Whether acquire() would have to wait."""
-        return self.counter <= 0
-
-    def ready(self) -> bool:
-        """Whether acquire() would not have to wait."""
-        return self.counter > 0
 
     def wait(self, timeout: float | None = None) -> int:
         """Wait until a unit is free, without taking it: the number of free units, which may be 0 again.
@@ -115,12 +54,6 @@ class Semaphore(Linkable):
         """For reports (see _waitgraph): anybody may release it."""
         return "acquire", (), False
 
-    def _at_fork_reinit(self) -> None:
-        """In the child of a fork, for threading: a lock is free again, those who wait are gone."""
-        self.counter = 1
-        self._waiting = None
-        self._links = None
-
 
 class BoundedSemaphore(Semaphore):
     """A Semaphore that is never released more often than acquired: ValueError."""
@@ -128,19 +61,6 @@ class BoundedSemaphore(Semaphore):
     def __init__(self, value: int = 1, hub: object = None) -> None:
         super().__init__(value, hub)
         self._initial_value = value
-
-    def release(self) -> int:
-        """As Semaphore.release(). ValueError if no unit is out."""
-        if self.counter >= self._initial_value:
-            raise ValueError("Semaphore released too many times")
-        self.counter += 1
-        if self._waiting or self._links:
-            self._serve()
-        return self.counter
-
-    def _at_fork_reinit(self) -> None:
-        super()._at_fork_reinit()
-        self.counter = self._initial_value
 
 
 class DummySemaphore:

@@ -5,8 +5,8 @@ somebody waits to put is reserved for the longest waiting. So both sides are ser
 and an item is always either in the queue or with exactly one greenlet: if that one is resumed by an exception
 of its own before it gets the item, the item goes to the next, or back to where it was taken from.
 
-The threads' side is that of `lock`: look and change are stretches without a call of a Python function between
-them.
+The hot half is in C (`_hub/queue.c`), all but `Channel`. There the threads' side is that look and change are
+stretches without a call of a Python function between them: see `event`.
 
 `Empty` and, where the standard library has it, `ShutDown` and `Full` are the standard library's classes. Its
 module `queue` brings `threading` with it, which must not happen by importing this module: `Full` is looked up
@@ -25,7 +25,7 @@ from . import _hub
 from ._hub import TIMED_OUT, WaitList
 from ._native import Empty
 from ._switch import getcurrent, greenlet
-from .hub import get_hub
+from .hub import Hub, get_hub, get_hub_if_exists
 
 if TYPE_CHECKING:
     from queue import Full
@@ -74,210 +74,13 @@ def _shut_down() -> Exception:
     return ShutDown() if sys.version_info < (3, 13) else cast(Exception, __getattr__("ShutDown")())
 
 
-#: What a waiting putter is woken with: a place is kept for it. And what everybody is woken with by
-#: shutdown().
-_SLOT = object()
-_CLOSED = object()
+class _Iterated(Generic[_T]):
+    """Iteration of whatever can get(): until that is the class StopIteration."""
 
-
-def _check_timeout(timeout: float | None) -> None:
-    if timeout is not None and timeout < 0:
-        raise ValueError(f"'timeout' must be a non-negative number, found {timeout!r}")
-
-
-def _give_back(owner: "weakref[SimpleQueue[Any] | Channel[Any]]", item: Any) -> None:
-    """An item was handed to a greenlet that did not get it."""
-    queue = owner()
-    if queue is not None and item is not _CLOSED:
-        queue._restore(item)
-
-
-class SimpleQueue(Generic[_T]):
-    """First in, first out. `maxsize` None or 0: without bound; else put() waits while so many items are in
-    it.
-
-    True in a condition, even when it is empty. Iteration gets items until it gets the class StopIteration.
-    Used by several native threads at once, a bounded queue may for a moment hold an item more for each of
-    them.
-    """
-
-    #: The items in it.
-    queue: Any
-    is_shutdown = False
-    #: Where in `queue` the next item is.
-    _next = 0
-
-    def __init__(self, maxsize: int | None = None, items: Iterable[_T] = ()) -> None:
-        self._maxsize = maxsize
-        #: Items it may hold; None: any number, which is the fast way through put(). 0 once it is shut down.
-        self._bound = maxsize if maxsize is not None and maxsize > 0 else None
-        #: Places kept for putters that have been woken and have not arrived yet.
-        self._kept = 0
-        me: Any = weakref(self)
-        #: Who waits for an item, who waits for a place; the longest waiting first.
-        self.getters = WaitList(me, partial(_give_back, me))
-        self.putters = WaitList(me, partial(SimpleQueue._free_place, me))
-        self._store, self._fetch, self._untake = self._make(items)
-        # A subclass may override _put() and _get(), as with the standard library's queues.
-        own = type(self)
-        self._append = self._store if own._put is SimpleQueue._put else self._put
-        self._take = self._fetch if own._get is SimpleQueue._get else self._get
-
-    def _make(
-        self, items: Iterable[_T]
-    ) -> tuple[Callable[[_T], object], Callable[[], _T], Callable[[_T], object]]:
-        """Make the container; how to put an item in, take the next out, put it back. Functions in C, for
-        speed.
-        """
-        self.queue = container = deque(items)
-        return container.append, container.popleft, container.appendleft
-
-    def _put(self, item: _T) -> None:
-        self._store(item)
-
-    def _get(self) -> _T:
-        return self._fetch()
-
-    # -- looking ---------------------------------------------------------------------------------------------
-
-    def __repr__(self) -> str:
-        return f"<{type(self).__name__} at {id(self):#x}{self._describe()}>"
-
-    def _describe(self) -> str:
-        text = f" maxsize={self.maxsize}" if self.maxsize is not None else ""
-        text += f" queue={self.queue!r}" if self.queue else ""
-        text += f" getters={len(self.getters)}" if self.getters else ""
-        return text + (f" putters={len(self.putters)}" if self.putters else "")
-
-    def __len__(self) -> int:
-        return len(self.queue)
-
-    def __bool__(self) -> bool:
-        return True
-
-    def qsize(self) -> int:
-        """How many items are in it."""
-        return len(self.queue)
-
-    def empty(self) -> bool:
-        """Whether get() would have to wait."""
-        return not self.queue
-
-    def full(self) -> bool:
-        """Whether put() would have to wait."""
-        return self._bound is not None and len(self.queue) + self._kept >= self._bound
-
-    @property
-    def maxsize(self) -> int | None:
-        """How many items it may hold; None: any number. May be set: who waits for a place gets it then."""
-        return self._maxsize if self._maxsize is not None and self._maxsize > 0 else None
-
-    @maxsize.setter
-    def maxsize(self, value: int | None) -> None:
-        self._maxsize = value
-        if not self.is_shutdown:
-            self._bound = self.maxsize
-            self._offer_places()
-
-    def _explain_wait(self, waiter: greenlet) -> tuple[str, tuple[greenlet, ...], bool]:
-        """For reports (see _waitgraph)."""
-        if waiter in self.getters:
-            return "get", (), False
-        return "put" if waiter in self.putters else "join", (), False
-
-    def copy(self) -> Self:
-        """Another queue with the same items. Nobody waits for it."""
-        return type(self)(self.maxsize, self.queue)
-
-    # -- putting ---------------------------------------------------------------------------------------------
-
-    def put(self, item: _T, block: bool = True, timeout: float | None = None) -> None:
-        """Put an item in. Full if there is no place in time, or at all with `block` false. ShutDown if it is
-        shut down.
-
-        Switches only if it has to wait. ValueError if `timeout` is negative.
-        """
-        if not self.getters and (self._bound is None or len(self.queue) + self._kept < self._bound):
-            self._append(item)
-        else:
-            self._put_slowly(item, block, timeout)
-
-    def put_nowait(self, item: _T) -> None:
-        """put(item, block=False); never switches."""
-        self.put(item, False)
-
-    def _put_slowly(self, item: _T, block: bool, timeout: float | None) -> None:
-        """Somebody waits for an item, or there is no place, or it is shut down."""
-        if timeout is not None and block:
-            _check_timeout(timeout)
-        if self.is_shutdown:
-            raise _shut_down()
-        if self._bound is None or len(self.queue) + self._kept < self._bound:
-            self._enter(item)
-            return
-        if not block:
-            raise _full()
-        answer = self.putters.wait(timeout)
-        if answer is TIMED_OUT:
-            raise _full()
-        if answer is _SLOT:
-            self._kept -= 1
-        if self.is_shutdown:
-            raise _shut_down()
-        self._enter(item)
-
-    def _enter(self, item: _T) -> None:
-        """There is a place: to whoever waits for an item, else into the queue."""
-        if not self.getters.wake(item):
-            self._append(item)
-        elif self.putters:
-            self._offer_places()
-
-    def _offer_places(self) -> None:
-        """Wake as many putters as there are places, keeping a place for each."""
-        while self.putters and (self._bound is None or len(self.queue) + self._kept < self._bound):
-            self._kept += 1
-            if not self.putters.wake(_SLOT):
-                self._kept -= 1
-
-    @staticmethod
-    def _free_place(owner: "weakref[SimpleQueue[Any]]", answer: object) -> None:
-        """A putter was woken, and resumed by an exception of its own before it got there."""
-        queue = owner()
-        if queue is not None and answer is _SLOT:
-            queue._kept -= 1
-            queue._offer_places()
-
-    # -- getting ---------------------------------------------------------------------------------------------
+    __slots__ = ()
 
     def get(self, block: bool = True, timeout: float | None = None) -> _T:
-        """Take the next item out. Empty if there is none in time, or at all with `block` false.
-
-        Switches only if it has to wait. ShutDown if the queue is shut down and empty. ValueError if `timeout`
-        is negative.
-        """
-        if timeout is None and self.queue and not self.putters:
-            return self._take()
-        return self._get_slowly(block, timeout)
-
-    def get_nowait(self) -> _T:
-        """get(block=False); never switches."""
-        return self.get(False)
-
-    def peek(self, block: bool = True, timeout: float | None = None) -> _T:
-        """The next item, which stays in the queue. Waits, switches and raises as get() does."""
-        if block:
-            _check_timeout(timeout)
-        if self.queue:
-            item: _T = self.queue[self._next]
-        else:
-            item = self._await_item(block, timeout)
-            self._restore(item)
-        return item
-
-    def peek_nowait(self) -> _T:
-        """peek(block=False); never switches."""
-        return self.peek(False)
+        raise NotImplementedError
 
     def __iter__(self) -> Self:
         return self
@@ -289,40 +92,72 @@ class SimpleQueue(Generic[_T]):
             raise StopIteration
         return item
 
-    def _get_slowly(self, block: bool, timeout: float | None) -> _T:
-        """There is a time limit, or no item, or somebody waits for a place."""
-        if timeout is not None and block:
-            _check_timeout(timeout)
-        item = self._take() if self.queue else self._await_item(block, timeout)
-        if self.putters:
-            self._offer_places()
+    next = __next__
+
+    @property
+    def hub(self) -> Hub | None:
+        """The hub of the current thread, or None. It belongs to none: who waits may be of any thread."""
+        return get_hub_if_exists()
+
+
+class SimpleQueue(_hub.SimpleQueue[_T], _Iterated[_T]):
+    """First in, first out. `maxsize` None or 0: without bound; else put() waits while so many items are in
+    it.
+
+    True in a condition, even when it is empty. Iteration gets items until it gets the class StopIteration.
+    A subclass may override _put(), _get(), _qsize() and _init(), as with the standard library's queues; they
+    must not wait.
+    """
+
+    #: Where in `queue` the next item is.
+    _next = 0
+    #: Whether putting or taking an item may run Python code.
+    _guarded = False
+
+    # What is raised: made by these.
+    _empty_error = Empty
+    _full_error = staticmethod(_full)
+    _shut_down_error = staticmethod(_shut_down)
+
+    def __init__(self, maxsize: int | None = None, items: Iterable[_T] = ()) -> None:
+        super().__init__(maxsize, *self._make(items), self._guarded)
+        self._init(maxsize or 0)
+
+    def _init(self, maxsize: int) -> None:
+        """For subclasses: may replace `queue`, if _put() and _get() are overridden, too."""
+
+    def _make(
+        self, items: Iterable[_T]
+    ) -> tuple[Any, Callable[[_T], object], Callable[[], _T], Callable[[_T], object]]:
+        """The container; how to put an item in, take the next out, put it back."""
+        container = deque(items)
+        return container, container.append, container.popleft, container.appendleft
+
+    def _peek(self) -> _T:
+        item: _T = self.queue[self._next]
         return item
 
-    def _await_item(self, block: bool, timeout: float | None) -> _T:
-        """There was no item: wait to be handed one."""
-        get_hub()
-        if self.queue:
-            return self._take()  # another thread has just put it
-        if self.is_shutdown:
-            raise _shut_down()
-        if not block:
-            raise Empty
-        if self.putters:
-            self._offer_places()
-        item: _T = self.getters.wait(timeout)
-        if item is TIMED_OUT:
-            raise Empty
-        if item is _CLOSED:
-            raise _shut_down()
-        return item
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} at {id(self):#x}{self._describe()}>"
 
-    def _restore(self, item: _T) -> None:
-        """Put an item back that had been taken out: it is the next one again."""
-        if not self.getters.wake(item):
-            self._untake(item)
+    def _describe(self) -> str:
+        text = f" maxsize={self.maxsize}" if self.maxsize is not None else ""
+        text += f" queue={self.queue!r}" if self.queue else ""
+        text += f" getters={len(self.getters)}" if self.getters else ""
+        return text + (f" putters={len(self.putters)}" if self.putters else "")
+
+    def _explain_wait(self, waiter: greenlet) -> tuple[str, tuple[greenlet, ...], bool]:
+        """For reports (see _waitgraph)."""
+        if waiter in self.getters:
+            return "get", (), False
+        return "put" if waiter in self.putters else "join", (), False
+
+    def copy(self) -> Self:
+        """Another queue with the same items. Nobody waits for it."""
+        return type(self)(self.maxsize, self.queue)
 
 
-class Queue(SimpleQueue[_T]):
+class Queue(_hub.Queue[_T], SimpleQueue[_T]):
     """A SimpleQueue that counts unfinished tasks, so that one can wait until all are done; and that can be
     shut down.
 
@@ -333,11 +168,8 @@ class Queue(SimpleQueue[_T]):
     def __init__(
         self, maxsize: int | None = None, items: Iterable[_T] = (), unfinished_tasks: int | None = None
     ) -> None:
-        super().__init__(maxsize, items)
+        SimpleQueue.__init__(self, maxsize, items)
         self.unfinished_tasks = len(self.queue) if unfinished_tasks is None else unfinished_tasks
-        self._joiners = WaitList(weakref(self))
-        #: shutdown(immediate=True): what comes back now is thrown away, too.
-        self._emptied = False
 
     def _describe(self) -> str:
         tasks = f" tasks={self.unfinished_tasks}" if self.unfinished_tasks else ""
@@ -345,70 +177,6 @@ class Queue(SimpleQueue[_T]):
 
     def copy(self) -> Self:
         return type(self)(self.maxsize, self.queue, self.unfinished_tasks)
-
-    def put(self, item: _T, block: bool = True, timeout: float | None = None) -> None:
-        """Put an item in. Full if there is no place in time, or at all with `block` false. ShutDown if it is
-        shut down.
-
-        Switches only if it has to wait. ValueError if `timeout` is negative.
-        """
-        if not self.getters and (self._bound is None or len(self.queue) + self._kept < self._bound):
-            self.unfinished_tasks += 1
-            self._append(item)
-        else:
-            self._put_slowly(item, block, timeout)
-
-    def _enter(self, item: _T) -> None:
-        self.unfinished_tasks += 1
-        if not self.getters.wake(item):
-            self._append(item)
-        elif self.putters:
-            self._offer_places()
-
-    def task_done(self) -> None:
-        """An item that was got has been dealt with. ValueError if there are no unfinished tasks. Never
-        switches.
-        """
-        if self.unfinished_tasks <= 0:
-            raise ValueError("task_done() called too many times")
-        self.unfinished_tasks -= 1
-        if not self.unfinished_tasks:
-            self._joiners.wake_all(True)
-
-    def join(self, timeout: float | None = None) -> bool:
-        """Wait until there are no unfinished tasks: True; False if that takes longer than `timeout` seconds.
-
-        Switches unless there are none.
-        """
-        get_hub()
-        if self.unfinished_tasks <= 0:
-            return True
-        return self._joiners.wait(timeout) is True
-
-    def shutdown(self, immediate: bool = False) -> None:
-        """No more items: put() raises ShutDown from now on, get() once the queue is empty. Never switches.
-
-        Those who wait get ShutDown too. `immediate`: the items are thrown away, as if they had been dealt
-        with.
-        """
-        self.is_shutdown = True
-        self._bound = 0
-        if immediate:
-            self._emptied = True
-            while self.queue:
-                self._take()
-                if self.unfinished_tasks > 0:
-                    self.unfinished_tasks -= 1
-            if not self.unfinished_tasks:
-                self._joiners.wake_all(True)
-        self.putters.wake_all(_CLOSED)
-        self.getters.wake_all(_CLOSED)
-
-    def _restore(self, item: _T) -> None:
-        if not self._emptied:
-            super()._restore(item)
-        elif self.unfinished_tasks > 0:
-            self.task_done()
 
 
 #: Every Queue is one.
@@ -422,9 +190,9 @@ class LifoQueue(Queue[_T]):
 
     def _make(
         self, items: Iterable[_T]
-    ) -> tuple[Callable[[_T], object], Callable[[], _T], Callable[[_T], object]]:
-        self.queue = container = list(items)
-        return container.append, container.pop, container.append
+    ) -> tuple[Any, Callable[[_T], object], Callable[[], _T], Callable[[_T], object]]:
+        container = list(items)
+        return container, container.append, container.pop, container.append
 
 
 class PriorityQueue(Queue[_T]):
@@ -434,14 +202,27 @@ class PriorityQueue(Queue[_T]):
     The comparison must not wait.
     """
 
+    _guarded = True
+
     def _make(
         self, items: Iterable[_T]
-    ) -> tuple[Callable[[_T], object], Callable[[], _T], Callable[[_T], object]]:
+    ) -> tuple[Any, Callable[[_T], object], Callable[[], _T], Callable[[_T], object]]:
         container: list[Any] = list(items)
         heapify(container)
-        self.queue = container
         push = partial(heappush, container)
-        return push, partial(heappop, container), push
+        return container, push, partial(heappop, container), push
+
+
+def _check_timeout(timeout: float | None) -> None:
+    if timeout is not None and timeout < 0:
+        raise ValueError(f"'timeout' must be a non-negative number, found {timeout!r}")
+
+
+def _give_back(owner: "weakref[Channel[Any]]", item: Any) -> None:
+    """An item was handed to a greenlet that did not get it."""
+    channel = owner()
+    if channel is not None:
+        channel._restore(item)
 
 
 class _Offer(Generic[_T]):
@@ -457,7 +238,7 @@ class _Offer(Generic[_T]):
         self.taken = False
 
 
-class Channel(Generic[_T]):
+class Channel(_Iterated[_T]):
     """A queue without room: put() waits until somebody gets the item. `maxsize` is there for compatibility,
     it must be 1.
     """
@@ -551,18 +332,6 @@ class Channel(Generic[_T]):
     def get_nowait(self) -> _T:
         """get(block=False); never switches."""
         return self.get(False)
-
-    def __iter__(self) -> Self:
-        return self
-
-    def __next__(self) -> _T:
-        """get(); the iteration ends when that is the class StopIteration."""
-        item = self.get()
-        if item is StopIteration:
-            raise StopIteration
-        return item
-
-    next = __next__
 
     def _take(self, offer: _Offer[_T]) -> bool:
         """Whether its putter still offers it; from then on it does not."""

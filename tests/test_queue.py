@@ -7,7 +7,7 @@ import threading
 from weakref import ref
 
 import pytest
-from helpers import Recorder, run_isolated
+from helpers import Recorder, in_thread, run_isolated
 
 from corolib import queue as queue_module
 from corolib.errors import BlockingSwitchOutError, LoopExit
@@ -319,6 +319,108 @@ def test_a_subclass_may_override_put_and_get():
     for item in (1, 2, 1, 2, 3):
         made.put(item)
     assert [made.get() for _ in range(3)] == [-1, -2, -3] and made.empty()
+
+
+def test_what_a_subclass_does_is_done_to_an_item_that_is_handed_over_too():
+    class Doubled(Queue):
+        def _put(self, item):
+            if item is not None:
+                super()._put(item)
+
+        def _get(self):
+            return super()._get() * 2
+
+    made = Doubled()
+    getter = Greenlet.spawn(made.get)
+    sleep(0)
+    made.put(None)
+    sleep(0)
+    assert not getter.ready()
+    made.put(4)
+    assert getter.get() == 8
+
+
+def test_a_subclass_may_bring_its_own_container():
+    class Unique(Queue):
+        def _init(self, maxsize):
+            self.given = maxsize
+            self.queue = set()
+
+        def _put(self, item):
+            self.queue.add(item)
+
+        def _get(self):
+            return self.queue.pop()
+
+        def _qsize(self):
+            return len(self.queue)
+
+    made = Unique(2)
+    putters = [Greenlet.spawn(made.put, n) for n in (1, 1, 2, 3)]
+    sleep(0)
+    assert made.given == 2 and len(made) == made.qsize() == 2 and made.full() and not putters[3].ready()
+    found = {made.get(), made.get()}
+    assert found == {1, 2} and made.get() == 3 and made.empty()
+    putters[3].join()
+
+
+def test_an_item_that_could_not_be_put_is_no_task():
+    class Picky(Queue):
+        def _put(self, item):
+            raise KeyError(item)
+
+    made = Picky()
+    with pytest.raises(KeyError):
+        made.put(1)
+    assert made.unfinished_tasks == 0 and made.join() and made.empty()
+
+
+def test_a_queue_that_was_not_initialised_says_so():
+    made = Queue.__new__(Queue)
+    for use in (made.get, made.get_nowait, made.qsize, made.empty, made.full, lambda: made.put(1)):
+        with pytest.raises(RuntimeError, match=r"__init__\(\) was not called"):
+            use()
+
+
+def test_the_hub_of_a_queue_is_that_of_the_thread():
+    for made in (Queue(), Channel()):
+        assert in_thread(lambda made=made: made.hub) is None
+        hub = get_hub()
+        assert made.hub is hub
+
+
+def test_items_that_are_compared_in_python_by_many_threads():
+    class Item:
+        def __init__(self, number):
+            self.number = number
+
+        def __lt__(self, other):
+            return self.number < other.number
+
+    made = PriorityQueue()
+    rounds, threads_each = 200, 4
+    got = []
+
+    def produce(n):
+        for k in range(rounds):
+            made.put(Item(k * threads_each + n))
+
+    def consume():
+        for _ in range(rounds):
+            got.append(made.get(timeout=30).number)
+
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        threads = [threading.Thread(target=produce, args=(n,)) for n in range(threads_each)]
+        threads += [threading.Thread(target=consume) for _ in range(threads_each)]
+        for each in threads:
+            each.start()
+        for each in threads:
+            each.join()
+    finally:
+        sys.setswitchinterval(interval)
+    assert sorted(got) == list(range(rounds * threads_each))
 
 
 def test_priorities_that_cannot_be_compared():

@@ -255,6 +255,91 @@ class WaitList:
     def __contains__(self, target: object, /) -> bool: ...
 
 @disjoint_base
+class Semaphore:
+    """The hot half of corolib.lock.Semaphore."""
+
+    #: Free units. May be changed by hand; who waits then is served at the next release().
+    counter: int
+    #: A release() that would raise `counter` above it is a ValueError; -1: none is.
+    _initial_value: int
+    _links: list[Any] | None
+    def __init__(self, value: int = 1, hub: object = None) -> None: ...
+    @property
+    def waiters(self) -> list[greenlet]:
+        """The greenlets that wait, longest waiting first."""
+    def acquire(self, blocking: bool = True, timeout: float | None = None) -> bool:
+        """Take a unit: True; False if there is none in time, or at all with `blocking` false. Switches unless
+        one is free.
+        """
+    def __enter__(self) -> bool: ...
+    def release(self) -> int:
+        """Give a unit back, to the longest waiting if any; the number of free units. Any thread; never
+        switches.
+        """
+    def __exit__(self, *exc: object) -> None: ...
+    def locked(self) -> bool: ...
+    def ready(self) -> bool: ...
+    def _serve(self) -> None:
+        """Hand free units to those who wait."""
+    def _at_fork_reinit(self) -> None: ...
+
+@disjoint_base
+class SimpleQueue(Generic[_T]):
+    """The hot half of corolib.queue.SimpleQueue; what it raises comes from _empty_error() and the like."""
+
+    def __init__(
+        self,
+        maxsize: int | None,
+        container: Any,
+        store: Callable[[_T], object],
+        fetch: Callable[[], _T],
+        untake: Callable[[_T], object],
+        guarded: bool = False,
+    ) -> None: ...
+    #: The items in it.
+    queue: Any
+    maxsize: int | None
+    @property
+    def is_shutdown(self) -> bool: ...
+    @property
+    def getters(self) -> list[greenlet]:
+        """Who waits for an item, longest waiting first."""
+    @property
+    def putters(self) -> list[greenlet]:
+        """Who waits for a place, longest waiting first."""
+    def put(self, item: _T, block: bool = True, timeout: float | None = None) -> None:
+        """Put an item in. Full if there is no place in time, or at all with `block` false; ShutDown if it is
+        shut down. Switches only if it has to wait.
+        """
+    def put_nowait(self, item: _T, /) -> None: ...
+    def get(self, block: bool = True, timeout: float | None = None) -> _T:
+        """Take the next item out. Empty if there is none in time, or at all with `block` false; ShutDown if
+        it is shut down and empty. Switches only if it has to wait.
+        """
+    def get_nowait(self) -> _T: ...
+    def peek(self, block: bool = True, timeout: float | None = None) -> _T: ...
+    def peek_nowait(self) -> _T: ...
+    def qsize(self) -> int: ...
+    def empty(self) -> bool: ...
+    def full(self) -> bool: ...
+    def __len__(self) -> int: ...
+    def __bool__(self) -> bool: ...
+    # For subclasses to override, as with the standard library's queues.
+    def _put(self, item: _T, /) -> Any: ...
+    def _get(self) -> _T: ...
+    def _qsize(self) -> int: ...
+    @classmethod
+    def __class_getitem__(cls, item: Any, /) -> GenericAlias: ...
+
+class Queue(SimpleQueue[_T]):
+    """The hot half of corolib.queue.Queue: a SimpleQueue that counts tasks and can be shut down."""
+
+    unfinished_tasks: int
+    def task_done(self) -> None: ...
+    def join(self, timeout: float | None = None) -> bool: ...
+    def shutdown(self, immediate: bool = False) -> None: ...
+
+@disjoint_base
 class Greenlet(greenlet, Generic[_T]):
     """State, result, links and joiners of a greenlet in C; corolib.greenlet.Greenlet adds the rest."""
 

@@ -5,7 +5,21 @@
  * the GIL. */
 #include "waitlist.h"
 
+#include <stddef.h>
+
 #include "arguments.h"
+
+static void join(struct waitlist *list, struct park *park)
+{
+    park->next = NULL;
+    park->prev = list->last;
+    if (list->last != NULL)
+        list->last->next = park;
+    else
+        list->first = park;
+    list->last = park;
+    list->len++;
+}
 
 static void leave(struct park *park)
 {
@@ -27,10 +41,7 @@ static void leave(struct park *park)
 static void undo(struct park *park, PyObject *value)
 {
     struct waitlist *list = park->where;
-    if (list->undo == NULL || value == hub_timed_out) return;
-    PyObject *back = Py_NewRef(list->undo); /* it may make the list anew */
-    Py_XDECREF(PyObject_CallOneArg(back, value));
-    Py_DECREF(back);
+    if (list->undo != NULL && value != hub_timed_out) list->undo(list, value);
 }
 
 static const struct park_kind kind_list = {.leave = leave, .undo = undo};
@@ -41,14 +52,7 @@ PyObject *waitlist_wait(struct waitlist *list, PyObject *owner, double timeout)
     struct park *park = park_begin(&hub);
     if (park == NULL) return NULL;
     park->where = list;
-    park->next = NULL;
-    park->prev = list->last;
-    if (list->last != NULL)
-        list->last->next = park;
-    else
-        list->first = park;
-    list->last = park;
-    list->len++;
+    join(list, park);
     return park_wait(park, &kind_list, owner, timeout);
 }
 
@@ -68,12 +72,40 @@ Py_ssize_t waitlist_wake_error(struct waitlist *list, PyObject *error)
     return done;
 }
 
+PyObject *waitlist_greenlets(const struct waitlist *list)
+{
+    PyObject *all = PyList_New(0);
+    for (struct park *park = list->first; all != NULL && park != NULL; park = park->next)
+        if (PyList_Append(all, park->greenlet) < 0) Py_CLEAR(all);
+    return all;
+}
+
+void waitlist_forget(struct waitlist *list)
+{
+    static struct waitlist forgotten; /* guarded by the GIL; its waiters may still leave it */
+    struct park *park;
+    while ((park = list->first) != NULL) {
+        leave(park);
+        park->where = &forgotten;
+        join(&forgotten, park);
+    }
+}
+
 /* The Python type. */
 
 struct list_object {
     PyObject_HEAD struct waitlist list;
     PyObject *owner; /* owned: what reports name, NULL for the list itself */
+    PyObject *undo;  /* owned or NULL: callable that gets a lost value back */
 };
+
+static void call_undo(struct waitlist *list, PyObject *value)
+{
+    struct list_object *self = (struct list_object *)((char *)list - offsetof(struct list_object, list));
+    PyObject *back = Py_NewRef(self->undo); /* it may make the list anew */
+    Py_XDECREF(PyObject_CallOneArg(back, value));
+    Py_DECREF(back);
+}
 
 static struct list_object *cast(PyObject *self)
 {
@@ -90,7 +122,8 @@ static int list_init(PyObject *self, PyObject *args, PyObject *kwargs)
         return -1;
     }
     Py_XSETREF(cast(self)->owner, owner == Py_None ? NULL : Py_NewRef(owner));
-    Py_XSETREF(cast(self)->list.undo, back == Py_None ? NULL : Py_NewRef(back));
+    cast(self)->list.undo = back == Py_None ? NULL : call_undo;
+    Py_XSETREF(cast(self)->undo, back == Py_None ? NULL : Py_NewRef(back));
     return 0;
 }
 
@@ -98,14 +131,15 @@ static int list_traverse(PyObject *self, visitproc visit, void *arg)
 {
     Py_VISIT(Py_TYPE(self));
     Py_VISIT(cast(self)->owner);
-    Py_VISIT(cast(self)->list.undo);
+    Py_VISIT(cast(self)->undo);
     return 0;
 }
 
 static int list_clear(PyObject *self)
 {
     Py_CLEAR(cast(self)->owner);
-    Py_CLEAR(cast(self)->list.undo);
+    cast(self)->list.undo = NULL;
+    Py_CLEAR(cast(self)->undo);
     return 0;
 }
 
@@ -187,15 +221,9 @@ static int list_contains(PyObject *self, PyObject *item)
 
 static PyObject *list_iter(PyObject *self)
 {
-    PyObject *all = PyList_New(0);
-    if (all == NULL) return NULL;
-    for (struct park *park = cast(self)->list.first; park != NULL; park = park->next)
-        if (PyList_Append(all, park->greenlet) < 0) {
-            Py_DECREF(all);
-            return NULL;
-        }
-    PyObject *iterator = PyObject_GetIter(all);
-    Py_DECREF(all);
+    PyObject *all = waitlist_greenlets(&cast(self)->list);
+    PyObject *iterator = all == NULL ? NULL : PyObject_GetIter(all);
+    Py_XDECREF(all);
     return iterator;
 }
 
