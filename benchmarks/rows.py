@@ -128,6 +128,11 @@ def per_yield(required: float) -> tuple[Value, ...]:
     return (Value("ns", "ns per yield", True, {"gevent": required}),)
 
 
+def against_gevent(unit: str, required: float | None) -> tuple[Value, ...]:
+    """What cases report that are compared with one peer only."""
+    return (Value("ns", f"ns per {unit}", True, {"gevent": required}),)
+
+
 def echo(gevent: float, protocol: float, cpu: float | None) -> tuple[Value, ...]:
     """What the cases of the echo workload report."""
     throughput: dict[str, float | None] = {"gevent": gevent, "uvloop-protocol": protocol}
@@ -156,8 +161,9 @@ WORKLOADS = {
         {
             "raw": Case("raw greenlet: create, run, finish", 100_000, 30_000, per_greenlet("greenlet", 0.03)),
             "joinall": Case("`spawn` x 10,000, then `joinall`", 10_000, 10_000, per_greenlet("gevent", 0.12)),
+            "pool": Case("through a `Pool`", 20_000, 10_000, per_greenlet("gevent", 0.20)),
         },
-        {"raw": RAW, "joinall": GREEN | COROUTINES},
+        {"raw": RAW, "joinall": GREEN | COROUTINES, "pool": GREEN},
     ),
     "yield": Workload(
         "yield: `sleep(0)`",
@@ -168,6 +174,34 @@ WORKLOADS = {
             "10000": Case("10,000 greenlets", 300_000, 100_000, per_yield(0.25)),
         },
         {"1": GREEN | COROUTINES, "100": GREEN | COROUTINES, "10000": GREEN | COROUTINES},
+    ),
+    "queue": Workload(
+        "queue: `Queue(1)` between two greenlets",
+        "queue_.py",
+        {"handover": Case("hand-over", 100_000, 30_000, against_gevent("item", 0.25))},
+        {"handover": GREEN | COROUTINES},
+    ),
+    "locks": Workload(
+        "locks: waited for, and free",
+        "locks.py",
+        {
+            "event": Case("`Event` set and wait", 100_000, 30_000, against_gevent("wake-up", 0.40)),
+            "contended": Case("contended `Semaphore`", 100_000, 30_000, against_gevent("wake-up", 0.40)),
+            "free": Case("free `Semaphore`", 300_000, 100_000, against_gevent("pair", 1.0)),
+            "unbounded": Case("unbounded `Queue`", 300_000, 100_000, against_gevent("put and get", 1.0)),
+            "mutex": Case("free lock of `thread`", 300_000, 100_000, against_gevent("pair", None)),
+            "rlock": Case("free `RLock`", 300_000, 100_000, against_gevent("pair", None)),
+        },
+        dict.fromkeys(("event", "contended", "free", "unbounded", "mutex", "rlock"), GREEN),
+    ),
+    "threads": Workload(
+        "threads: round trips through a pool of native threads",
+        "threads.py",
+        {
+            "one": Case("one at a time", 5_000, 2_000, against_gevent("task", 0.8)),
+            "many": Case("all at once, ten threads", 10_000, 5_000, against_gevent("task", 0.4)),
+        },
+        {"one": GREEN, "many": GREEN},
     ),
     "memory": Workload(
         "memory: what a parked greenlet costs",
@@ -242,9 +276,23 @@ INSTRUCTIONS = (
     Count("switch", "robin", "round trip", ("corolib", "greenlet"), 20_000, 60_000, quick=False),
     Count("spawn", "raw", "greenlet", ("corolib", "greenlet"), 5_000, 15_000),
     Count("spawn", "joinall", "greenlet", ("corolib", "gevent", "uvloop"), 2_000, 6_000),
+    Count("spawn", "pool", "greenlet", ("corolib", "gevent"), 2_000, 6_000, quick=False),
     Count("timers", "start", "timer", ("corolib", "gevent"), 10_000, 30_000),
     Count("timers", "sleepers", "sleeper", ("corolib", "gevent", "uvloop"), 2_000, 6_000, quick=False),
     Count("yield", "100", "yield", ("corolib", "gevent", "uvloop"), 10_000, 30_000),
+    Count("queue", "handover", "item", ("corolib", "gevent", "uvloop"), 5_000, 15_000),
+    *(
+        Count("locks", case, unit, ("corolib", "gevent"), 10_000, 30_000)
+        for case, unit in (
+            ("event", "wake-up"),
+            ("contended", "wake-up"),
+            ("free", "pair"),
+            ("unbounded", "put and get"),
+            ("mutex", "pair"),
+            ("rlock", "pair"),
+        )
+    ),
+    Count("threads", "many", "task", ("corolib", "gevent"), 2_000, 6_000, quick=False),
     Count(
         "echo",
         "100x64",

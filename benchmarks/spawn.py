@@ -1,5 +1,6 @@
 """The whole life of a greenlet that does nothing, one JSON line."""
 
+from importlib import import_module
 from types import ModuleType
 
 from workload import clock, main, per_unit
@@ -40,6 +41,17 @@ def green(package: ModuleType, size: int) -> dict[str, float]:
     return per_unit(started, size)
 
 
+def pool(package: ModuleType, size: int) -> dict[str, float]:
+    """Through a pool that is full most of the time, so that spawn() waits for a place."""
+    crowd = import_module(f"{package.__name__}.pool").Pool(100)
+    spawn = crowd.spawn
+    started = clock()
+    for _ in range(size):
+        spawn(nothing)
+    crowd.join()
+    return per_unit(started, size)
+
+
 def coroutine(package: ModuleType, size: int) -> dict[str, float]:
     """Make a batch of tasks, then gather it."""
     # Imported here since it is an implementation: the processes of the others must not have it.
@@ -57,4 +69,12 @@ def coroutine(package: ModuleType, size: int) -> dict[str, float]:
 
 
 if __name__ == "__main__":
-    main("spawn", {("raw", "raw"): raw, ("joinall", "green"): green, ("joinall", "coroutine"): coroutine})
+    main(
+        "spawn",
+        {
+            ("raw", "raw"): raw,
+            ("joinall", "green"): green,
+            ("joinall", "coroutine"): coroutine,
+            ("pool", "green"): pool,
+        },
+    )

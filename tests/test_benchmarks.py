@@ -8,7 +8,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,7 +19,8 @@ import pytest
 from helpers import ROOT, run_isolated
 
 BENCHMARKS = ROOT / "benchmarks"
-TINY = {"switch": 50, "spawn": 50, "yield": 50, "memory": 2000, "timers": 50, "echo": 50}
+#: Units of work, for each workload.
+TINY = defaultdict(lambda: 50, memory=2000)
 
 
 def part(name: str) -> ModuleType:
