@@ -198,10 +198,14 @@ class Linkable:
         """How many links there are."""
         return len(self._links or ())
 
-    def _remove(self, link: Link) -> None:
+    def _remove(self, link: Link) -> bool:
+        """False if another thread has been faster."""
         link.due = False
-        assert self._links is not None
-        self._links.remove(link)
+        try:
+            (self._links or []).remove(link)
+        except ValueError:
+            return False
+        return True
 
     def _notify(self) -> None:
         """Have the links called that are there now. Any thread; never switches."""
@@ -219,7 +223,8 @@ class Linkable:
             if self._only_while_ready and not self.ready():
                 link.due = False
                 continue
-            self._remove(link)
+            if not self._remove(link):
+                continue
             try:
                 link.context.run(link.callback, self)
             except BaseException as error:  # whatever it is must not keep the others from being called
@@ -274,8 +279,11 @@ class _Iwait(Iterator[_L]):
         try:
             if not self._begun:
                 self._begin()
-            while self._left > 0 and not self._ready:
-                if self._waiters.wait(self._remaining()) is TIMED_OUT and not self._ready:
+            while self._left > 0:
+                wait, remaining = self._waiters.wait, self._remaining()
+                if self._ready:  # no call in between: another thread may be about to wake us
+                    break
+                if wait(remaining) is TIMED_OUT and not self._ready:
                     self._left = 0
         except BaseException:
             self.close()
@@ -288,8 +296,9 @@ class _Iwait(Iterator[_L]):
 
     def _begin(self) -> None:
         self._begun = True
+        now = get_hub().now()  # with a hub from here on: to make one runs other code
         if self._timeout is not None:
-            self._deadline = get_hub().now() + self._timeout
+            self._deadline = now + self._timeout
         if self._left > 0:
             for each in self._objects:
                 each.rawlink(self._arrive)

@@ -20,6 +20,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any
 
+from corolib._waiting import wait
 from corolib.event import AsyncResult, Event
 from corolib.greenlet import Greenlet, joinall
 from corolib.hub import get_hub_if_exists, sleep
@@ -88,7 +89,8 @@ class Chain:
 
     greenlets = 1
 
-    def __init__(self) -> None:
+    def __init__(self, look: Callable[[Any], Any] = AsyncResult.get) -> None:
+        self.look = look
         self.first = self.last = AsyncResult[Any]()
 
     def put(self, item: Any) -> None:
@@ -96,7 +98,7 @@ class Chain:
         full.set((item, self.last))
 
     def take(self) -> Any:
-        item, self.first = self.first.get()
+        item, self.first = self.look(self.first)
         return item
 
 
@@ -105,7 +107,8 @@ class Ends:
 
     greenlets = 1
 
-    def __init__(self) -> None:
+    def __init__(self, look: Callable[[Any], Any] = Greenlet.get) -> None:
+        self.look = look
         self.made = Event()
         self.first: Greenlet[Any] | None = None
         self.last: Greenlet[Any] | None = None
@@ -121,8 +124,14 @@ class Ends:
     def take(self) -> Any:
         self.made.wait()
         assert self.first is not None
-        item, self.first = self.first.get()
+        item, self.first = self.look(self.first)
         return item
+
+
+def waited(source: Any) -> Any:
+    """By a link of wait()."""
+    (ready,) = wait([source])
+    return ready.value
 
 
 class Queued:
@@ -142,6 +151,8 @@ BOXES: dict[str, Callable[[], Any]] = {
     "event": Flag,
     "result": Chain,
     "greenlet": Ends,
+    "wait": lambda: Ends(waited),
+    "wait-result": lambda: Chain(waited),
     "simple": lambda: Queued(SimpleQueue),
     "queue": lambda: Queued(Queue),
     "lifo": lambda: Queued(LifoQueue),
