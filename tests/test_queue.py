@@ -306,6 +306,37 @@ def test_a_dropped_one_is_freed_at_once(kind):
         gc.enable()
 
 
+@pytest.mark.parametrize("kind", ALL)
+def test_a_finaliser_may_put_in_the_midst_of_a_put_or_a_get(kind):
+    class Late:
+        """Found by the collector, at any moment."""
+
+        def __init__(self, number):
+            self.me, self.number = self, number
+
+        def __del__(self):
+            made.put(self.number)
+
+    made = kind()
+    getter = Greenlet.spawn(lambda: [made.get() for _ in range(100)])
+    sleep(0)
+    threshold = gc.get_threshold()
+    gc.set_threshold(1)
+    try:
+        for number in range(0, 1000, 2):
+            Late(number)
+            made.put(number + 1)
+            if number % 20 == 0:
+                sleep(0)
+    finally:
+        gc.set_threshold(*threshold)
+    gc.collect()
+    got = getter.get()
+    while not made.empty():
+        got.append(made.get_nowait())
+    assert sorted(got) == list(range(1000))
+
+
 def test_a_subclass_may_override_put_and_get():
     class Unique(Queue):
         def _put(self, item):
