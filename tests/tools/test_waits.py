@@ -118,3 +118,24 @@ def test_in_a_patched_program_to_standard_error():
     )
     assert "2 deadlocked" in done.stderr and "a circle of 2:" in done.stderr
     assert done.stderr.count(", in cross\n") == 2
+
+
+def test_threads_that_join_each_other():
+    done = run_isolated(
+        """
+        from corolib import monkey; monkey.patch_all()
+        import threading
+        from corolib.util import waiting
+        both = threading.Barrier(2)
+        def join(other):
+            both.wait()
+            threads[other].join()
+        threads = [threading.Thread(target=join, args=(1 - number,)) for number in range(2)]
+        for each in threads:
+            each.start()
+        threads[0].join()
+        """,
+        check=False,
+    )
+    assert "    a circle of 2:\n" in done.stderr, done.stderr
+    assert "<end of <greenlet" in done.stderr and done.stderr.count(", in join\n") >= 2
