@@ -238,7 +238,9 @@ class Wait:
             lines.append(f"  runs {call}")
         if self.spawned:
             by = f" by {self._name(self.spawner)}" if self.spawner is not None else ""
-            lines.append(f"  spawned{by} at {self.spawned[0]}")
+            # What started a thread of `threading` is of more interest than how that is done.
+            outer = (site for site in self.spawned if not site.filename.endswith("/threading.py"))
+            lines.append(f"  spawned{by} at {next(outer, self.spawned[0])}")
         lines += stack_lines(self.stack, limit)
         return "\n".join(lines)
 

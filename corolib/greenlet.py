@@ -10,7 +10,7 @@ import sys
 from collections.abc import Callable, Iterable
 from contextvars import copy_context
 from reprlib import recursive_repr
-from types import FrameType, TracebackType
+from types import TracebackType
 from typing import (
     TYPE_CHECKING,
     Any,
@@ -25,6 +25,7 @@ from weakref import ref as weakref
 
 from . import _hub
 from ._config import config
+from ._spawntree import STACK_LIMIT, SpawnSite, note_spawn
 from ._switch import GreenletExit, getcurrent, greenlet
 from ._waiting import iwait, wait
 from .hub import Hub, HubLoop, Killer, as_error, get_hub, sleep, spawn_raw
@@ -103,17 +104,6 @@ class linkproxy:
             callback(obj)
 
 
-class _SpawnSite:
-    """One frame of `spawning_stack`: where a greenlet was spawned, without keeping the frame alive."""
-
-    __slots__ = ("f_back", "f_code", "f_lineno")
-
-    def __init__(self, frame: FrameType) -> None:
-        self.f_code = frame.f_code
-        self.f_lineno = frame.f_lineno
-        self.f_back: _SpawnSite | None = None
-
-
 class Greenlet(_hub.Greenlet[_T], Generic[_T]):
     """Runs `run(*args, **kwargs)`, or its own `_run`, once started; keeps the result.
 
@@ -125,11 +115,11 @@ class Greenlet(_hub.Greenlet[_T], Generic[_T]):
     """
 
     #: How many frames `spawning_stack` keeps.
-    spawning_stack_limit = 10
+    spawning_stack_limit = STACK_LIMIT
     #: Who made it (a weak reference), where, and a dict shared by all that descend from one child of the main
     #: greenlet; None unless config.track_greenlet_tree was set when this module was imported.
     spawning_greenlet: "weakref[greenlet] | None" = None
-    spawning_stack: _SpawnSite | None = None
+    spawning_stack: SpawnSite | None = None
     spawn_tree_locals: dict[str, Any] | None = None
 
     _name: str | None = None
@@ -351,25 +341,7 @@ _SEEN: dict[str, Any] = {
 def _init_tracked(self: Greenlet[Any], *args: Any, **kwargs: Any) -> None:
     """Greenlet.__init__ with config.track_greenlet_tree: notes who spawns it, and where."""
     _hub.Greenlet.__init__(self, *args, **kwargs)
-    spawner = getcurrent()
-    self.spawning_greenlet = weakref(spawner)
-    tree = getattr(spawner, "spawn_tree_locals", None)
-    if tree is None:
-        tree = {}
-        if spawner.parent is not None:  # each child of the main greenlet begins a tree of its own
-            spawner.__dict__["spawn_tree_locals"] = tree
-    self.spawn_tree_locals = tree
-    frame: FrameType | None = sys._getframe(1)
-    last: _SpawnSite | None = None
-    for _ in range(self.spawning_stack_limit):
-        if frame is None:
-            break
-        site = _SpawnSite(frame)
-        if last is None:
-            self.spawning_stack = site
-        else:
-            last.f_back = site
-        last, frame = site, frame.f_back
+    note_spawn(self, sys._getframe(1), self.spawning_stack_limit)
 
 
 if config.track_greenlet_tree:

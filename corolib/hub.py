@@ -23,6 +23,7 @@ from ._config import config
 from ._hub import set_hub, sleep, spawn_raw
 from ._loop import HubLoop
 from ._native import get_ident, in_main_thread, thread_local
+from ._spawntree import note_spawn
 from ._switch import GreenletExit, getcurrent, greenlet
 from ._waitgraph import WaitGraph, live_hubs, safe_repr
 from .errors import (
@@ -550,6 +551,17 @@ def as_error(killer: Killer) -> BaseException:
 
 
 _hub.set_hub_factory(Hub)
+
+if config.track_greenlet_tree:
+
+    def spawn_raw(fn: Callable[..., object], /, *args: Any, **kwargs: Any) -> greenlet:  # type: ignore[no-redef]  # in place of the one in C
+        """Schedule fn in a raw greenlet: no result, no links. With an empty context, unless `context=` is
+        one. It remembers who spawned it, and where.
+        """
+        made = _hub.spawn_raw(fn, *args, **kwargs)
+        note_spawn(made, sys._getframe(1))
+        return made
+
 
 #: The hub of this thread, made on demand; the function of the C half, without a frame around it.
 get_hub = cast("Callable[[], Hub]", _hub.get_hub)

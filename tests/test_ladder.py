@@ -20,6 +20,8 @@ LADDER = [
     "_hub",
     # who waits for whom
     "_waitgraph",
+    # who spawned whom
+    "_spawntree",
     # hub
     *("local", "_loop", "hub"),
     # waiting

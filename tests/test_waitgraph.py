@@ -518,6 +518,32 @@ def test_where_it_was_spawned():
     assert ", line 5, in outer\n" in done.stderr and "  spawned by <Greenlet at " in done.stderr
 
 
+def test_where_a_patched_thread_was_started():
+    """It runs in a raw greenlet, which remembers as well."""
+    done = run_isolated(
+        """
+        from corolib import monkey; monkey.patch_all()
+        import threading
+        from corolib import getcurrent, spawn_raw
+        def outer():
+            lost = threading.Lock()
+            lost.acquire()
+            threading.Thread(target=lost.acquire).start()
+            lost.acquire()
+        def raw(family):
+            assert getcurrent().spawn_tree_locals is family is not None
+        threading.Thread(target=outer).start()
+        main = getcurrent()
+        made = spawn_raw(lambda: raw(made.spawn_tree_locals))
+        assert made.spawning_greenlet() is main
+        """,
+        env={"COROLIB_TRACK_GREENLET_TREE": "1"},
+        check=False,
+    )
+    assert ", line 8, in outer\n" in done.stderr and ", line 12, in <module>\n" in done.stderr, done.stderr
+    assert "AssertionError" not in done.stderr
+
+
 def test_a_repr_that_leads_back_to_itself(ended):
     """The arguments of a greenlet may name it, as a lock that it holds does."""
     arguments = []
