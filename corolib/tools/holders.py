@@ -11,13 +11,10 @@ from weakref import ref as weakref
 
 from .._switch import getcurrent
 from .._waitgraph import noted_holders
-from ..lock import BoundedSemaphore, Semaphore
+from ..lock import Semaphore
 from ..thread import LockType
 
 __all__ = ["note_lock_holders"]
-
-#: Class -> name -> the method as it was.
-_plain: dict[type, dict[str, Any]] = {}
 
 
 def note_lock_holders(on: bool = True) -> None:
@@ -28,16 +25,23 @@ def note_lock_holders(on: bool = True) -> None:
     does) stay as they are: switch it on early.
     """
     if on and not _plain:
-        for cls in (Semaphore, BoundedSemaphore, LockType):
-            _plain[cls] = {name: vars(cls)[name] for name in _NOTING if name in vars(cls)}
-            for name, method in _plain[cls].items():
-                setattr(cls, name, _NOTING[name](method))
+        for cls, wrappers in _NOTING.items():
+            for name, wrap in wrappers.items():
+                # In the class itself, or in its base in C.
+                _plain.append((cls, name, vars(cls).get(name)))
+                setattr(cls, name, wrap(getattr(cls, name)))
     elif not on:
-        for changed, methods in _plain.items():
-            for name, method in methods.items():
-                setattr(changed, name, method)
+        for cls, name, method in _plain:
+            if method is None:
+                delattr(cls, name)
+            else:
+                setattr(cls, name, method)
         _plain.clear()
         noted_holders.clear()
+
+
+#: Class, name, and the method that the class itself had under that name, or None.
+_plain: list[tuple[type, str, Any]] = []
 
 
 def _taking(method: Callable[..., Any]) -> Callable[..., Any]:
@@ -63,11 +67,14 @@ def _giving(method: Callable[..., Any]) -> Callable[..., Any]:
     return release
 
 
-#: __exit__() is not among them: it calls release().
-_NOTING = {
-    "acquire": _taking,
-    "acquire_lock": _taking,
-    "__enter__": _taking,
-    "release": _giving,
-    "release_lock": _giving,
+#: LockType.__exit__() is not among them: it calls release().
+_NOTING: dict[type, dict[str, Callable[[Callable[..., Any]], Callable[..., Any]]]] = {
+    Semaphore: {"acquire": _taking, "__enter__": _taking, "release": _giving, "__exit__": _giving},
+    LockType: {
+        "acquire": _taking,
+        "acquire_lock": _taking,
+        "__enter__": _taking,
+        "release": _giving,
+        "release_lock": _giving,
+    },
 }
