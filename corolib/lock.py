@@ -37,7 +37,7 @@ class Semaphore(_hub.Semaphore, Linkable):
     _only_while_ready = True
 
     def __repr__(self) -> str:
-        waiting = f" waiting={len(self.waiters)}" if self.waiters else ""
+        waiting = f" waiting={len(self._waiting)}" if self._waiting else ""
         links = f" links={len(self._links)}" if self._links else ""
         return f"<{type(self).__name__} at {id(self):#x} counter={self.counter}{waiting}{links}>"
 

@@ -18,7 +18,7 @@ LINKABLE = "hub linkcount rawlink ready unlink "
 MAPPING = "apply apply_async apply_cb imap imap_unordered map map_async map_cb "
 QUEUE = (
     "__bool__ __iter__ __len__ __class_getitem__ copy empty full get get_nowait getters is_shutdown maxsize "
-    "peek peek_nowait put put_nowait putters qsize queue "
+    "hub peek peek_nowait put put_nowait putters qsize queue "
 )
 
 PUBLIC: dict[str, str] = {
@@ -89,7 +89,7 @@ PUBLIC: dict[str, str] = {
     "corolib.queue:JoinableQueue": QUEUE + "join shutdown task_done unfinished_tasks",
     "corolib.queue:PriorityQueue": QUEUE + "join shutdown task_done unfinished_tasks",
     "corolib.queue:LifoQueue": QUEUE + "join shutdown task_done unfinished_tasks",
-    "corolib.queue:Channel": """balance empty full get get_nowait getters next put put_nowait putters
+    "corolib.queue:Channel": """balance empty full get get_nowait getters hub next put put_nowait putters
         qsize __iter__""",
     "corolib.pool": "Group IMap IMapUnordered Pool PoolFull Greenlet",
     "corolib.pool:Group": MAPPING
@@ -104,6 +104,8 @@ PUBLIC: dict[str, str] = {
         _on_expiration __enter__ __exit__ __lt__""",
     "corolib.time": "sleep monotonic time strftime perf_counter",
     "corolib.threadpool": "ThreadPool ThreadPoolExecutor ThreadResult",
+    "corolib.threadpool:ThreadResult": """context destroy_in_main_thread exc_info exception handle_error hub
+        receiver set successful value""",
     "corolib.threadpool:ThreadPool": MAPPING
     + "adjust fork_watcher hub join kill manager maxsize pid size spawn task_queue __len__",
     "corolib.threadpool:ThreadPoolExecutor": "kill map shutdown submit",
@@ -225,8 +227,6 @@ LEFT_OUT: dict[tuple[str, str], str] = {
     ("corolib.hub:Hub", "run"): "the loop's body is in C; `hub.join()` and every wait run it",
     ("corolib.hub:loop", "fileno"): "libev's public interface does not tell its descriptor",
     ("corolib.hub:loop", "sig_pending"): "a count inside libev that its public interface does not tell",
-    ("corolib.queue:Queue", "hub"): "a queue belongs to no hub: every thread may use it",
-    ("corolib.queue:Channel", "hub"): "as for a queue",
     ("corolib.queue", "UnboundQueue"): "`SimpleQueue` without a `maxsize` is as fast as a class of its own",
     ("corolib._config:config", "loop"): "there is one loop, libev",
     ("corolib._config:config", "trace_malloc"): "`python -X tracemalloc` does it for the whole program",

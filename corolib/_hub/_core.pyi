@@ -264,9 +264,8 @@ class Semaphore:
     _initial_value: int
     _links: list[Any] | None
     def __init__(self, value: int = 1, hub: object = None) -> None: ...
-    @property
-    def waiters(self) -> list[greenlet]:
-        """The greenlets that wait, longest waiting first."""
+    #: A list of the greenlets that wait, longest waiting first.
+    _waiting: Any
     def acquire(self, blocking: bool = True, timeout: float | None = None) -> bool:
         """Take a unit: True; False if there is none in time, or at all with `blocking` false. Switches unless
         one is free.
@@ -302,6 +301,8 @@ class SimpleQueue(Generic[_T]):
     @property
     def is_shutdown(self) -> bool: ...
     @property
+    def _kept(self) -> int: ...
+    @property
     def getters(self) -> list[greenlet]:
         """Who waits for an item, longest waiting first."""
     @property
@@ -335,6 +336,8 @@ class Queue(SimpleQueue[_T]):
     """The hot half of corolib.queue.Queue: a SimpleQueue that counts tasks and can be shut down."""
 
     unfinished_tasks: int
+    @property
+    def _joiners(self) -> list[greenlet]: ...
     def task_done(self) -> None: ...
     def join(self, timeout: float | None = None) -> bool: ...
     def shutdown(self, immediate: bool = False) -> None: ...

@@ -459,6 +459,12 @@ static PyObject *get_putters(PyObject *self, void *closure)
 
 /* Tasks and shutting down: Queue only. */
 
+static PyObject *get_joiners(PyObject *self, void *closure)
+{
+    (void)closure;
+    return waitlist_greenlets(&cast(self)->joiners);
+}
+
 static PyObject *queue_task_done(PyObject *self, PyObject *unused)
 {
     (void)unused;
@@ -626,6 +632,8 @@ static PyMethodDef simple_methods[] = {
 
 static PyMemberDef simple_members[] = {
     {"queue", T_OBJECT, offsetof(struct queue, items), 0, "The items in it."},
+    {"_kept", T_PYSSIZET, offsetof(struct queue, kept), READONLY,
+     "Places kept for putters that were woken and have not arrived."},
     {"is_shutdown", T_BOOL, offsetof(struct queue, shut_down), READONLY, "Whether it is shut down."},
     {NULL, 0, 0, 0, NULL},
 };
@@ -685,10 +693,16 @@ static PyMemberDef members[] = {
     {NULL, 0, 0, 0, NULL},
 };
 
+static PyGetSetDef getset[] = {
+    {"_joiners", get_joiners, NULL, "Who waits in join(), longest waiting first.", NULL},
+    {NULL, NULL, NULL, NULL, NULL},
+};
+
 static PyType_Slot slots[] = {
     {Py_tp_doc, "The hot half of corolib.queue.Queue: a SimpleQueue that counts tasks and can be shut down."},
     {Py_tp_methods, methods},
     {Py_tp_members, members},
+    {Py_tp_getset, getset},
     {Py_tp_traverse, queue_traverse},
     {Py_tp_clear, queue_clear},
     {Py_tp_dealloc, queue_dealloc},

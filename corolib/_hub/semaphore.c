@@ -203,7 +203,7 @@ static PyMemberDef members[] = {
 };
 
 static PyGetSetDef getset[] = {
-    {"waiters", get_waiters, NULL, "The greenlets that wait, longest waiting first.", NULL},
+    {"_waiting", get_waiters, NULL, "The greenlets that wait, longest waiting first.", NULL},
     {NULL, NULL, NULL, NULL, NULL},
 };
 
