@@ -10,6 +10,7 @@ int arguments_take(const char *method, const char *const *names, Py_ssize_t requ
         PyErr_Format(PyExc_TypeError, "%s() takes at most %zd arguments (%zd given)", method, count, nargs);
         return -1;
     }
+    if (kwnames == NULL && nargs >= required) return 0; /* the usual call */
     for (Py_ssize_t k = 0; kwnames != NULL && k < PyTuple_GET_SIZE(kwnames); k++) {
         PyObject *name = PyTuple_GET_ITEM(kwnames, k);
         Py_ssize_t i = 0;

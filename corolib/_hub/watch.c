@@ -59,10 +59,15 @@ void watch_set_active(struct watch *watch, bool on)
     if (watch->active == on) return;
     watch->active = on;
     count(watch, on && watch->ref);
-    if (on)
+    /* One that holds itself is no garbage whatever it refers to, so the collector need not look at it: a
+     * hundred thousand pending timers would be most of its work. */
+    if (on) {
+        PyObject_GC_UnTrack(watch);
         Py_INCREF(watch);
-    else
+    } else {
+        PyObject_GC_Track(watch);
         Py_DECREF(watch); /* may be the last if the hub goes: nothing of the watcher is touched after it */
+    }
 }
 
 void watch_forget(struct watch *watch)
@@ -156,8 +161,8 @@ int watch_take_call(PyObject *self, PyObject *const *args, Py_ssize_t nargs, PyO
         return -1;
     }
     const char *known[] = {keyword, NULL};
-    PyObject *value, *rest, *kwargs;
-    if (arguments_take("start", known, 0, args + nargs, 0, names, &value) < 0) return -1;
+    PyObject *value = NULL, *rest, *kwargs;
+    if (names != NULL && arguments_take("start", known, 0, args + nargs, 0, names, &value) < 0) return -1;
     if (value != NULL && (*flag = PyObject_IsTrue(value)) < 0) return -1;
     if (arguments_pack(1, args, nargs, NULL, &rest, &kwargs) < 0) return -1;
     /* The old ones first: their end may run code that stops the watcher, or starts it. */

@@ -15,6 +15,7 @@ class Node:
     """May be part of a circle, and seen to go."""
 
     green: object = None
+    timer: object = None
 
 
 class Overriding(Greenlet):
@@ -75,6 +76,34 @@ def test_a_circle_through_what_a_greenlet_is_called_with_is_collected(way):
     sleep(0)
     assert ended == ["ended"]
     gc.collect()  # the exception that ended it refers to its frames
+    assert gone() is None
+
+
+def test_a_circle_through_a_watcher_is_collected_once_it_is_not_active():
+    """The collector passes over active ones, which hold themselves."""
+    timer = get_hub().loop.timer(100)
+    node = Node()
+    node.timer = timer
+    assert gc.is_tracked(timer)
+    timer.start(print, node)
+    assert not gc.is_tracked(timer)
+    gone = ref(node)
+    del timer, node
+    gc.collect()
+    gone().timer.stop()  # it was alive
+    assert gone() is None
+    timer = get_hub().loop.timer(100)
+    timer.callback = timer.again
+    assert gc.is_tracked(timer)
+    timer.start(print)
+    timer.stop()
+    assert gc.is_tracked(timer)
+    node = Node()
+    node.timer = timer
+    timer.args = (node,)
+    gone = ref(node)
+    del timer, node
+    gc.collect()
     assert gone() is None
 
 
