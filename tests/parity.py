@@ -11,14 +11,14 @@ from collections.abc import Callable
 from typing import Any
 
 #: Modules that are on their way. A module is off this list once it is there.
-AWAITED = {"corolib.signal", "corolib.tools.monitor"}
+AWAITED = {"corolib.signal"}
 
 WATCHER = "active args callback close feed loop pending priority ref start stop __enter__ __exit__ "
 LINKABLE = "hub linkcount rawlink ready unlink "
 MAPPING = "apply apply_async apply_cb imap imap_unordered map map_async map_cb "
 QUEUE = (
-    "__bool__ __iter__ __len__ __class_getitem__ copy empty full get get_nowait getters is_shutdown maxsize "
-    "hub peek peek_nowait put put_nowait putters qsize queue "
+    "__bool__ __iter__ __len__ __class_getitem__ copy empty full get get_nowait getters hub is_shutdown "
+    "maxsize peek peek_nowait put put_nowait putters qsize queue "
 )
 
 PUBLIC: dict[str, str] = {
