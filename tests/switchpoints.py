@@ -29,6 +29,26 @@ class Boom(BaseException):
     """What is thrown into a subject; nothing but the harness catches it."""
 
 
+def without(*ways: Callable[["Run"], None]) -> Callable[[Any], Any]:
+    """Marks a scenario: these ways do not fit it."""
+
+    def mark(scenario: Any) -> Any:
+        scenario.without = ways
+        return scenario
+
+    return mark
+
+
+def patient(seconds: float) -> Callable[[Any], Any]:
+    """Marks a scenario that talks to the kernel: it gets so much real time before time goes on."""
+
+    def mark(scenario: Any) -> Any:
+        scenario.patience = seconds
+        return scenario
+
+    return mark
+
+
 class Run:
     """One run of a scenario. `outcome` is how the subject ended: "done", "killed", "boom" or "timeout"."""
 
@@ -39,6 +59,7 @@ class Run:
         self.errors: list[BaseException] = []
         self.limit: Timeout | None = None
         self.result: Any = None
+        self.limits_ran_out = False
 
     # -- for scenarios ---------------------------------------------------------------------------------------
 
@@ -113,6 +134,7 @@ def by_throw(run: Run) -> None:
 
 
 def by_limits(run: Run) -> None:
+    run.limits_ran_out = True
     get_hub().move_clock(PAST_ALL_LIMITS)
 
 
@@ -180,14 +202,22 @@ def play(
     return run, count[0]
 
 
+def ways_of(scenario: Any) -> list[Callable[[Run], None]]:
+    """In which ways its subject can be disturbed."""
+    return [way for way in WAYS if way not in getattr(scenario, "without", ())]
+
+
+def clock_of(scenario: Any) -> VirtualClock:
+    return VirtualClock(patience=getattr(scenario, "patience", 0.0), patch_time=False)
+
+
 def at_each_switch(
     scenario: Callable[[Run], Iterator[None]],
-    ways: Iterable[Callable[[Run], None]] = WAYS,
     seeds: Iterable[int | None] = SEEDS,
-    patience: float = 0.0,
 ) -> None:
     """See above. An exception that leaves says in a note where it came from."""
-    with VirtualClock(patience=patience, patch_time=False):
+    ways = ways_of(scenario)
+    with clock_of(scenario):
         for seed in seeds:
             run, total = play(scenario, None, 0, seed)
             assert run.done, f"undisturbed, the subject ended as {run.outcome}"

@@ -5,8 +5,7 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from queue import Full
 
-import pytest
-from switchpoints import WAYS, Run, at_each_switch, by_throw
+from switchpoints import Run, by_throw, without
 
 from corolib import Timeout, sleep
 from corolib.queue import (
@@ -114,24 +113,21 @@ def timeout_around_the_wait(make: Callable, run: Run) -> Iterator[None]:
     books.close()
 
 
-KINDS = {kind.__name__: kind for kind in (SimpleQueue, Queue, LifoQueue, PriorityQueue)}
+KINDS = (SimpleQueue, Queue, LifoQueue, PriorityQueue)
 ROLES = (getter_is_disturbed, putter_is_disturbed, both_sides_have_limits, timeout_around_the_wait)
 
 
-@pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("role", ROLES, ids=lambda role: role.__name__)
-def test_in_is_out_and_left(role, kind: str) -> None:
-    scenario = partial(role, KINDS[kind])
-    scenario.__name__ = f"{role.__name__} of {kind}"
-    at_each_switch(scenario)
+def of_kind(role: Callable, kind: type) -> Callable[[Run], Iterator[None]]:
+    scenario = partial(role, kind)
+    scenario.__name__ = f"{role.__name__}_of_{kind.__name__}"
+    return scenario
 
 
-@pytest.mark.parametrize("role", ROLES, ids=lambda role: role.__name__)
-def test_in_is_out_of_a_channel(role) -> None:
+def of_channel(role: Callable) -> Callable[[Run], Iterator[None]]:
     """A putter that is resumed by throw() after its item was taken cannot know; all other ways are exact."""
     scenario = partial(role, lambda _: Channel())
-    scenario.__name__ = f"{role.__name__} of Channel"
-    at_each_switch(scenario, [way for way in WAYS if way is not by_throw])
+    scenario.__name__ = f"{role.__name__}_of_Channel"
+    return without(by_throw)(scenario)
 
 
 def peek_takes_nothing(run: Run) -> Iterator[None]:
@@ -291,6 +287,8 @@ def _ignoring(error: type[Exception], function: Callable[[], None]) -> Callable[
 
 
 SCENARIOS = [
+    *(of_kind(role, kind) for role in ROLES for kind in KINDS),
+    *map(of_channel, ROLES),
     peek_takes_nothing,
     join_of_a_queue,
     worker_of_tasks,
@@ -299,8 +297,3 @@ SCENARIOS = [
     shutdown_at_once_under_both,
     pipeline,
 ]
-
-
-@pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda scenario: scenario.__name__)
-def test_nothing_is_lost(scenario) -> None:
-    at_each_switch(scenario)

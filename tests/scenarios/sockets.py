@@ -1,11 +1,10 @@
 """Kill, Timeout and wake racing for a greenlet at a socket: no byte, no connection and no watcher is lost."""
 
 import errno
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import suppress
 
-import pytest
-from switchpoints import WAYS, Run, at_each_switch, by_limits
+from switchpoints import Run, by_limits, patient, without
 
 from corolib import Timeout, get_hub, sleep, socket
 from corolib.select import poll, select
@@ -33,6 +32,7 @@ def drain(end: socket.socket) -> bytes:
     return found
 
 
+@without(by_limits)
 def reader_is_disturbed(run: Run) -> Iterator[None]:
     near, far = pair()
     read: list[bytes] = []
@@ -57,6 +57,7 @@ def reader_is_disturbed(run: Run) -> Iterator[None]:
     far.close()
 
 
+@without(by_limits)
 def two_readers_take_turns(run: Run) -> Iterator[None]:
     """When the one is gone the other gets what comes: the descriptor is not held."""
     near, far = pair()
@@ -84,6 +85,7 @@ def two_readers_take_turns(run: Run) -> Iterator[None]:
     far.close()
 
 
+@without(by_limits)
 def writer_is_disturbed(run: Run) -> Iterator[None]:
     near, far = pair()
     read: list[bytes] = []
@@ -109,6 +111,7 @@ def writer_is_disturbed(run: Run) -> Iterator[None]:
     far.close()
 
 
+@without(by_limits)
 def reader_and_writer_on_one_socket(run: Run) -> Iterator[None]:
     """The subject writes; the reader of the same socket does not notice what happens to it."""
     near, far = pair()
@@ -239,37 +242,11 @@ def waiting_for_a_descriptor(run: Run) -> Iterator[None]:
     far.close()
 
 
-SCENARIOS = [
-    limit_of_the_socket,
-    closed_under_the_reader,
-    datagrams,
-    selecting,
-    waiting_for_a_descriptor,
-]
-#: Limits are there only to end who is left alone.
-WITHOUT_LIMITS = [
-    reader_is_disturbed,
-    two_readers_take_turns,
-    writer_is_disturbed,
-    reader_and_writer_on_one_socket,
-]
-#: All other ways.
-DISTURBANCES = [way for way in WAYS if way is not by_limits]
-
-
-@pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda scenario: scenario.__name__)
-def test_nothing_is_lost(scenario: Callable) -> None:
-    at_each_switch(scenario, seeds=(None, 1, 2))
-
-
-@pytest.mark.parametrize("scenario", WITHOUT_LIMITS, ids=lambda scenario: scenario.__name__)
-def test_no_byte_is_lost(scenario: Callable) -> None:
-    at_each_switch(scenario, DISTURBANCES, seeds=(None, 1, 2))
-
-
 # -- connections: the kernel may take a moment, so the time goes on only after a while
 
 
+@patient(0.05)
+@without(by_limits)
 def server_is_disturbed(run: Run) -> Iterator[None]:
     """Every connection that was made is either with the server or still in the queue of the listener."""
     listener = socket.create_server(("127.0.0.1", 0))
@@ -299,6 +276,8 @@ def server_is_disturbed(run: Run) -> Iterator[None]:
         each.close()
 
 
+@patient(0.05)
+@without(by_limits)
 def client_is_disturbed(run: Run) -> Iterator[None]:
     listener = socket.create_server(("127.0.0.1", 0))
     listener.settimeout(20)
@@ -323,8 +302,16 @@ def client_is_disturbed(run: Run) -> Iterator[None]:
     listener.close()
 
 
-@pytest.mark.parametrize(
-    "scenario", [server_is_disturbed, client_is_disturbed], ids=lambda each: each.__name__
-)
-def test_no_connection_is_lost(scenario: Callable) -> None:
-    at_each_switch(scenario, DISTURBANCES, seeds=(None, 1), patience=0.05)
+SCENARIOS = [
+    limit_of_the_socket,
+    closed_under_the_reader,
+    datagrams,
+    selecting,
+    waiting_for_a_descriptor,
+    reader_is_disturbed,
+    two_readers_take_turns,
+    writer_is_disturbed,
+    reader_and_writer_on_one_socket,
+    server_is_disturbed,
+    client_is_disturbed,
+]

@@ -2,8 +2,7 @@
 
 from collections.abc import Iterator
 
-import pytest
-from switchpoints import Boom, Run, at_each_switch
+from switchpoints import Boom, Run
 
 from corolib import Greenlet, GreenletExit, Timeout, iwait, joinall, killall, sleep, wait, with_timeout
 from corolib.event import AsyncResult, Event
@@ -346,8 +345,3 @@ SCENARIOS = [
     watcher_of_the_loop,
     spawned_later,
 ]
-
-
-@pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda scenario: scenario.__name__)
-def test_nothing_is_lost(scenario) -> None:
-    at_each_switch(scenario)

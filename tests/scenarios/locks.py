@@ -2,8 +2,7 @@
 
 from collections.abc import Iterator
 
-import pytest
-from switchpoints import Run, at_each_switch
+from switchpoints import Run
 
 from corolib import Timeout, joinall, sleep
 from corolib.lock import BoundedSemaphore, RLock, Semaphore
@@ -227,8 +226,3 @@ SCENARIOS = [
     thread_rlock,
     crowd,
 ]
-
-
-@pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda scenario: scenario.__name__)
-def test_nothing_is_lost(scenario) -> None:
-    at_each_switch(scenario)
