@@ -1,9 +1,9 @@
-"""Items go through queues while those that put and get are killed and run out of time: in = out + left, exactly.
+"""Items go through queues while those that put and get are killed or out of time: in = out + left, exactly.
 
     python tests/storms/queue_items.py [--items 10000000] [--seed 1] [KIND ...]
 
-Each item has a number, and is ticked off when put() has returned and when get() has returned it. Producers and
-consumers are killed at random and replaced, have time limits of the wait and Timeouts around it, and run in
+Each item has a number, and is ticked off when put() has returned and when get() has returned it. Those who
+put and get are killed at random and replaced, have time limits of the wait and Timeouts around it, and run in
 an order that comes from the seed, under a virtual clock. In the end every number must have come out as often
 as it went in, once or never. Ends with status 1 if one has not.
 """
