@@ -25,7 +25,7 @@ from corolib.event import AsyncResult, Event
 from corolib.greenlet import Greenlet, joinall
 from corolib.hub import get_hub_if_exists, sleep
 from corolib.lock import BoundedSemaphore, RLock, Semaphore
-from corolib.queue import Channel, LifoQueue, PriorityQueue, Queue, SimpleQueue
+from corolib.queue import Channel, Empty, LifoQueue, PriorityQueue, Queue, SimpleQueue
 from corolib.thread import LockType
 from corolib.thread import RLock as ThreadRLock
 
@@ -144,6 +144,43 @@ class Queued:
         self.put, self.take = queue.put, queue.get
 
 
+class Hasty:
+    """A mailbox whose takers wait for a moment only, again and again: wake-ups meet the end of a time."""
+
+    greenlets = GREENLETS
+
+    def __init__(self, kind: Callable[[], Any]) -> None:
+        made = kind()
+        self.put = made.put
+        self.look = made.take_soon
+        self.tries = itertools.count()
+
+    def take(self) -> Any:
+        while True:
+            try:
+                return self.look(next(self.tries) % 5 * 0.00005)
+            except Empty:
+                pass
+
+
+class HastyUnits(Units):
+    """For Hasty."""
+
+    def take_soon(self, limit: float) -> Any:
+        if not self.semaphore.acquire(timeout=limit):
+            raise Empty
+        return self.items.popleft()
+
+
+class HastyQueue:
+    """For Hasty."""
+
+    def __init__(self, kind: Callable[[], Any]) -> None:
+        queue = kind()
+        self.put = queue.put
+        self.take_soon = lambda limit: queue.get(timeout=limit)
+
+
 #: kind -> mailbox.
 BOXES: dict[str, Callable[[], Any]] = {
     "semaphore": lambda: Units(lambda: Semaphore(0)),
@@ -159,6 +196,10 @@ BOXES: dict[str, Callable[[], Any]] = {
     "priority": lambda: Queued(PriorityQueue),
     "narrow": lambda: Queued(lambda: Queue(1)),
     "channel": lambda: Queued(Channel),
+    "hasty-semaphore": lambda: Hasty(lambda: HastyUnits(lambda: Semaphore(0))),
+    "hasty-queue": lambda: Hasty(lambda: HastyQueue(Queue)),
+    "hasty-priority": lambda: Hasty(lambda: HastyQueue(PriorityQueue)),
+    "hasty-channel": lambda: Hasty(lambda: HastyQueue(Channel)),
 }
 #: A writer that waits, or belongs to a thread with a hub, cannot feed; nor can many write to a chain.
 FEEDING = ("semaphore", "bounded", "event", "simple", "queue", "lifo", "priority")
