@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from .greenlet import Greenlet, joinall, killall
     from .hub import get_hub, idle, kill, reinit, sleep, spawn_raw
     from .os import fork
+    from .signal import signal_handler
     from .timeout import Timeout, with_timeout
 
     # Greenlet.spawn and spawn_later, which take more, for the sake of subclasses.
@@ -62,6 +63,7 @@ _names = {
     "killall": (".greenlet", "killall"),
     "reinit": (".hub", "reinit"),
     "setswitchinterval": ("sys", "setswitchinterval"),
+    "signal_handler": (".signal", "signal_handler"),
     "sleep": (".hub", "sleep"),
     "spawn": (".greenlet", "Greenlet.spawn"),
     "spawn_later": (".greenlet", "Greenlet.spawn_later"),
@@ -87,6 +89,7 @@ __all__ = [
     "killall",
     "reinit",
     "setswitchinterval",
+    "signal_handler",
     "sleep",
     "spawn",
     "spawn_later",

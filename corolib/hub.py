@@ -5,6 +5,7 @@ hub (`service`), and which faces of the loop others see (`hub.loop`). This is th
 `_switch`, `_ev` and `_hub` together.
 """
 
+import _signal
 import os
 import sys
 from collections.abc import Callable, Iterable
@@ -12,6 +13,7 @@ from functools import cached_property
 from heapq import heappop, heappush
 from importlib import import_module
 from io import StringIO
+from signal import NSIG, default_int_handler
 from time import ctime
 from types import TracebackType
 from typing import Any, ClassVar, Protocol, TextIO, TypeVar, cast
@@ -211,6 +213,7 @@ class Hub(_hub.Hub):
         self._services: dict[str, Any] = {}
         self._stream: TextIO | None = None
         self._quiet = False
+        self._pid = os.getpid()
         _hubs.add(self)
         if self._main and config.monitor_thread:
             # In the first turn of the loop: what the monitor does may need the hub that is being made.
@@ -398,14 +401,18 @@ class Hub(_hub.Hub):
         self._stream = stream
         self._quiet = not stream
 
-    def loop_exit(self) -> LoopExit:
+    def loop_exit(self) -> LoopExit | None:
         """The exception for the main greenlet when nothing can wake anybody any more: says who waits for
         what.
+
+        None if the program handles signals: one of them may. hub.join() does not wait for that.
         """
         text = "This operation would block forever"
         main = self.parent
         if main is not None and (_hub.waiting(main) or ())[:2] == ("join", self):
             return LoopExit(text, self)  # how join() ends: nobody reads it
+        if self._main and _handles_signals():
+            return None
         graph = WaitGraph([self], dry=True)
         return LoopExit(text, self, tuple(graph.lines()), graph)
 
@@ -490,6 +497,8 @@ class Hub(_hub.Hub):
         itself.
         """
         super().after_fork()
+        self._pid = os.getpid()
+        self._main = True  # the thread that forked is the only one, and runs signal handlers
         for service in list(self._services.values()):
             renew = getattr(service, "after_fork", None)
             if renew is not None:
@@ -533,6 +542,15 @@ def _alive(hub: "weakref[Hub]") -> Hub:
     if found is None:
         raise RuntimeError("the hub of this watcher is gone")
     return found
+
+
+def _handles_signals() -> bool:
+    """Whether there is a signal that would run code of the program: a handler other than that of Ctrl-C."""
+    for number in range(1, NSIG):
+        handler = _signal.getsignal(number)
+        if callable(handler) and handler is not default_int_handler:
+            return True
+    return False
 
 
 def as_error(killer: Killer) -> BaseException:
@@ -624,12 +642,14 @@ def _throw_pending(hub: Hub, greenlet: greenlet, error: BaseException) -> None:
 
 
 def reinit(hub: Hub | None = None) -> None:
-    """In the child of a fork: repair the hub. It has been done by the time os.fork() returns; again does no
-    harm.
+    """In the child of a fork: repair the hub and its services. Nothing if that has been done already.
+
+    It has been by the time os.fork() returns. For processes that were forked past Python: by a server in C
+    that embeds it.
     """
     if hub is None:
         hub = get_hub_if_exists()
-    if hub is not None and not hub.destroyed:
+    if hub is not None and not hub.destroyed and hub._pid != os.getpid():
         hub.after_fork()
 
 

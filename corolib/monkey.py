@@ -44,6 +44,7 @@ __all__ = [
     "patch_queue",
     "patch_select",
     "patch_selectors",
+    "patch_signal",
     "patch_socket",
     "patch_ssl",
     "patch_thread",
@@ -75,6 +76,7 @@ class Row(NamedTuple):
 
 TABLE = (
     Row("os", "os", "os"),
+    Row("signal", "signal", "signal"),
     Row("time", "time", "time"),
     Row("_thread", "thread", "thread"),
     # threading took names from _thread when it was imported.
@@ -98,7 +100,6 @@ NO_ROWS = (
     "aggressive",
     "builtins",
     "contextvars",
-    "signal",
     "subprocess",
     "sys",
 )
@@ -235,6 +236,11 @@ def patch_os() -> None:
     _patch_rows("os")
 
 
+def patch_signal() -> None:
+    """signal.signal(), so that a handler of SIGCHLD may wait; set_wakeup_fd(), which the hub uses as well."""
+    _patch_rows("signal")
+
+
 def patch_time() -> None:
     """time.sleep()"""
     _patch_rows("time")
@@ -341,6 +347,7 @@ def patch_all(
     ssl: bool = True,
     queue: bool = True,
     os: bool = True,
+    signal: bool = True,
     **others: bool,
 ) -> bool:
     """Patch everything that is not switched off; True. To be called first of all, in the main thread.
@@ -356,6 +363,7 @@ def patch_all(
     others = {name: value for name, value in others.items() if name in NO_ROWS}
     wanted = {
         "os": os,
+        "signal": signal,
         "time": time,
         "thread": thread,
         "select": select,
@@ -378,6 +386,8 @@ def patch_all(
         patch_thread()
     if os:
         patch_os()
+    if signal:
+        patch_signal()
     if time:
         patch_time()
     if select:

@@ -148,6 +148,8 @@ class Hub(greenlet):
         many.
         """
     def after_fork(self) -> None: ...
+    def chain_signals(self) -> tuple[int, int]:
+        """Have signals wake the loop, and the descriptor of set_wakeup_fd() too: (ours, the one before)."""
     def destroy(self, error: Any = ..., /) -> None: ...
     def parked(self) -> list[greenlet]:
         """The greenlets that are parked in a wait of this hub."""

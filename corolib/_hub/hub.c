@@ -406,6 +406,15 @@ static PyObject *hub_after_fork(PyObject *self, PyObject *unused)
     Py_RETURN_NONE;
 }
 
+static PyObject *hub_chain_signals(PyObject *self, PyObject *unused)
+{
+    (void)unused;
+    struct hub *hub = hub_core(self);
+    if (check_open(hub) < 0) return NULL;
+    int before = loop_chain_signals(hub);
+    return Py_BuildValue("(ii)", hub->signal_pipe[1], before);
+}
+
 static PyObject *hub_parked(PyObject *self, PyObject *unused)
 {
     (void)unused;
@@ -507,6 +516,10 @@ static PyMethodDef hub_methods[] = {
      "watchers stop; how many."},
     {"after_fork", hub_after_fork, METH_NOARGS,
      "after_fork($self, /)\n--\n\nIn the child of a fork, before anything waits."},
+    {"chain_signals", hub_chain_signals, METH_NOARGS,
+     "chain_signals($self, /)\n--\n\nHave signals wake the loop, and the descriptor of set_wakeup_fd() too, "
+     "if there "
+     "is one: (ours, the one before)."},
     {"destroy", FAST(hub_destroy), METH_FASTCALL,
      "destroy($self, error=GreenletExit(), /)\n--\n\nEnd the hub with `error`: what waits in it is dropped. "
      "Its thread only, and not from within the hub."},

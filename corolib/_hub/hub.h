@@ -147,5 +147,8 @@ PyObject *loop_boot(PyObject *self, PyObject *value);
 int loop_open(struct hub *hub, bool watch_signals);
 void loop_close(struct hub *hub);
 void loop_after_fork(struct hub *hub);
+/* Makes our pipe the wakeup descriptor of signals again, if somebody has set theirs since: ours passes them
+ * on to it. The descriptor that it passed on to before, or -1. Main thread. */
+int loop_chain_signals(struct hub *hub);
 
 #endif

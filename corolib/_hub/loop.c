@@ -105,6 +105,15 @@ static void signals_close(struct hub *hub)
     hub->signal_pipe[0] = hub->signal_pipe[1] = -1;
 }
 
+int loop_chain_signals(struct hub *hub)
+{
+    int before = hub->signal_chained;
+    if (hub->signal_pipe[1] < 0) return before;
+    int found = set_wakeup(hub->signal_pipe[1]);
+    if (found != hub->signal_pipe[1]) hub->signal_chained = found;
+    return before;
+}
+
 int loop_open(struct hub *hub, bool watch_signals)
 {
     hub_ev->set_userdata(hub->loop, hub);
@@ -128,11 +137,10 @@ void loop_close(struct hub *hub)
 void loop_after_fork(struct hub *hub)
 {
     hub_ev->loop_fork(hub->loop);
-    /* The pipe is shared with the parent: a signal of one would wake the other. */
-    if (hub->signal_pipe[0] >= 0) {
-        signals_close(hub);
-        signals_open(hub);
-    }
+    /* The pipe is shared with the parent: a signal of one would wake the other. Whichever thread has forked,
+     * it is the one that runs signal handlers now. */
+    signals_close(hub);
+    signals_open(hub);
     hub->thread_ident = PyThread_get_thread_ident();
     if (hub->pid == getpid()) return; /* called once more, or in the parent */
     hub->pid = getpid();
@@ -191,11 +199,15 @@ static Py_ssize_t other_threads(void)
 }
 
 /* Nothing can wake anybody any more: LoopExit in the greenlet above the hub. Comes back when that one waits
- * again. */
+ * again. 1 if a signal still can. */
 static int deadlocked(struct hub *hub)
 {
     PyObject *error = PyObject_CallMethod(hub->self, "loop_exit", NULL);
     if (error == NULL) return loop_report(hub, hub->self);
+    if (error == Py_None) {
+        Py_DECREF(error);
+        return 1;
+    }
     if (!PyExceptionInstance_Check(error)) {
         PyErr_Format(PyExc_TypeError, "loop_exit() must return an exception, not %.100s",
                      Py_TYPE(error)->tp_name);
@@ -279,8 +291,13 @@ static int poll_once(struct hub *hub)
         if (hub->ready.len > 0)
             wait = 0;
         else if (active == 0) {
-            if (other_threads() <= 0) return deadlocked(hub);
-            if (wait < 0 || wait > RECHECK_SECONDS) wait = RECHECK_SECONDS;
+            if (other_threads() > 0) {
+                if (wait < 0 || wait > RECHECK_SECONDS) wait = RECHECK_SECONDS;
+            } else {
+                int rc = deadlocked(hub);
+                if (rc <= 0) return rc;
+                wait = idle_time(hub); /* that was Python code: something may be ready now */
+            }
         }
     } else if (wait == 0) {
         look(hub, 0);

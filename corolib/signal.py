@@ -1,0 +1,161 @@
+"""The `signal` module, and handlers that run in greenlets.
+
+A handler of the standard library runs between any two instructions of whichever greenlet is current, the hub
+among them, so it must not wait. `signal_handler` runs one in a greenlet of its own, which may; so do handlers
+of SIGCHLD that are set with signal() of this module. SIGCHLD itself is the program's: corolib waits for
+children by other means.
+"""
+
+import contextvars
+import signal as _signals
+from collections.abc import Callable
+from operator import index
+from signal import SIG_DFL, SIGCHLD
+from types import FrameType
+from typing import Any
+
+from ._native import original
+from .greenlet import Greenlet
+from .hub import Hub, get_hub, get_hub_if_exists, spawn_raw
+
+__implements__ = ("getsignal", "set_wakeup_fd", "signal")
+__all__ = ["getsignal", "set_wakeup_fd", "signal", "signal_handler"]
+
+# Bound here: these names are replaced by patching.
+_signal: Callable[[int, Any], Any] = original("signal", "signal")
+_getsignal: Callable[[int], Any] = original("signal", "getsignal")
+_set_wakeup_fd: Callable[..., int] = original("signal", "set_wakeup_fd")
+
+
+def __getattr__(name: str) -> Any:
+    # Everything else is the standard library's, as it is at the moment.
+    return getattr(_signals, name)
+
+
+# -- what stands in for the standard library's ---------------------------------------------------------------
+
+
+class _InGreenlet:
+    """A handler as the interpreter calls it; runs the program's in a greenlet, once there is a hub."""
+
+    __slots__ = ("handler",)
+
+    def __init__(self, handler: Callable[[int, FrameType | None], object]) -> None:
+        self.handler = handler
+
+    def __call__(self, signum: int, frame: FrameType | None) -> None:
+        if get_hub_if_exists() is None:
+            self.handler(signum, frame)
+        else:
+            spawn_raw(self.handler, signum, frame)
+
+
+def signal(signalnum: int, handler: Any, /) -> Any:
+    """signal.signal(), but a handler of SIGCHLD runs in a new greenlet for each delivery, so it may wait."""
+    before = getsignal(signalnum)
+    # SIG_DFL and SIG_IGN, enumeration members and numbers, are not callable.
+    wanted = _InGreenlet(handler) if signalnum == SIGCHLD and callable(handler) else handler
+    _signal(signalnum, wanted)
+    return before
+
+
+def getsignal(signalnum: int, /) -> Any:
+    """The handler that signal() has set."""
+    handler = _getsignal(signalnum)
+    return handler.handler if isinstance(handler, _InGreenlet) else handler
+
+
+def set_wakeup_fd(fd: int, /, *, warn_on_full_buffer: bool = True) -> int:
+    """signal.set_wakeup_fd(); the hub, which needs the same to be woken by signals, passes them on to `fd`.
+
+    So `fd` gets the numbers of signals when the loop runs. Those that it has no room for are dropped, without
+    a warning, once there is a hub.
+    """
+    before = _set_wakeup_fd(fd, warn_on_full_buffer=warn_on_full_buffer)
+    hub = get_hub_if_exists()
+    if hub is None or hub.destroyed:
+        return before
+    ours, passed_on = hub.chain_signals()
+    return passed_on if before == ours else before
+
+
+# -- handlers in greenlets -----------------------------------------------------------------------------------
+
+#: Signal number -> who is to be told, in that order. Of the process, as signals are.
+_handlers: dict[int, list["signal_handler"]] = {}
+#: What the interpreter called before the first of them.
+_before: dict[int, Any] = {}
+
+
+def _deliver(signum: int, frame: FrameType | None) -> None:
+    for each in list(_handlers.get(signum, ())):
+        each.handle()
+
+
+class signal_handler:
+    """Call `handler(*args, **kwargs)` in a new greenlet of the main thread, each time the signal comes.
+
+    For the main thread (ValueError elsewhere, as from signal.signal()). Several for one signal are called in
+    the order of their making; what signal.signal() had set before is put back by the last cancel(). While
+    there is one, a wait of the main greenlet is no deadlock; hub.join() does not wait for it, unless `ref` is
+    set. The greenlets have copies of the context that the handler was set in. TypeError if `handler` is not
+    callable, ValueError or OSError if there is no such signal or it cannot be caught.
+    """
+
+    def __init__(self, signalnum: int, handler: Callable[..., object], /, *args: Any, **kwargs: Any) -> None:
+        if not callable(handler):
+            raise TypeError(f"signal handler must be callable, not {type(handler).__name__}: {handler!r}")
+        self.signalnum = index(signalnum)
+        self.handler = handler
+        self.args = args
+        self.kwargs = kwargs
+        self._context = contextvars.copy_context()
+        #: Counts as something that hub.join() waits for.
+        self._counted: Hub | None = None
+        if _getsignal(self.signalnum) is not _deliver:
+            _before[self.signalnum] = _signal(self.signalnum, _deliver)
+        _handlers.setdefault(self.signalnum, []).append(self)
+        # Whatever descriptor is set for signals by now: the loop is to be woken as well.
+        get_hub().chain_signals()
+
+    def __repr__(self) -> str:
+        state = "" if self in _handlers.get(self.signalnum, ()) else " cancelled"
+        return f"<{type(self).__name__} {self.signalnum} {self.handler!r}{state}>"
+
+    def handle(self) -> None:
+        """What is done when the signal comes: start a greenlet. Never switches."""
+        # A copy: a signal may come while this one is in use here.
+        self._context.copy().run(Greenlet.spawn, self.handler, *self.args, **self.kwargs)
+
+    def cancel(self) -> None:
+        """No more calls; again: nothing. Greenlets that run already go on."""
+        mine = _handlers.get(self.signalnum, [])
+        if self not in mine:
+            return
+        if len(mine) == 1:
+            if _getsignal(self.signalnum) is _deliver:  # else somebody has set theirs since
+                before = _before[self.signalnum]
+                # None: it was not Python that had set it, so Python cannot put it back.
+                _signal(self.signalnum, SIG_DFL if before is None else before)
+            _before.pop(self.signalnum, None)
+        mine.remove(self)
+        if not mine:
+            _handlers.pop(self.signalnum, None)
+        self.ref = False
+
+    @property
+    def ref(self) -> bool:
+        """Whether hub.join() waits as long as this is set; False to begin with."""
+        return self._counted is not None
+
+    @ref.setter
+    def ref(self, value: bool) -> None:
+        if bool(value) == (self._counted is not None):
+            return
+        if value:
+            self._counted = get_hub()
+            self._counted.external_enter()
+        else:
+            hub, self._counted = self._counted, None
+            if hub is not None:
+                hub.external_leave()
