@@ -5,29 +5,25 @@ hub (`service`), and which faces of the loop others see (`hub.loop`). This is th
 `_switch`, `_ev` and `_hub` together.
 """
 
-import _signal
 import os
 import sys
 from collections.abc import Callable, Iterable
 from functools import cached_property
 from heapq import heappop, heappush
 from importlib import import_module
-from io import StringIO
-from signal import NSIG, default_int_handler
-from time import ctime
 from types import TracebackType
 from typing import Any, ClassVar, Protocol, TextIO, TypeVar, cast
 from weakref import WeakSet
 from weakref import ref as weakref
 
-from . import _ev, _hub
+from . import _ev, _hub, _reports
 from ._config import config
 from ._hub import set_hub, sleep, spawn_raw
 from ._loop import HubLoop
 from ._native import get_ident, in_main_thread, thread_local
 from ._spawntree import note_spawn
 from ._switch import GreenletExit, getcurrent, greenlet
-from ._waitgraph import WaitGraph, live_hubs, safe_repr
+from ._waitgraph import WaitGraph, live_hubs, safe_repr, signals_may_wake
 from .errors import (
     BlockingSwitchOutError,
     ConcurrentObjectUseError,
@@ -365,22 +361,28 @@ class Hub(_hub.Hub):
         value: BaseException,
         tb: TracebackType | None,
     ) -> None:
-        """Write the traceback and what failed to `exception_stream`, in one piece, whatever other threads
-        write.
-        """
-        stream = self.exception_stream
-        if not stream:
-            return
-        import traceback  # only when something has failed: it brings a fifth of a second of start-up with it
+        """Log the exception and what failed (logger `corolib`), or write it to `exception_stream` if that was
+        assigned; with the stack it was spawned at, if config.track_greenlet_tree is set.
 
-        text = StringIO()
-        traceback.print_exception(type, value, tb, file=text)
-        if context is not None:
-            text.write(f"{ctime()} {self.format_context(context)} failed with {type.__name__}\n\n")
+        In the hub the log is written by a greenlet of its own, since handlers of a log may wait.
+        """
+        if self._quiet:
+            return
+        text = _reports.message(None if context is None else self.format_context(context), context, type)
+        if self._stream is not None:
+            _reports.write(self._stream, text, type, value, tb)
+        elif getcurrent() is self:
+            greenlet(self._log, self).switch(text, type, value, tb)
+        else:
+            self._log(text, type, value, tb)
+
+    def _log(
+        self, text: str, type: type[BaseException], value: BaseException, tb: TracebackType | None
+    ) -> None:
         try:
-            stream.write(text.getvalue())
-        except (OSError, ValueError):
-            pass  # a full disk, a closed stream: there is nobody left to tell
+            _reports.log(text, type, value, tb)
+        except (KeyboardInterrupt, SystemExit) as error:  # Ctrl-C, just now
+            self.run_callback(self.handle_system_error, error.__class__, error, error.__traceback__)
 
     def format_context(self, context: object) -> str:
         """How print_exception() names what failed: config.format_context. Must not raise."""
@@ -391,7 +393,10 @@ class Hub(_hub.Hub):
 
     @property
     def exception_stream(self) -> TextIO | None:
-        """Where print_exception() writes: sys.stderr unless assigned; something false turns printing off."""
+        """Where print_exception() writes, if assigned; something false turns printing off.
+
+        Unless assigned it is sys.stderr, which is where the log goes to unless it is configured.
+        """
         if self._quiet:
             return None
         return self._stream if self._stream is not None else cast("TextIO | None", sys.stderr)
@@ -411,7 +416,7 @@ class Hub(_hub.Hub):
         main = self.parent
         if main is not None and (_hub.waiting(main) or ())[:2] == ("join", self):
             return LoopExit(text, self)  # how join() ends: nobody reads it
-        if self._main and _handles_signals():
+        if self._main and signals_may_wake():
             return None
         graph = WaitGraph([self], dry=True)
         return LoopExit(text, self, tuple(graph.lines()), graph)
@@ -542,15 +547,6 @@ def _alive(hub: "weakref[Hub]") -> Hub:
     if found is None:
         raise RuntimeError("the hub of this watcher is gone")
     return found
-
-
-def _handles_signals() -> bool:
-    """Whether there is a signal that would run code of the program: a handler other than that of Ctrl-C."""
-    for number in range(1, NSIG):
-        handler = _signal.getsignal(number)
-        if callable(handler) and handler is not default_int_handler:
-            return True
-    return False
 
 
 def as_error(killer: Killer) -> BaseException:

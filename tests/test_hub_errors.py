@@ -1,6 +1,8 @@
 """corolib.hub: what becomes of exceptions that nobody catches, and what a deadlock report says."""
 
 import io
+import logging
+import sys
 import threading
 
 import pytest
@@ -86,15 +88,16 @@ def test_a_handler_that_fails_does_not_stop_the_hub():
     """)
 
 
-def test_exception_stream_can_be_turned_off(capsys):
+def test_exception_stream_can_be_turned_off(caplog):
     hub = get_hub()
     hub.run_callback(boom)
     sleep(0)
-    assert "ValueError: boom" in capsys.readouterr().err
+    assert "ValueError: boom" in caplog.text and hub.exception_stream is sys.stderr
+    caplog.clear()
     hub.exception_stream = None
     hub.run_callback(boom)
     sleep(0)
-    assert capsys.readouterr().err == "" and hub.exception_stream is None
+    assert caplog.text == "" and hub.exception_stream is None
 
 
 def test_a_context_whose_repr_fails(stream):
@@ -243,6 +246,194 @@ def test_sys_exit_in_a_greenlet_ends_the_program_quietly():
         check=False,
     )
     assert (done.returncode, done.stdout, done.stderr) == (7, "cleaned up\n", "")
+
+
+# -- the log -------------------------------------------------------------------------------------------------
+
+
+def test_logging_is_imported_when_something_has_failed_and_writes_to_stderr():
+    done = run_isolated("""
+        import sys
+        from corolib import spawn, sleep
+        from corolib.hub import get_hub
+        spawn(sleep, 0).join()
+        assert "logging" not in sys.modules and "traceback" not in sys.modules
+        def fail():
+            raise ValueError("boom")
+        spawn(fail).join()
+        assert "logging" in sys.modules
+    """)
+    first, *rest = done.stderr.splitlines()
+    assert first.startswith("<Greenlet at 0x") and first.endswith(": fail()> failed with ValueError")
+    assert rest[0] == "Traceback (most recent call last):"
+    assert rest[-1] == "ValueError: boom"
+
+
+def test_the_record_of_a_failure(caplog):
+    failed = Greenlet.spawn(boom)
+    failed.join()
+    (record,) = caplog.records
+    assert (record.name, record.levelno) == ("corolib", logging.ERROR)
+    assert record.getMessage() == f"{repr(failed)[:-1]}: boom()> failed with ValueError"
+    assert record.exc_info[1] is failed.exception
+
+
+@pytest.fixture
+def handler(request):
+    """A handler of the logger of a class that the test names; the only one."""
+    logger = logging.getLogger("corolib")
+    made = request.param()
+    logger.addHandler(made)
+    logger.propagate = False
+    yield made
+    logger.removeHandler(made)
+    logger.propagate = True
+
+
+class Waits(logging.Handler):
+    def __init__(self):
+        super().__init__()
+        self.go = Event()
+        self.texts = []
+
+    def emit(self, record):
+        self.go.wait()
+        self.texts.append(record.getMessage())
+
+
+@pytest.mark.parametrize("handler", [Waits], indirect=True)
+def test_a_handler_of_the_log_that_waits_holds_up_nobody(handler):
+    rec = Recorder()
+    hub = get_hub()
+    hub.run_callback(boom)
+    hub.run_callback(rec, "other callback")
+    sleep(0.001)
+    rec.check(["other callback"])
+    assert handler.texts == []
+    handler.go.set()
+    sleep(0)
+    assert len(handler.texts) == 1 and "failed with ValueError" in handler.texts[0]
+
+
+class Fails(logging.Handler):
+    def handle(self, record):
+        raise self.error
+
+    error: BaseException = RuntimeError("no room for this")
+
+
+@pytest.mark.parametrize("handler", [Fails], indirect=True)
+def test_a_log_that_fails_does_not_lose_the_report(handler, monkeypatch):
+    monkeypatch.setattr(sys, "stderr", io.StringIO())
+    get_hub().run_callback(boom)
+    sleep(0)
+    text = sys.stderr.getvalue()
+    assert "ValueError: boom" in text and "RuntimeError: no room for this" in text
+    monkeypatch.setattr(sys, "stderr", None)
+    get_hub().run_callback(boom)
+    sleep(0)
+
+
+@pytest.mark.parametrize("handler", [Fails], indirect=True)
+def test_ctrl_c_while_the_log_is_written_reaches_main(handler, monkeypatch):
+    monkeypatch.setattr(handler, "error", KeyboardInterrupt("now"))
+    get_hub().run_callback(boom)
+    with pytest.raises(KeyboardInterrupt, match="now"):
+        sleep(10)
+    failed = Greenlet.spawn(boom)  # this one reports by itself, at its end
+    with pytest.raises(KeyboardInterrupt, match="now"):
+        failed.join()
+        sleep(10)
+    sleep(0)
+
+
+@pytest.mark.parametrize("kind", [KeyboardInterrupt, SystemExit])
+@pytest.mark.parametrize("start", [Greenlet.spawn, lambda *args: get_hub().run_callback(*args)])
+def test_what_is_meant_for_main_reaches_it_although_it_came_up_in_the_error_handler(kind, start):
+    def handler(*error):
+        raise kind("in the handler")
+
+    hub = get_hub()
+    hub.handle_error = handler
+    start(boom)
+    with pytest.raises(kind, match="in the handler"):
+        sleep(10)
+    del hub.handle_error
+    sleep(0.001)
+
+
+def test_an_unraisable_hook_that_fails_does_not_stop_the_hub():
+    done = run_isolated("""
+        import sys
+        from corolib.hub import get_hub, sleep
+
+        def hook(unraisable):
+            raise OSError("hook")
+        def handler(*error):
+            raise OSError("handler")
+        sys.unraisablehook = hook
+        get_hub().handle_error = handler
+        seen = []
+        for number in range(3):
+            get_hub().run_callback(lambda: 1 / 0)
+            get_hub().run_callback(seen.append, number)
+        sleep(0.001)
+        assert seen == [0, 1, 2]
+        print("lives")
+    """)
+    assert done.stdout == "lives\n" and "OSError: hook" in done.stderr
+
+
+def test_a_report_says_where_the_greenlet_was_spawned():
+    done = run_isolated(
+        """
+        from corolib import spawn
+
+        def outer():
+            return inner()
+
+        def inner():
+            return spawn(lambda: 1 / 0)
+
+        outer().join()
+        """,
+        env={"COROLIB_TRACK_GREENLET_TREE": "1"},
+    )
+    lines = done.stderr.splitlines()
+    at = lines.index("Spawned at (most recent call last):")
+    assert lines[at + 1 : at + 5] == [
+        '  File "<string>", line 10, in <module>',
+        '  File "<string>", line 5, in outer',
+        '  File "<string>", line 8, in inner',
+        "Traceback (most recent call last):",
+    ]
+
+
+def test_a_report_in_a_patched_program_whose_log_is_busy():
+    """The handler's lock is held by a greenlet that waits in the midst of its own record."""
+    done = run_isolated("""
+        from corolib import monkey
+        monkey.patch_all()
+        import logging, sys, time
+        from corolib import spawn
+        from corolib.hub import get_hub
+
+        class Slow(logging.StreamHandler):
+            def emit(self, record):
+                time.sleep(0.01)
+                super().emit(record)
+
+        logging.basicConfig(handlers=[Slow(sys.stdout)], format="%(name)s %(message)s")
+        first = spawn(logging.warning, "first")
+        time.sleep(0)
+        get_hub().run_callback(int, "x")
+        first.join()
+        time.sleep(0.05)
+        logging.warning("last")
+    """)
+    lines = [line for line in done.stdout.splitlines() if line.startswith(("root", "corolib"))]
+    assert lines[0] == "root first" and "failed with ValueError" in lines[1] and lines[2] == "root last"
+    assert done.stderr == ""
 
 
 # -- deadlock reports ----------------------------------------------------------------------------------------

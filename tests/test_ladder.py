@@ -23,7 +23,7 @@ LADDER = [
     # who spawned whom
     "_spawntree",
     # hub
-    *("local", "_loop", "hub"),
+    *("local", "_reports", "_loop", "hub"),
     # waiting
     *("timeout", "_waiting"),
     # primitives

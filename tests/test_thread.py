@@ -295,7 +295,7 @@ def test_start_new_thread_refuses_what_it_cannot_call(arguments) -> None:
         thread.start_new_thread(*arguments)
 
 
-def test_an_exception_in_a_thread_is_reported_and_exit_is_not(capsys) -> None:
+def test_an_exception_in_a_thread_is_reported_and_exit_is_not(caplog) -> None:
     def fails() -> None:
         raise ValueError("the text")
 
@@ -304,7 +304,7 @@ def test_an_exception_in_a_thread_is_reported_and_exit_is_not(capsys) -> None:
     thread.start_new_thread(sys.exit, (3,))
     sleep(0)
     sleep(0)
-    error = capsys.readouterr().err
+    error = caplog.text
     assert error.count("Traceback") == 1
     assert "ValueError: the text" in error
 

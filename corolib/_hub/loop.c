@@ -161,6 +161,16 @@ int loop_report(struct hub *hub, PyObject *context)
     Py_XDECREF(type);
     Py_XDECREF(error);
     Py_XDECREF(tb);
+    if (result == NULL && !hub->destroyed &&
+        (PyErr_ExceptionMatches(PyExc_KeyboardInterrupt) || PyErr_ExceptionMatches(PyExc_SystemExit))) {
+        /* Ctrl-C, while the handler ran: it is meant for the main greenlet. */
+        PyErr_Fetch(&type, &error, &tb);
+        PyErr_NormalizeException(&type, &error, &tb);
+        result = PyObject_CallMethod(hub->self, "handle_system_error", "OOO", type, error, tb ? tb : Py_None);
+        Py_XDECREF(type);
+        Py_XDECREF(error);
+        Py_XDECREF(tb);
+    }
     if (result == NULL) {
         if (hub->destroyed) return -1;
         PyErr_WriteUnraisable(hub->self); /* the error handler failed; the hub lives on */
