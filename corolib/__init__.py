@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from sys import getswitchinterval, setswitchinterval
 
     from ._config import config
+    from ._run import run
     from ._switch import GreenletExit, getcurrent
     from ._waiting import iwait, wait
     from .greenlet import Greenlet, joinall, killall
@@ -62,6 +63,7 @@ _names = {
     "kill": (".hub", "kill"),
     "killall": (".greenlet", "killall"),
     "reinit": (".hub", "reinit"),
+    "run": ("._run", "run"),
     "setswitchinterval": ("sys", "setswitchinterval"),
     "signal_handler": (".signal", "signal_handler"),
     "sleep": (".hub", "sleep"),
@@ -88,6 +90,7 @@ __all__ = [
     "kill",
     "killall",
     "reinit",
+    "run",
     "setswitchinterval",
     "signal_handler",
     "sleep",

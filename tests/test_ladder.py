@@ -59,6 +59,7 @@ LADDER = [
     *("pywsgi", "websocket"),
     # around
     *(
+        "_run",
         "events",
         "_patch_threading",
         "monkey",
