@@ -74,8 +74,11 @@ def in_main_thread() -> bool:
     if sys.version_info >= (3, 13):
         return _thread._get_main_thread_ident() == get_ident()
     try:
-        # The call is refused in every other thread. The descriptor is back before any Python code can run.
-        set_wakeup_fd(set_wakeup_fd(-1))
+        before = set_wakeup_fd(-1)  # refused in every other thread
     except ValueError:
         return False
+    try:
+        set_wakeup_fd(before)
+    except (OSError, ValueError):
+        pass  # it has been closed, in the child of a fork for example: nobody wants it back
     return True

@@ -101,11 +101,20 @@ def _wait_for_tstate_lock(self: Any, block: bool = True, timeout: float = -1) ->
         self._stop()
 
 
+def _delete(self: Any) -> None:
+    """In place of Thread's own: a thread that is a greenlet goes on, and ends, in the child of a fork too,
+    where `threading` has forgotten it.
+    """
+    with _state._active_limbo_lock:
+        _state._active.pop(thread.get_ident(), None)
+
+
 def patch_threads() -> None:
     """The main thread and threads that run already: let greenlets wait for their end.
 
     Called in the main thread.
     """
+    _state.Thread._delete = _delete
     main = _state._main_thread
     others = live_threads()
     if sys.version_info >= (3, 13):

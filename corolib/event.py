@@ -98,10 +98,7 @@ class Event(Linkable):
             sleep(0)
 
     def _at_fork_reinit(self) -> None:
-        """In the child of a fork, for threading: those who wait are gone."""
-        self._waiting = None
-        self._flag = False
-        self._coming = 0
+        """In the child of a fork, for threading: nothing, greenlets that wait are there still."""
 
 
 _NONE: Final[Any] = object()

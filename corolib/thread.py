@@ -18,7 +18,8 @@ import sys
 from _thread import TIMEOUT_MAX, error, get_native_id, interrupt_main, stack_size
 from collections import OrderedDict
 from collections.abc import Callable
-from typing import Any, NoReturn
+from typing import Any, Final, NoReturn
+from weakref import WeakKeyDictionary
 from weakref import ref as weakref
 
 from ._hub import TIMED_OUT, WaitList, shield
@@ -71,6 +72,28 @@ _local = local
 
 
 # -- locks ---------------------------------------------------------------------------------------------------
+
+#: Wakes a greenlet that waited for a lock that has been made anew since.
+_AGAIN: Final = object()
+#: Locks that were made anew while they were held: how often each may be released once more, by whom it was
+#: held (0 for a lock that anybody may release).
+_taken_away: "WeakKeyDictionary[LockType | RLock, dict[int, int]]" = WeakKeyDictionary()
+
+
+def _take_away(lock: "LockType | RLock", owner: int, count: int) -> None:
+    owners = _taken_away.setdefault(lock, {})
+    owners[owner] = owners.get(owner, 0) + count
+
+
+def _was_taken_away(lock: "LockType | RLock", owner: int) -> bool:
+    """Whether a release() by somebody who does not hold the lock is excused, this once."""
+    owners = _taken_away.get(lock)
+    if owners is None or owner not in owners:
+        return False
+    owners[owner] -= 1
+    if not owners[owner]:
+        del owners[owner]
+    return True
 
 
 def _seconds(blocking: bool, timeout: float) -> float | None:
@@ -142,7 +165,10 @@ class LockType:
                 self._waiters = waiters
         wait = self._waiters.wait
         if self._locked:  # no call in between
-            return wait(seconds) is not TIMED_OUT
+            got = wait(seconds)
+            if got is _AGAIN:
+                return self.acquire(True, -1 if seconds is None else seconds)
+            return got is not TIMED_OUT
         self._locked = True
         return True
 
@@ -153,6 +179,8 @@ class LockType:
     def release(self) -> None:
         """Give the lock up; RuntimeError if nobody has it. The first who waits has it from now on."""
         if not self._locked:
+            if _taken_away and _was_taken_away(self, 0):
+                return
             raise RuntimeError("release unlocked lock")
         while self._waiters:
             # It stays locked. 0: the waiter left while another thread ran, look again.
@@ -180,8 +208,12 @@ class LockType:
         _acquire_in_any_case(self)
 
     def _at_fork_reinit(self) -> None:
-        self._locked = False
-        self._waiters = None
+        waiters, self._waiters = self._waiters, None
+        if self._locked:
+            self._locked = False
+            _take_away(self, 0, 1)
+        if waiters is not None:
+            waiters.wake_all(_AGAIN)
 
     def __repr__(self) -> str:
         state = "locked" if self._locked else "unlocked"
@@ -192,12 +224,13 @@ class LockType:
     locked_lock = locked
 
 
-def _give_back(lock: LockType) -> None:
+def _give_back(lock: LockType | object) -> None:
     """A greenlet had been handed the lock and was then killed, or timed out, before it ran.
 
     The next one's turn.
     """
-    lock.release()
+    if isinstance(lock, LockType):
+        lock.release()
 
 
 allocate_lock = allocate = lock = LockType
@@ -256,11 +289,13 @@ class RLock:
                 waiter = WaitList(weakref(self))
                 turns[me] = waiter
             wait = waiter.wait
+            if turns is not self._turns:  # made anew while a finaliser waited in our place
+                return self.acquire(True, -1 if seconds is None else seconds)
             # From the moment it is there any release may make us the owner, which takes the turn out.
             if self._owner is not None:
                 try:
-                    if self._owner != me:  # no call since the turn was there
-                        wait(seconds)
+                    if self._owner != me and wait(seconds) is _AGAIN:  # no call since the turn was there
+                        return self.acquire(True, -1 if seconds is None else seconds)
                 except BaseException:
                     if not nested and turns.pop(me, None) is None:
                         self.release()
@@ -287,6 +322,8 @@ class RLock:
         The last one gives it to the first who waits.
         """
         if self._owner != get_ident():
+            if _taken_away and _was_taken_away(self, get_ident()):
+                return
             raise RuntimeError("cannot release un-acquired lock")
         if self._count > 1:
             self._count -= 1
@@ -330,9 +367,14 @@ class RLock:
         self._count = count
 
     def _at_fork_reinit(self) -> None:
+        owner, count, turns = self._owner, self._count, self._turns
         self._owner = None
         self._count = 0
         self._turns = None
+        if owner is not None and owner != get_ident():
+            _take_away(self, owner, count)
+        for waiter in list(turns.values()) if turns else ():
+            waiter.wake(_AGAIN)
 
     def __repr__(self) -> str:
         state = "unlocked" if self._owner is None else "locked"

@@ -141,6 +141,8 @@ class _Task:
                     sys.setprofile(None)
         except BaseException as error:  # it is the waiter's, whatever it is
             failure = error
+        if self.withdrawn:
+            return  # type: ignore[unreachable]  # the function has forked, and this is the child
         try:
             self.end()
             if failure is None:
@@ -156,12 +158,14 @@ class _Task:
     def begin(self) -> None:
         """Count it. In the hub's thread, once it has a place."""
         self.pool._unfinished += 1
+        self.pool._tasks.add(self)
         self.hub.external_enter()
 
     def end(self) -> None:
         """Count it off, give its place back."""
         pool = self.pool
         pool._unfinished -= 1
+        pool._tasks.discard(self)
         if not pool._unfinished and pool._joiners:
             pool._joiners.wake_all(True)
         pool._places.release()
@@ -171,6 +175,17 @@ class _Task:
         self.withdrawn = True
         self.end()
         self.hub.external_leave()
+
+    def lose(self) -> None:
+        """In the child of a fork: the thread that has it, or would have had it, is not there."""
+        self.withdrawn = True
+        self.end()
+        try:
+            self.result.set_exception(
+                RuntimeError(f"the process was forked, without the thread that was to call {self.function!r}")
+            )
+        except RuntimeError:
+            pass  # the hub of those who wait is gone as well
 
 
 def _use_hooks() -> bool:
@@ -201,6 +216,8 @@ def _work(owner: "weakref[ThreadPool]", tasks: "SimpleQueue[_Task | None]", pati
             thread_idle(-1)
         if task is not None:
             task.run()
+            if task.pool.task_queue is not tasks:
+                break  # the task has forked, and this is the child
             del task  # with its arguments and result, before the next wait
             continue
         pool = owner()
@@ -242,22 +259,29 @@ class ThreadPool(Mapper):
         self.hub = hub if hub is not None else get_hub()
         self.idle_task_timeout = idle_task_timeout
         self._maxsize = maxsize
-        self._renew()
-        _pools.add(self)
-
-    def _renew(self) -> None:
         self.pid = os.getpid()
         self.task_queue: SimpleQueue[_Task | None] = SimpleQueue()
-        #: For tasks that are not over.
+        #: Tasks that are not over, and places for them.
+        self._tasks: set[_Task] = set()
+        self._unfinished = 0
         self._places: Semaphore | DummySemaphore = Semaphore(self._maxsize)
-        self._size = self._alive = self._unfinished = 0
         self._joiners = WaitList(weakref(self))
         self._leavers = WaitList(weakref(self))
+        _pools.add(self)
 
     def after_fork(self) -> None:
-        """In the child of a fork: the threads are not inherited, the pool is empty. Called by itself."""
-        if self.pid != os.getpid():
-            self._renew()
+        """In the child of a fork: the threads are not inherited, the pool is empty. Called by itself.
+
+        Greenlets that wait for a task get RuntimeError; those that wait for a place have it.
+        """
+        if self.pid == os.getpid():
+            return
+        self.pid = os.getpid()
+        self.task_queue = SimpleQueue()
+        self._size = self._alive = 0
+        for task in list(self._tasks):
+            task.lose()
+        self._leavers.wake_all(True)
 
     def __repr__(self) -> str:
         state = f"tasks={len(self)} size={self._size} maxsize={self._maxsize}"

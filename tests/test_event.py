@@ -162,11 +162,15 @@ def test_the_hub_of_a_primitive_is_that_of_the_thread():
         assert made.hub is hub
 
 
-def test_after_a_fork_nobody_waits():
+def test_what_threading_makes_anew_after_a_fork_keeps_who_waits():
     event = Event()
-    event.set()
+    waiter = Greenlet.spawn(event.wait)
+    sleep(0)
     event._at_fork_reinit()
-    assert not event.is_set() and "waiting" not in repr(event)
+    event.set()
+    assert waiter.get() is True
+    event._at_fork_reinit()
+    assert event.is_set()
 
 
 # -- across threads ------------------------------------------------------------------------------------------

@@ -9,7 +9,9 @@ import pytest
 from helpers import ROOT, Recorder, run_isolated
 
 from corolib import thread
-from corolib.hub import get_hub, getcurrent, kill, sleep, spawn_raw
+from corolib.event import Event
+from corolib.greenlet import Greenlet
+from corolib.hub import GreenletExit, get_hub, getcurrent, kill, sleep, spawn_raw
 from corolib.thread import LockType, RLock
 from corolib.timeout import Timeout
 
@@ -257,6 +259,82 @@ def test_a_lock_is_free_again_in_the_child_of_a_fork(make) -> None:
     assert not lock.locked()
     assert lock.acquire(False)
     lock.release()
+
+
+@LOCKS
+def test_a_lock_that_is_made_anew_leaves_nobody_behind(make) -> None:
+    """As in the child of a fork, where the greenlets that hold it or wait for it go on."""
+    rec = Recorder()
+    lock = make()
+    release = Event()
+
+    def hold() -> None:
+        with lock:
+            rec("held")
+            release.wait()
+        rec("holder is through")
+
+    def want(name: str, timeout: float = -1) -> None:
+        with_it = lock.acquire(timeout=timeout)
+        rec((name, with_it))
+        if with_it:
+            sleep(0)
+            lock.release()
+
+    running = [spawn_raw(hold), spawn_raw(want, "first"), spawn_raw(want, "second", 0.001)]
+    sleep(0)
+    rec.check(["held"])
+    lock._at_fork_reinit()
+    assert not lock.locked()
+    with lock:  # at once
+        sleep(0.002)
+    sleep(0)
+    sleep(0)
+    rec.check(["held", ("second", False), ("first", True)])
+    release.set()
+    run_all(*running)
+    rec.check(["held", ("second", False), ("first", True), "holder is through"])
+    # That was the holder's only excuse.
+    with pytest.raises(RuntimeError):
+        lock.release()
+
+
+def test_an_rlock_made_anew_is_excused_as_often_as_it_was_held() -> None:
+    lock = RLock()
+    go = Event()
+
+    def hold() -> None:
+        with lock, lock:
+            go.wait()
+            with lock:  # this one counts
+                assert lock._is_owned()
+            assert not lock._is_owned()
+        with pytest.raises(RuntimeError):
+            lock.release()
+
+    holder = Greenlet.spawn(hold)
+    sleep(0)
+    lock._at_fork_reinit()
+    assert lock.acquire(False)
+    lock.release()
+    go.set()
+    holder.get()
+    lock.acquire()
+    lock._at_fork_reinit()  # our own: nothing to excuse
+    with pytest.raises(RuntimeError):
+        lock.release()
+
+
+@LOCKS
+def test_who_waited_for_a_lock_made_anew_can_still_be_killed(make) -> None:
+    lock = make()
+    lock.acquire()
+    waiter = Greenlet.spawn(lock.acquire)
+    sleep(0)
+    lock._at_fork_reinit()
+    with lock:
+        waiter.kill()
+    assert not lock.locked() and isinstance(waiter.value, GreenletExit)
 
 
 def test_a_refused_try_lets_the_holder_run() -> None:

@@ -88,6 +88,8 @@ static void signals_open(struct hub *hub)
         return;
     }
     hub->signal_chained = set_wakeup(hub->signal_pipe[1]);
+    /* In the child of a fork the number may be all that is left of the pipe of a hub whose thread is gone. */
+    if (hub->signal_chained == hub->signal_pipe[1]) hub->signal_chained = -1;
     ev_io_init(&hub->signal_io, on_signal, hub->signal_pipe[0], EV_READ);
     hub_ev->io_start(hub->loop, &hub->signal_io);
     hub_ev->unref(hub->loop);
