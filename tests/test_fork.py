@@ -1,7 +1,7 @@
 """The child of a fork: its hub, its pool, its signals, its locks; and a parent that does not notice."""
 
 import pytest
-from helpers import run_isolated
+from helpers import ROOT, run_isolated
 
 SETUP = """
 import os, signal, sys
@@ -328,3 +328,14 @@ print([each.exitcode for each in processes], len(turns) > 3)
 """
     )
     assert (done.stdout, done.stderr) == ("[0, 2, 4]\n[0, 0, 0] True\n", "")
+
+
+@pytest.mark.parametrize(
+    "count", [20, pytest.param(1_000, marks=[pytest.mark.slow, pytest.mark.hang_after(900)])]
+)
+def test_a_storm_of_forks(count):
+    """Held locks, live watchers, a thread pool in use: each child logs, resolves, spawns and exits."""
+    limit = () if count < 100 else ("--limit", 1)
+    done = run_isolated(ROOT / "tests" / "storms" / "forks.py", count, *limit, timeout=800, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert f"{count} forks, 0 failed" in done.stdout and done.stderr == ""
