@@ -7,6 +7,7 @@ cooperative ones wherever they are kept.
 """
 
 import gc
+import os
 import sys
 import threading
 from collections.abc import Iterable
@@ -16,7 +17,6 @@ from typing import Any
 from . import thread
 from ._native import original
 from .hub import sleep
-from .local import local
 
 __all__ = ["live_threads", "patch_locks", "patch_threads"]
 
@@ -121,8 +121,12 @@ def patch_threads() -> None:
         setattr(main, _HANDLE, thread._make_thread_handle(main.ident))
         for each in others:
             setattr(each, _HANDLE, _PolledHandle(getattr(each, _HANDLE)))
-        # Its entries would go when the next greenlet of the same native thread makes one.
-        _state._thread_local_info = local()
+        # It would take the entry of a dummy out when the next greenlet of the same native thread makes one.
+        # Ours goes with its greenlet (corolib.threading._DummyThread).
+        _state._DeleteDummyThreadOnDel = id
+        # In the child `threading` wants an entry for the thread that forked, and can itself only make one for
+        # the native main thread.
+        os.register_at_fork(before=threading.current_thread)
         return
     _state.Thread._wait_for_tstate_lock = _wait_for_tstate_lock
     sentinel = thread._Sentinel(main.ident)

@@ -529,11 +529,11 @@ if sys.version_info >= (3, 13):
         _native_shutdown()
 
     def _forget_other_threads() -> None:
-        """In the child of a fork only the thread that forked is left."""
+        """In the child of a fork only the thread that forked is left; it is the main one, not waited for."""
         me = get_ident()
         for handle in list(_running):
+            del _running[handle]
             if handle.ident != me:
-                del _running[handle]
                 handle._set_done()
 
     os.register_at_fork(after_in_child=_forget_other_threads)

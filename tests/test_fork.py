@@ -34,10 +34,14 @@ import corolib.os
 """
 
 
+#: From 3.12 on: "This process is multi-threaded, use of fork() may lead to deadlocks in the child."
+QUIET = ("-W", "ignore:This process:DeprecationWarning")
+
+
 def program(script, check=True, **options):
     from textwrap import dedent
 
-    return run_isolated(SETUP + dedent(script), check=check, **options)
+    return run_isolated(SETUP + dedent(script), check=check, options=QUIET, **options)
 
 
 def test_greenlets_go_on_in_the_child():
@@ -336,6 +340,8 @@ print([each.exitcode for each in processes], len(turns) > 3)
 def test_a_storm_of_forks(count):
     """Held locks, live watchers, a thread pool in use: each child logs, resolves, spawns and exits."""
     limit = () if count < 100 else ("--limit", 1)
-    done = run_isolated(ROOT / "tests" / "storms" / "forks.py", count, *limit, timeout=800, check=False)
+    done = run_isolated(
+        ROOT / "tests" / "storms" / "forks.py", count, *limit, timeout=800, check=False, options=QUIET
+    )
     assert done.returncode == 0, done.stdout + done.stderr
     assert f"{count} forks, 0 failed" in done.stdout and done.stderr == ""

@@ -54,3 +54,50 @@ def test_a_thread_that_forks_is_the_main_thread_of_the_child() -> None:
         timeout=30,
     )
     assert (done.stdout, done.stderr) == ("child 1\n", "")
+
+
+def test_the_end_of_the_child_does_not_wait_for_the_thread_that_forked() -> None:
+    """It is the main one, whichever greenlet says that the process is to end."""
+    done = run_isolated(
+        """
+        from corolib import monkey
+        monkey.patch_all()
+        import os, sys, threading, time
+        import corolib
+        def body():
+            pid = os.fork()
+            if pid == 0:
+                corolib.spawn(sys.exit, 5)
+                time.sleep(100)
+            print(os.waitpid(pid, 0) == (pid, 5 << 8), flush=True)
+        thread = threading.Thread(target=body)
+        thread.start()
+        thread.join()
+        """,
+        timeout=30,
+    )
+    assert (done.stdout, done.stderr) == ("True\n", "")
+
+
+def test_a_greenlet_that_forks_is_the_main_thread_of_the_child() -> None:
+    """Also one that `threading` has never heard of."""
+    done = run_isolated(
+        """
+        from corolib import monkey
+        monkey.patch_all()
+        import os, sys, threading
+        import corolib
+        def body():
+            pid = os.fork()
+            if pid == 0:
+                assert threading.main_thread() is threading.current_thread()
+                assert threading.enumerate() == [threading.current_thread()]
+                sys.exit(5)
+            print(os.waitpid(pid, 0) == (pid, 5 << 8), flush=True)
+        corolib.spawn(body).join()
+        corolib.spawn(lambda: (threading.current_thread(), corolib.sleep(100)))
+        corolib.sleep(0)
+        """,
+        timeout=30,
+    )
+    assert (done.stdout, done.stderr) == ("True\n", "")
