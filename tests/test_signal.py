@@ -287,6 +287,21 @@ def test_a_handler_of_sigchld_may_wait():
     assert green_signal.signal(signal.SIGCHLD, signal.SIG_DFL) is signal.SIG_IGN
 
 
+def test_sigchld_is_written_to_the_wakeup_descriptor(pair):
+    near, far = pair
+    done = Event()
+    green_signal.signal(signal.SIGCHLD, lambda *_: done.set())
+    sleep(0)
+    green_signal.set_wakeup_fd(near.fileno())
+    pid = os.posix_spawn("/bin/true", ["true"], {})
+    done.wait()
+    assert os.waitpid(pid, 0) == (pid, 0)
+    sleep(0.001)
+    assert far.recv(10) == bytes([signal.SIGCHLD])
+    assert green_signal.set_wakeup_fd(-1) == near.fileno()
+    green_signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+
+
 def test_without_a_hub_a_handler_of_sigchld_is_called_as_ever():
     run_isolated("""
         import os
