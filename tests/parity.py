@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import Any
 
 #: Modules that are on their way. A module is off this list once it is there.
-AWAITED = {"corolib.signal"}
+AWAITED: set[str] = set()
 
 WATCHER = "active args callback close feed loop pending priority ref start stop __enter__ __exit__ "
 LINKABLE = "hub linkcount rawlink ready unlink "
