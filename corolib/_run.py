@@ -17,7 +17,8 @@ from typing import Any, NoReturn, ParamSpec, TypeVar
 from . import _hub, _reports
 from ._native import in_main_thread, original
 from ._switch import getcurrent, greenlet
-from .hub import Hub, _describe_wait, get_hub, kill, sleep, spawn_raw
+from ._waitgraph import WaitGraph, safe_repr
+from .hub import Hub, get_hub, kill, sleep, spawn_raw
 
 __all__ = ["GRACE", "run"]
 
@@ -143,12 +144,12 @@ class _Run:
         return None
 
     def report(self, left: list[greenlet]) -> None:
-        now = self.hub.now()
+        waits = {id(wait.greenlet): wait for wait in WaitGraph([self.hub])}
         told = signal.Signals(self.signum).name if self.signum else "the end of main"
-        lines = [
-            f"still running {self.grace:g} s after {told}:",
-            *(_describe_wait(each, now) for each in left),
-        ]
+        lines = [f"still running {self.grace:g} s after {told}:"]
+        for each in left:
+            wait = waits.get(id(each))
+            lines += (safe_repr(each) if wait is None else wait.format()).splitlines()
         _reports.warn("\n    ".join(lines))
 
 
