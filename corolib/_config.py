@@ -141,6 +141,7 @@ SETTINGS: Final[tuple[Setting, ...]] = (
         "addresses to ask in place of the system's name servers",
     ),
     Setting("resolver_timeout", None, _optional(_seconds), "seconds for one answer of a name server"),
+    Setting("fileobject", ("posix",), _choice, "the kind of file that FileObject is: posix, thread, block"),
     Setting(
         "threadpool", ("corolib.threadpool.ThreadPool",), _choice, "the class of the thread pool of a hub"
     ),

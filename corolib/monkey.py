@@ -47,6 +47,7 @@ __all__ = [
     "patch_signal",
     "patch_socket",
     "patch_ssl",
+    "patch_subprocess",
     "patch_thread",
     "patch_time",
     "remove_item",
@@ -89,6 +90,8 @@ TABLE = (
     Row("socket", "socket", "dns", names="__dns__"),
     # It took names from socket when it was imported.
     Row("ssl", "ssl", "ssl", after=("socket",)),
+    # Its lock is threading's, and its selector select's.
+    Row("subprocess", "subprocess", "subprocess", after=("os", "select", "threading")),
     # Queue, LifoQueue and PriorityQueue are Python code over threading's locks, and cooperative with these.
     Row("_queue", "queue", "queue", names=("SimpleQueue",)),
     Row("queue", "queue", "queue", after=("_queue", "threading"), names=("SimpleQueue",)),
@@ -100,7 +103,6 @@ NO_ROWS = (
     "aggressive",
     "builtins",
     "contextvars",
-    "subprocess",
     "sys",
 )
 
@@ -338,43 +340,58 @@ def patch_queue() -> None:
     _patch_rows("queue")
 
 
+def patch_subprocess() -> None:
+    """subprocess.Popen: its waits, and the pipes to the child."""
+    _patch_rows("subprocess")
+
+
 def patch_all(
     socket: bool = True,
     dns: bool = True,
     time: bool = True,
     select: bool = True,
     thread: bool = True,
-    ssl: bool = True,
-    queue: bool = True,
     os: bool = True,
+    ssl: bool = True,
+    subprocess: bool = True,
+    sys: bool = False,
+    aggressive: bool = True,
+    Event: bool = True,
+    builtins: bool = True,
     signal: bool = True,
+    queue: bool = True,
+    contextvars: bool = True,
     **others: bool,
 ) -> bool:
     """Patch everything that is not switched off; True. To be called first of all, in the main thread.
 
     Once more with the same arguments does nothing; with others it adds what they add, and warns. What comes
     too late (names that modules took before, native threads that run) is told in one MonkeyPatchWarning.
-    `others` are switches of modules that need no patching here; what is left is for subscribers of
-    `corolib.events`, and a TypeError if there are none. False if one of these is against patching at all.
+    `sys`, `aggressive`, `Event`, `builtins` and `contextvars` are switches of modules that need no patching
+    here. `others` are for subscribers of `corolib.events`, and a TypeError if there are none. False if one of
+    these is against patching at all.
     """
-    rest = {name: value for name, value in others.items() if name not in NO_ROWS}
-    if rest and not listening(WillPatchAllEvent):
-        raise TypeError(f"patch_all() has no switch {', '.join(map(repr, rest))}")
-    others = {name: value for name, value in others.items() if name in NO_ROWS}
-    wanted = {
-        "os": os,
-        "signal": signal,
-        "time": time,
-        "thread": thread,
-        "select": select,
+    if others and not listening(WillPatchAllEvent):
+        raise TypeError(f"patch_all() has no switch {', '.join(map(repr, others))}")
+    arguments = {
         "socket": socket,
         "dns": dns,
+        "time": time,
+        "select": select,
+        "thread": thread,
+        "os": os,
         "ssl": ssl,
+        "subprocess": subprocess,
+        "sys": sys,
+        "aggressive": aggressive,
+        "Event": Event,
+        "builtins": builtins,
+        "signal": signal,
         "queue": queue,
+        "contextvars": contextvars,
     }
-    arguments = {**wanted, **others}
     try:
-        notify(WillPatchAllEvent(arguments, rest))
+        notify(WillPatchAllEvent(arguments, others))
     except DoNotPatch:
         return False
     if _arguments and _arguments != arguments:
@@ -398,10 +415,12 @@ def patch_all(
         patch_dns()
     if ssl:
         patch_ssl()
+    if subprocess:
+        patch_subprocess()
     if queue:
         patch_queue()
-    notify(DidPatchBuiltinModulesEvent(arguments, rest))
-    notify(DidPatchAllEvent(arguments, rest))
+    notify(DidPatchBuiltinModulesEvent(arguments, others))
+    notify(DidPatchAllEvent(arguments, others))
     holders = _holders(before)
     if holders:
         _late("these names were taken before and stay as they were: " + ", ".join(holders))

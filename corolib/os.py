@@ -158,26 +158,31 @@ def waitpid(pid: int, options: int, /) -> tuple[int, int]:
         found = _ask(pid, options | _os.WNOHANG)
         if found[0]:
             return found
-        if not (single and _wait_for_end(pid)):
+        if single:
+            wait_for_end(pid)
+        else:
             sleep(child.POLL)
 
 
-def _wait_for_end(pid: int) -> bool:
-    """Switches until the child has ended; False where there is no pidfd to be had."""
-    if pidfd_open is None:
-        return False
+def wait_for_end(pid: int, timeout: float | None = None) -> None:
+    """Switches until the child may have ended, at most for `timeout` seconds: then ask for its status.
+
+    Where there is no pidfd to be had that is a fiftieth of a second.
+    """
     try:
-        pidfd = pidfd_open(pid)
+        pidfd = pidfd_open(pid) if pidfd_open is not None else None
     except ProcessLookupError:
-        return True  # somebody else has just reaped it
+        return  # somebody else has just reaped it
     except OSError:
-        return False  # no such system call, or not allowed, or too many open files
+        pidfd = None  # no such system call, or not allowed, or too many open files
+    if pidfd is None:
+        sleep(child.POLL if timeout is None else min(child.POLL, timeout))
+        return
     try:
         with io(get_hub(), pidfd, _READ) as watcher:
-            watcher.wait()
+            watcher.wait(timeout)
     finally:
         _close(pidfd)
-    return True
 
 
 def fork_unwatched() -> int:

@@ -14,6 +14,7 @@ from collections.abc import Callable
 from types import CellType, FunctionType
 from typing import TYPE_CHECKING, Any
 
+from ._adopt import adopt
 from ._hub import TIMED_OUT, WaitList
 from ._native import monotonic
 from .errors import ConcurrentObjectUseError
@@ -39,23 +40,6 @@ _StdlibSocket: Any = _stdlib.SSLSocket
 _names: dict[str, Any] = dict(vars(_stdlib))
 
 
-def _adopt(function: Any, owner: CellType | None = None) -> Any:
-    """The same code, with our names in place of the standard library's.
-
-    `owner`: the class for its super().
-    """
-    closure = function.__closure__
-    if owner is not None and closure is not None:
-        free = function.__code__.co_freevars
-        closure = tuple(
-            owner if name == "__class__" else cell for name, cell in zip(free, closure, strict=True)
-        )
-    adopted = FunctionType(function.__code__, _names, function.__name__, function.__defaults__, closure)
-    adopted.__kwdefaults__ = function.__kwdefaults__
-    adopted.__doc__ = function.__doc__
-    return adopted
-
-
 def _adopt_methods(cls: type) -> None:
     """Give the class what the standard library's SSLSocket has and the class has not."""
     owner = CellType(cls)
@@ -63,11 +47,13 @@ def _adopt_methods(cls: type) -> None:
         if name in vars(cls) or name in ("__module__", "__doc__", "__dict__", "__weakref__"):
             continue
         if isinstance(value, FunctionType):
-            setattr(cls, name, _adopt(value, owner))
+            setattr(cls, name, adopt(value, _names, owner))
         elif isinstance(value, classmethod):
-            setattr(cls, name, classmethod(_adopt(value.__func__, owner)))
+            setattr(cls, name, classmethod(adopt(value.__func__, _names, owner)))
         elif isinstance(value, property):
-            fget, fset, fdel = (part and _adopt(part, owner) for part in (value.fget, value.fset, value.fdel))
+            fget, fset, fdel = (
+                part and adopt(part, _names, owner) for part in (value.fget, value.fset, value.fdel)
+            )
             setattr(cls, name, property(fget, fset, fdel, value.__doc__))
 
 
@@ -253,7 +239,7 @@ for _name in (
     "wrap_socket",
 ):
     if hasattr(_stdlib, _name):
-        _names[_name] = globals()[_name] = _adopt(getattr(_stdlib, _name))
+        _names[_name] = globals()[_name] = adopt(getattr(_stdlib, _name), _names)
 _names["_create_default_https_context"] = globals()["_create_default_https_context"] = _names[
     "create_default_context"
 ]

@@ -13,7 +13,7 @@ PACKAGE = ROOT / "corolib"
 # all modules below that name.
 LADDER = [
     # ground: none of these imports another
-    *("_switch", "_ev", "_native", "_config"),
+    *("_switch", "_ev", "_native", "_adopt", "_config"),
     # one of the errors is a GreenletExit
     "errors",
     # where the engine and the loop meet
