@@ -364,8 +364,10 @@ def joinall(
         with iwait(everybody, timeout, count) as ready:
             for each in ready:
                 error = getattr(each, "exception", None)
-                if raise_error and error is not None:
-                    raise error
+                if raise_error and isinstance(error, BaseException):
+                    found = getattr(each, "exc_info", None)
+                    # Each raise adds to the traceback of the last one.
+                    raise error.with_traceback(found[2]) if found else error
                 finished.append(each)
         return finished
     # One after the other: each join that finds its greenlet over costs next to nothing, a link costs more.

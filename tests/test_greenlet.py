@@ -3,6 +3,7 @@
 import gc
 import io
 import threading
+import traceback
 from contextvars import ContextVar
 from weakref import ref
 
@@ -106,6 +107,25 @@ def test_a_failure_is_kept_reported_and_raised(stream):
             failed.get()
         assert caught.value is error
     assert stream.getvalue().count("ValueError: boom") == 1 and "failed with ValueError" in stream.getvalue()
+
+
+def test_a_failure_raised_again_does_not_grow(stream):
+    """Each raise would add to the traceback of the last one, and keep what its frames hold."""
+    failed = Greenlet.spawn(lambda: 1 / 0)
+    failed.join()
+    before = failed.exc_info[2]
+
+    def frames(raising):
+        with pytest.raises(ZeroDivisionError) as caught:
+            raising()
+        return len(traceback.extract_tb(caught.value.__traceback__))
+
+    assert len({frames(failed.get) for _ in range(4)}) == 1
+    assert len({frames(lambda: joinall([failed], raise_error=True)) for _ in range(4)}) == 1
+    assert failed.exc_info[2] is before
+    cancelled = Greenlet(int)
+    cancelled.kill(ZeroDivisionError())
+    assert len({frames(cancelled.get) for _ in range(4)}) == 1
 
 
 def test_greenlet_exit_is_a_success(stream):

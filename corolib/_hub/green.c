@@ -53,10 +53,12 @@ static void finish(PyObject *self, PyObject *result)
         PyErr_NormalizeException(&type, &error, &tb);
         if (tb != NULL) PyException_SetTraceback(error, tb);
         failed = !PyErr_GivenExceptionMatches(error, engine->GreenletExit);
-        if (failed)
+        if (failed) {
             green->error = error;
-        else
+            green->traceback = Py_XNewRef(tb);
+        } else {
             result = error;
+        }
         Py_XDECREF(type);
         Py_XDECREF(tb);
     }
@@ -349,6 +351,7 @@ static int green_traverse(PyObject *self, visitproc visit, void *arg)
     Py_VISIT(green->kwargs);
     Py_VISIT(green->value);
     Py_VISIT(green->error);
+    Py_VISIT(green->traceback);
     Py_VISIT(green->links);
     Py_VISIT(green->hub);
     Py_VISIT(green->callee);
@@ -361,6 +364,7 @@ static void drop(struct green *green)
     drop_call(green);
     Py_CLEAR(green->value);
     Py_CLEAR(green->error);
+    Py_CLEAR(green->traceback);
     Py_CLEAR(green->links);
 }
 

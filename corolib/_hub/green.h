@@ -9,13 +9,15 @@
 enum status { NEW, SCHEDULED, RUNNING, DONE };
 
 struct green {
-    PyObject *run;    /* owned: what was given to the constructor; NULL: _run of a subclass */
-    PyObject *args;   /* owned tuple, NULL for none and after the end */
-    PyObject *kwargs; /* owned dict or NULL */
-    PyObject *value;  /* owned: the result, or the GreenletExit that ended it */
-    PyObject *error;  /* owned: the exception that ended it */
-    PyObject *links;  /* owned list of (callable, context), or NULL */
-    PyObject *hub;    /* owned: the Hub of the thread that made it */
+    PyObject *run;       /* owned: what was given to the constructor; NULL: _run of a subclass */
+    PyObject *args;      /* owned tuple, NULL for none and after the end */
+    PyObject *kwargs;    /* owned dict or NULL */
+    PyObject *value;     /* owned: the result, or the GreenletExit that ended it */
+    PyObject *error;     /* owned: the exception that ended it */
+    PyObject *traceback; /* owned: the error's, as it was at the end; NULL: none. Each raise adds to the
+                            error's own */
+    PyObject *links;     /* owned list of (callable, context), or NULL */
+    PyObject *hub;       /* owned: the Hub of the thread that made it */
     /* While it runs, owned: what is being called and all that it is called with. Held here and not on the
      * stack of boot(), where the collector would not see it. */
     PyObject *callee, *passed;

@@ -63,6 +63,8 @@ PyObject *green_get(PyObject *self, PyObject *const *args, Py_ssize_t nargs, PyO
         if (result == hub_timed_out) return raise_timeout(self, found[1]);
     }
     if (green->error == NULL) return Py_NewRef(green->value);
+    if (PyException_SetTraceback(green->error, green->traceback != NULL ? green->traceback : Py_None) < 0)
+        return NULL;
     PyErr_SetObject((PyObject *)Py_TYPE(green->error), green->error);
     return NULL;
 }
@@ -248,10 +250,8 @@ static PyObject *get_exc_info(PyObject *self, void *closure)
     (void)closure;
     PyObject *error = green_of(self)->error;
     if (error == NULL) return Py_NewRef(green_no_args);
-    PyObject *tb = PyException_GetTraceback(error);
-    PyObject *triple = PyTuple_Pack(3, (PyObject *)Py_TYPE(error), error, tb != NULL ? tb : Py_None);
-    Py_XDECREF(tb);
-    return triple;
+    PyObject *tb = green_of(self)->traceback;
+    return PyTuple_Pack(3, (PyObject *)Py_TYPE(error), error, tb != NULL ? tb : Py_None);
 }
 
 static PyObject *get_hub(PyObject *self, void *closure)
