@@ -7,6 +7,7 @@ import signal
 import pytest
 from helpers import in_thread, run_isolated
 
+from corolib.errors import LoopExit
 from corolib.event import Event
 from corolib.greenlet import Greenlet
 from corolib.hub import get_hub, sleep
@@ -79,6 +80,28 @@ def test_on_a_signal_while_python_code_keeps_the_loop_from_running(stuck, usr1):
     text = stream.getvalue()
     assert f"<Greenlet at {id(stuck):#x}> waits for RLock" in text
     assert "runs:\n" in text and text.rstrip().splitlines()[-2].endswith(", in busy")
+
+
+def test_a_handler_that_only_reports_puts_off_no_loop_exit(usr1):
+    report_waiting_on(usr1, io.StringIO())
+    with pytest.raises(LoopExit):
+        Event().wait()
+
+
+def test_a_handler_of_the_program_may_wake_somebody(usr1):
+    """So nobody is deadlocked, and there is no LoopExit."""
+    event = Event()
+    signal.signal(usr1, lambda *_: event.set())
+    seen = []
+
+    def look():
+        seen.append(waiting().deadlocked)
+        # In the midst of the wait that comes next: there the loop would raise.
+        get_hub().loop.timer(0.001, ref=False).start(os.kill, os.getpid(), usr1)
+
+    get_hub().run_callback(look)
+    assert event.wait()
+    assert seen == [[]]
 
 
 def test_a_closed_stream_does_no_harm(usr1):
