@@ -126,7 +126,9 @@ class GreenletTree:
             wait = what_it_waits_for(target)
             if wait:
                 yield f"Waits for: {wait}"
-        frame = target.gr_frame if details["running_stacks"] else None
+        frame: FrameType | None = None
+        if details["running_stacks"]:
+            frame = sys._getframe() if target is getcurrent() else target.gr_frame
         if frame is not None:
             yield "Running:"
             yield from stack_lines(stack_of(frame), details["running_stack_limit"])
