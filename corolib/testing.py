@@ -157,11 +157,12 @@ class VirtualClock:
 
     def _patch(self) -> None:
         """Replace the functions wherever a module has them."""
+        ours = {name: getattr(self, name) for name in _REAL}  # one object each, wherever it is found
         for module, attribute, name in _holders():
             real = _REAL[name]
             if vars(module).get(attribute) is real:
                 self._patched.append((module, attribute, real))
-                setattr(module, attribute, getattr(self, name))
+                setattr(module, attribute, ours[name])
 
     def _unpatch(self) -> None:
         while self._patched:

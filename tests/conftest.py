@@ -97,8 +97,11 @@ def _not_a_waker() -> None:
 guard_key = pytest.StashKey[HangGuard]()
 
 
-def pytest_addoption(parser: pytest.Parser) -> None:
+def pytest_addoption(parser: pytest.Parser, pluginmanager: pytest.PytestPluginManager) -> None:
     leakcheck.add_option(parser)
+    # Our own plugin, where corolib is not installed but built in place.
+    if not pluginmanager.has_plugin("corolib"):
+        pluginmanager.import_plugin("corolib._pytest_plugin")
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -14,6 +14,9 @@ from corolib.greenlet import Greenlet, joinall
 from corolib.hub import get_hub, get_hub_if_exists, getcurrent, sleep, spawn_raw
 from corolib.timeout import Timeout
 
+# Sleeps and time limits take no time.
+pytestmark = pytest.mark.corolib(clock=True)
+
 # -- Event ---------------------------------------------------------------------------------------------------
 
 

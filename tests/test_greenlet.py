@@ -16,6 +16,9 @@ from corolib.greenlet import Greenlet, SpawnedLink, joinall, killall
 from corolib.hub import GreenletExit, get_hub, getcurrent, sleep, spawn_raw
 from corolib.timeout import Timeout
 
+# Sleeps and time limits take no time.
+pytestmark = pytest.mark.corolib(clock=True)
+
 
 @pytest.fixture(autouse=True)
 def stream():

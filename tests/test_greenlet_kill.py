@@ -11,6 +11,9 @@ from corolib.greenlet import Greenlet
 from corolib.hub import GreenletExit, get_hub, getcurrent, sleep
 from corolib.timeout import Timeout
 
+# Sleeps and time limits take no time.
+pytestmark = pytest.mark.corolib(clock=True)
+
 
 @pytest.fixture(autouse=True)
 def stream():

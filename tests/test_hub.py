@@ -31,6 +31,9 @@ from corolib.hub import (
     spawn_raw,
 )
 
+# Sleeps and time limits take no time.
+pytestmark = pytest.mark.corolib(clock=True)
+
 
 @pytest.fixture
 def stream():
@@ -42,6 +45,7 @@ def stream():
 # -- one per thread ------------------------------------------------------------------------------------------
 
 
+@pytest.mark.corolib(clock=False)
 def test_made_on_demand_and_then_the_same():
     assert get_hub_if_exists() is None
     hub = get_hub()
@@ -701,6 +705,7 @@ def test_the_child_of_a_fork_has_a_working_hub():
     assert done.stdout == "renewed in child\nchild is fine\nparent is fine\n"
 
 
+@pytest.mark.corolib(clock=False)
 def test_reinit_without_a_hub_does_nothing():
     reinit()
     assert get_hub_if_exists() is None

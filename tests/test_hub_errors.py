@@ -15,6 +15,9 @@ from corolib.greenlet import Greenlet
 from corolib.hub import GreenletExit, get_hub, sleep, spawn_raw
 from corolib.lock import Semaphore
 
+# Sleeps and time limits take no time.
+pytestmark = pytest.mark.corolib(clock=True)
+
 
 @pytest.fixture
 def stream():

@@ -12,6 +12,9 @@ from corolib.greenlet import Greenlet
 from corolib.hub import sleep
 from corolib.local import all_local_dicts_for_greenlet, local
 
+# Sleeps and time limits take no time.
+pytestmark = pytest.mark.corolib(clock=True)
+
 
 def run(function):
     return greenlet(function).switch()

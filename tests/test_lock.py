@@ -13,6 +13,9 @@ from corolib.hub import get_hub, getcurrent, sleep, spawn_raw
 from corolib.lock import BoundedSemaphore, DummySemaphore, RLock, Semaphore
 from corolib.timeout import Timeout
 
+# Sleeps and time limits take no time.
+pytestmark = pytest.mark.corolib(clock=True)
+
 # -- Semaphore -----------------------------------------------------------------------------------------------
 
 

@@ -13,6 +13,9 @@ from corolib.hub import GreenletExit, get_hub, getcurrent, sleep, spawn_raw
 from corolib.pool import Group, IMap, IMapUnordered, Pool, PoolFull
 from corolib.timeout import Timeout
 
+# Sleeps and time limits take no time.
+pytestmark = pytest.mark.corolib(clock=True)
+
 
 @pytest.fixture(autouse=True)
 def quiet():

@@ -26,6 +26,9 @@ from corolib.queue import (
 )
 from corolib.timeout import Timeout
 
+# Sleeps and time limits take no time.
+pytestmark = pytest.mark.corolib(clock=True)
+
 ALL = [SimpleQueue, Queue, LifoQueue, PriorityQueue]
 #: Those with task_done(), join() and shutdown().
 JOINABLE = ALL[1:]

@@ -9,6 +9,9 @@ from corolib.greenlet import Greenlet
 from corolib.hub import get_hub, sleep
 from corolib.queue import Channel, Empty, Full, LifoQueue, PriorityQueue, Queue, ShutDown
 
+# Sleeps and time limits take no time.
+pytestmark = pytest.mark.corolib(clock=True)
+
 #: Those with task_done(), join() and shutdown().
 JOINABLE = [Queue, LifoQueue, PriorityQueue]
 

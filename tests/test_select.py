@@ -12,6 +12,9 @@ from corolib import select, socket
 from corolib.hub import get_hub, sleep, spawn_raw
 from corolib.timeout import Timeout
 
+# Sleeps and time limits take no time.
+pytestmark = pytest.mark.corolib(clock=True)
+
 
 @pytest.fixture(autouse=True)
 def hub():

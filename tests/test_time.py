@@ -8,6 +8,9 @@ from helpers import Recorder
 from corolib import time
 from corolib.hub import get_hub, get_hub_if_exists, spawn_raw
 
+# Sleeps and time limits take no time.
+pytestmark = pytest.mark.corolib(clock=True)
+
 
 def test_sleepers_wake_in_the_order_of_their_deadlines() -> None:
     rec = Recorder()
@@ -38,6 +41,7 @@ def test_what_is_no_number_is_refused(bad: object) -> None:
         time.sleep(bad)
 
 
+@pytest.mark.corolib(clock=False)
 def test_a_thread_without_a_hub_sleeps_without_making_one() -> None:
     assert get_hub_if_exists() is None
     time.sleep(0.001)

@@ -13,6 +13,9 @@ from corolib.queue import Queue
 from corolib.testing import VirtualClock
 from corolib.timeout import Timeout, with_timeout
 
+# Sleeps and time limits take no time.
+pytestmark = pytest.mark.corolib(clock=True)
+
 
 def nothing_left():
     return get_hub().deadline_count == 0
@@ -20,9 +23,7 @@ def nothing_left():
 
 def spin(seconds=0.002):
     """Work without switching for longer than the timeouts here."""
-    end = get_hub().now() + seconds
-    while get_hub().now() < end:
-        pass
+    get_hub().move_clock(seconds)
 
 
 # -- what is raised ------------------------------------------------------------------------------------------
@@ -410,6 +411,7 @@ def test_with_timeout_takes_a_timeout():
     assert caught.value is timeout
 
 
+@pytest.mark.corolib(clock=False)
 def test_what_is_due_first_comes_first_also_when_the_hub_is_late() -> None:
     """A Timeout and the limit of the wait it is around: whichever is due first ends the wait."""
     hub = get_hub()

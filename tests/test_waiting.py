@@ -13,6 +13,9 @@ from corolib.greenlet import Greenlet
 from corolib.hub import get_hub, getcurrent, sleep
 from corolib.lock import Semaphore
 
+# Sleeps and time limits take no time.
+pytestmark = pytest.mark.corolib(clock=True)
+
 # -- Waiter --------------------------------------------------------------------------------------------------
 
 

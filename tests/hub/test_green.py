@@ -10,6 +10,9 @@ from corolib._hub import Greenlet
 from corolib._switch import GreenletExit, getcurrent
 from corolib.hub import get_hub
 
+# Sleeps and time limits take no time.
+pytestmark = pytest.mark.corolib(clock=True)
+
 
 class Late(Exception):
     """What get() raises when its time is over; corolib.greenlet has Timeout in its place."""

@@ -9,6 +9,9 @@ from corolib import _hub
 from corolib._switch import getcurrent
 from corolib.hub import get_hub
 
+# Sleeps and time limits take no time.
+pytestmark = pytest.mark.corolib(clock=True)
+
 
 def spawn_waiters(waiters, rec, names, timeout=None):
     def wait(name):
