@@ -29,6 +29,21 @@ def test_a_million_wake_ups_among_64_threads():
     assert sum(int(line.split()[1]) for line in lines) >= 1_000_000
 
 
+@pytest.mark.parametrize("shape", ["ring", "feed"])
+def test_most_passes_are_waits(shape):
+    """Else a storm would be a breeze."""
+    waited = 0
+
+    class Counting(wakeups.Units):
+        def take(self):
+            nonlocal waited
+            waited += self.semaphore.locked()
+            return super().take()
+
+    done = getattr(wakeups, shape)(lambda: Counting(lambda: wakeups.Semaphore(0)), 8, 2000)
+    assert waited > done * (0.8 if shape == "ring" else 0.1)
+
+
 class Lossy(wakeups.Units):
     """Loses one of its items, or gives it twice."""
 
@@ -38,7 +53,7 @@ class Lossy(wakeups.Units):
 
     def put(self, item):
         self.seen += 1
-        for _ in range(self.times if self.seen == 50 else 1):
+        for _ in range(self.times if self.seen == 20 else 1):
             super().put(item)
 
 

@@ -2,11 +2,11 @@
 
     python tests/hub/storms/wakeups.py [--threads 64] [--wakeups 1000000] [KIND ...]
 
-`ring` kinds: the threads stand in a ring, each with a mailbox that its greenlets wait at. Tokens go round;
-every pass is one wake-up, counted on the way, and each token has to come home after exactly its number of
-passes. `feed` kinds: half of the threads never have a hub; they only put, while the greenlets of the other
-half take; each item is ticked off where it arrives. `lock` kinds: greenlets of all threads count up together
-under one lock.
+`ring` kinds: the threads stand in rings, each with a mailbox that its greenlets wait at. One token goes round
+in each; so every pass is a wake-up of another thread, counted on the way, and each token has to end after
+exactly its number of passes. `feed` kinds: half of the threads never have a hub; they only put, while the
+greenlets of the other half take; each item is ticked off where it arrives. `lock` kinds: greenlets of all
+threads count up together under one lock.
 
 Ends with status 1, and says what is missing, if anything is lost or doubled, or nothing has moved for long.
 """
@@ -31,6 +31,10 @@ from corolib.thread import RLock as ThreadRLock
 
 #: Greenlets that wait in each thread.
 GREENLETS = 4
+#: Rings side by side.
+LANES = 8
+#: Items that a feeder may be ahead of those that were taken: few, so that the takers have to wait.
+AHEAD = 8
 #: Seconds without any progress after which the storm is given up.
 STALL = 60.0
 #: What ends a greenlet that takes.
@@ -158,7 +162,7 @@ class Hasty:
     def take(self) -> Any:
         while True:
             try:
-                return self.look(next(self.tries) % 5 * 0.00005)
+                return self.look(next(self.tries) % 7 * 0.01)
             except Empty:
                 pass
 
@@ -247,43 +251,40 @@ def run_threads(bodies: list[Callable[[], None]], progress: Callable[[], int]) -
 
 def ring(make: Callable[[], Any], threads: int, wakeups: int) -> int:
     """How many passes were made: at least `wakeups`."""
-    boxes = [make() for _ in range(threads)]
-    greenlets: int = boxes[0].greenlets
-    # Fewer than takers: a mailbox without room lets nobody put while all have their hands full.
-    here = max(1, greenlets // 2)
-    tokens = here * threads
-    rounds = -(-wakeups // tokens)
+    boxes = [[make() for _ in range(threads)] for _ in range(LANES)]
+    takers = min(2, boxes[0][0].greenlets)
+    # Where the last pass is made: in the same thread for all.
+    rounds = max(1, -(-wakeups // LANES))
     passes = [0] * threads
     arrived: list[int] = []
     count = itertools.count(1)
 
     def body(me: int) -> None:
-        mine, following = boxes[me], boxes[(me + 1) % threads]
-
-        def work() -> None:
-            while (item := mine.take()) != END:
+        def work(lane: int) -> None:
+            mine, following = boxes[lane][me], boxes[lane][(me + 1) % threads]
+            # With one token in a ring, whoever takes has to wait for it.
+            while (left := mine.take()) != END:
                 passes[me] += 1
-                token, left = divmod(item, rounds)
                 if left:
-                    following.put(item - 1)
+                    following.put(left - 1)
                     continue
-                arrived.append(token)
-                if next(count) == tokens:
-                    for box in boxes:
-                        for _ in range(greenlets - (box is mine)):
+                arrived.append(lane)
+                if next(count) == LANES:
+                    for box in (box for lane in boxes for box in lane):
+                        for _ in range(takers - (box is mine)):
                             box.put(END)
                     return
 
-        workers = [Greenlet.spawn(work) for _ in range(greenlets)]
-        for token in range(me * here, (me + 1) * here):
-            workers.append(Greenlet.spawn(following.put, token * rounds + rounds - 1))
+        workers = [Greenlet.spawn(work, lane) for lane in range(LANES) for _ in range(takers)]
+        if me == threads - 1:
+            workers += [Greenlet.spawn(lane[0].put, rounds - 1) for lane in boxes]
         joinall(workers, raise_error=True)
 
     run_threads([lambda me=me: body(me) for me in range(threads)], lambda: sum(passes))  # type: ignore[misc]
-    if sorted(arrived) != list(range(tokens)):
-        raise Failed(f"of {tokens} tokens {tokens - len(set(arrived))} are lost, {len(arrived)} came home")
-    if sum(passes) != tokens * rounds:
-        raise Failed(f"{tokens * rounds} passes were to be made, {sum(passes)} were")
+    if sorted(arrived) != list(range(LANES)):
+        raise Failed(f"{LANES} tokens were sent, there arrived {sorted(arrived)}")
+    if sum(passes) != LANES * rounds:
+        raise Failed(f"{LANES * rounds} passes were to be made, {sum(passes)} were")
     return sum(passes)
 
 
@@ -299,8 +300,8 @@ def feed(make: Callable[[], Any], threads: int, wakeups: int) -> int:
         # Spread over all boxes, in turns, so that several threads put into the same one.
         for number in range(each):
             boxes[(me + number) % pairs].put((me * each + number) + 1)
-            while number - taken[me] > 10_000:  # not all of it into memory at once
-                time.sleep(0.001)
+            while number - taken[me] > AHEAD:
+                time.sleep(0.0001)
         if get_hub_if_exists() is not None:
             raise Failed("a thread that only puts was given a hub")
 
