@@ -4,13 +4,24 @@ For functions that are right as they are but for what they call: they need not b
 for each Python.
 """
 
-from types import CellType, FunctionType
+from types import CellType, FunctionType, ModuleType
 from typing import Any
 
-__all__ = ["adopt"]
+__all__ = ["Names", "adopt"]
 
 
-def adopt(function: Any, names: dict[str, Any], owner: CellType | None = None) -> Any:
+class Names(dict[str, Any]):
+    """Globals of adopted functions: some of ours, for the rest the module's, as they are at the moment."""
+
+    def __init__(self, module: ModuleType, **ours: Any) -> None:
+        super().__init__(ours, __builtins__=vars(module)["__builtins__"])
+        self._module = vars(module)
+
+    def __missing__(self, name: str) -> Any:
+        return self._module[name]
+
+
+def adopt(function: Any, names: Names, owner: CellType | None = None) -> Any:
     """The same function with `names` for its globals. `owner` holds the class that its super() is to mean."""
     closure = function.__closure__
     if owner is not None and closure is not None:

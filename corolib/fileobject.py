@@ -190,6 +190,12 @@ def _stack(raw: Any, mode: str, buffering: int, text: _Text) -> Any:
 
 def open_pipe(fd: int, mode: str = "rb", buffering: int = -1) -> Any:
     """io.open() of a descriptor in a binary mode, cooperative: what subprocess needs."""
+    if buffering == 1:
+        warnings.warn(
+            "line buffering (buffering=1) isn't supported in binary mode, the default buffer size will be used",
+            RuntimeWarning,
+            stacklevel=2,
+        )
     return _stack(DescriptorIO(fd, mode), mode, buffering, (None, None, None))
 
 

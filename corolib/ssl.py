@@ -14,7 +14,7 @@ from collections.abc import Callable
 from types import CellType, FunctionType
 from typing import TYPE_CHECKING, Any
 
-from ._adopt import adopt
+from ._adopt import Names, adopt
 from ._hub import TIMED_OUT, WaitList
 from ._native import monotonic
 from .errors import ConcurrentObjectUseError
@@ -37,7 +37,7 @@ __all__ = [name for name in vars(_stdlib) if not name.startswith("_")]
 _StdlibSocket: Any = _stdlib.SSLSocket
 
 #: What the standard library's functions, taken over here, find by name: what is there, and our classes.
-_names: dict[str, Any] = dict(vars(_stdlib))
+_names = Names(_stdlib)
 
 
 def _adopt_methods(cls: type) -> None:

@@ -7,14 +7,15 @@ taken is told as the standard library tells it, by a returncode of 0.
 """
 
 import io as _io
+import os as _stdlib_os
 import subprocess as _stdlib
 from collections.abc import Callable
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 from . import os as _os
-from ._adopt import adopt
-from ._native import monotonic
+from ._adopt import Names, adopt
+from ._native import monotonic, original
 from .event import AsyncResult
 from .fileobject import open_pipe
 from .greenlet import Greenlet
@@ -32,7 +33,7 @@ __implements__ = ("Popen",)
 __all__ = list(_stdlib.__all__)
 
 #: What the standard library's functions, taken over here, find by name.
-_names: dict[str, Any] = dict(vars(_stdlib))
+_names = Names(_stdlib)
 
 
 class Popen(_stdlib.Popen):  # type: ignore[type-arg]  # generic in text or bytes, which the arguments decide
@@ -57,7 +58,7 @@ class Popen(_stdlib.Popen):  # type: ignore[type-arg]  # generic in text or byte
             return super()._internal_poll(_deadstate, **others)  # type: ignore[misc, no-any-return]  # private
         if self.returncode is None:
             try:
-                pid, status = _os.waitpid(self.pid, _os.WNOHANG)
+                pid, status = _face.waitpid(self.pid, _stdlib_os.WNOHANG)
             except ChildProcessError:
                 # Somebody else has taken its status, which is not to be had any more.
                 if self.returncode is None:
@@ -96,6 +97,18 @@ class Popen(_stdlib.Popen):  # type: ignore[type-arg]  # generic in text or byte
             self._end.unlink(_Told(self, callback))
 
 
+class _Os:
+    """The standard library's os, with those of its functions exchanged that would block."""
+
+    def __getattr__(self, name: str) -> Any:
+        found = getattr(_stdlib_os, name)
+        return getattr(_os, name) if found in _BLOCKING else found
+
+
+_BLOCKING = {original("os", name) for name in ("read", "waitpid", "write")}
+_face = _Os()
+
+
 class _Told:
     """Calls a link with the process in place of what has told of its end; equal to one of the same link."""
 
@@ -118,7 +131,7 @@ _names.update(
         "Popen": Popen,
         "_PopenSelector": PollSelector,
         "io": SimpleNamespace(**{**vars(_io), "open": open_pipe}),
-        "os": _os,
+        "os": _face,
     }
 )
 for _name in ("run", "call", "check_call", "check_output", "getoutput", "getstatusoutput"):
