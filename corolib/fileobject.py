@@ -192,7 +192,8 @@ def open_pipe(fd: int, mode: str = "rb", buffering: int = -1) -> Any:
     """io.open() of a descriptor in a binary mode, cooperative: what subprocess needs."""
     if buffering == 1:
         warnings.warn(
-            "line buffering (buffering=1) isn't supported in binary mode, the default buffer size will be used",
+            "line buffering (buffering=1) isn't supported in binary mode, the default buffer size will be "
+            "used",
             RuntimeWarning,
             stacklevel=2,
         )
