@@ -162,12 +162,6 @@ SETTINGS: Final[tuple[Setting, ...]] = (
         _choice,
         "how an error report names what failed: repr, or a function such as pprint.pformat",
     ),
-    Setting(
-        "disable_watch_children",
-        False,
-        _flag,
-        "whether corolib.os.fork() is the plain one, whose children only a blocking waitpid() reaps",
-    ),
     Setting("monitor_thread", False, _flag, "whether a thread watches the main hub for being blocked"),
     Setting("max_blocking_time", 0.1, _period, "seconds after which that thread reports a blocked hub"),
     Setting("print_blocking_reports", True, _flag, "whether it prints such a report"),

@@ -8,11 +8,10 @@ hub (`service`), and which faces of the loop others see (`hub.loop`). This is th
 import os
 import sys
 from collections.abc import Callable, Iterable
-from functools import cached_property
 from heapq import heappop, heappush
 from importlib import import_module
 from types import TracebackType
-from typing import Any, ClassVar, Protocol, TextIO, TypeVar, cast
+from typing import Any, Protocol, TextIO, TypeVar, cast
 from weakref import WeakSet
 from weakref import ref as weakref
 
@@ -21,6 +20,7 @@ from ._config import config
 from ._hub import set_hub, sleep, spawn_raw
 from ._loop import HubLoop
 from ._native import get_ident, in_main_thread, thread_local
+from ._services import Services
 from ._spawntree import note_spawn
 from ._switch import GreenletExit, getcurrent, greenlet
 from ._waitgraph import WaitGraph, live_hubs, safe_repr, signals_may_wake
@@ -77,12 +77,6 @@ _above = {
     "linkproxy": (".greenlet", "linkproxy"),
     "signal": (".signal", "signal_handler"),
     "wait": ("._waiting", "wait"),
-}
-#: Which module puts which factory into Hub.factories.
-_providers = {
-    "periodic_monitoring_thread": ".tools.monitor",
-    "resolver": ".resolver",
-    "threadpool": ".threadpool",
 }
 
 
@@ -167,7 +161,7 @@ def set_loop(loop: HubLoop | None) -> None:
     _kept.loop = loop
 
 
-class Hub(_hub.Hub):
+class Hub(_hub.Hub, Services):
     """The greenlet that runs the loop of its thread. Made by get_hub() when something first waits.
 
     Replace or override `handle_error` and `print_exception` to change what becomes of uncaught exceptions.
@@ -180,8 +174,6 @@ class Hub(_hub.Hub):
     #: Raised in the main greenlet as well.
     SYSTEM_ERROR: tuple[type[BaseException], ...] = (KeyboardInterrupt, SystemExit, SystemError)
     loop_class = HubLoop
-    #: Service name -> what makes it; a module that offers something once per hub puts its factory here.
-    factories: ClassVar[dict[str, Callable[["Hub"], object]]] = {}
 
     name = ""
 
@@ -420,80 +412,6 @@ class Hub(_hub.Hub):
             return None
         graph = WaitGraph([self], dry=True)
         return LoopExit(text, self, tuple(graph.lines()), graph)
-
-    # -- what exists once per hub ----------------------------------------------------------------------------
-
-    def service(self, key: str, make: Callable[["Hub"], _T]) -> _T:
-        """The one object of this hub under `key`; `make(hub)` makes it at the first call.
-
-        If it has close() (or kill()), that is called when the hub is destroyed, the last made first;
-        after_fork(), if there is one, in the child of a fork.
-        """
-        try:
-            return cast(_T, self._services[key])
-        except KeyError:
-            return cast(_T, self._services.setdefault(key, make(self)))
-
-    def _provided(self, key: str) -> Any:
-        if key in self._services:
-            return self._services[key]
-        if key not in self.factories:
-            import_module(_providers[key], __package__)
-        return self.service(key, self.factories[key])
-
-    # These three are read once; assigned, or set in a subclass, they are what that says.
-
-    @cached_property
-    def threadpool_class(self) -> Any:
-        """What makes `threadpool`: called with a number of threads, the hub and the seconds until an idle
-        thread ends.
-        """
-        return config.choose("threadpool")
-
-    @cached_property
-    def threadpool_size(self) -> int:
-        """How many native threads `threadpool` has at most."""
-        return cast(int, config.threadpool_size)
-
-    @cached_property
-    def resolver_class(self) -> Any:
-        """What makes `resolver`: called without arguments."""
-        return import_module(_providers["resolver"], __package__).chosen()
-
-    @property
-    def threadpool(self) -> Any:
-        """The hub's pool of native threads, made at the first use; assignable, deletable."""
-        return self._provided("threadpool")
-
-    @threadpool.setter
-    def threadpool(self, value: Any) -> None:
-        self._services["threadpool"] = value
-
-    @threadpool.deleter
-    def threadpool(self) -> None:
-        self._services.pop("threadpool", None)
-
-    @property
-    def resolver(self) -> Any:
-        """What resolves names in this hub, made at the first use; assignable, deletable."""
-        return self._provided("resolver")
-
-    @resolver.setter
-    def resolver(self, value: Any) -> None:
-        self._services["resolver"] = value
-
-    @resolver.deleter
-    def resolver(self) -> None:
-        self._services.pop("resolver", None)
-
-    @property
-    def periodic_monitoring_thread(self) -> Any:
-        """The native thread that watches this hub for blocking, or None; see corolib.tools.monitor."""
-        return self._services.get("periodic_monitoring_thread")
-
-    def start_periodic_monitoring_thread(self) -> Any:
-        """Start that thread unless it runs; returns it. config.monitor_thread starts it with the main hub."""
-        return self._provided("periodic_monitoring_thread")
 
     # -- life ------------------------------------------------------------------------------------------------
 

@@ -10,9 +10,6 @@ greenlets, the primitives, pools, os, signal, util, the monitor, settings.
 from collections.abc import Callable
 from typing import Any
 
-#: Modules that are on their way. A module is off this list once it is there.
-AWAITED: set[str] = set()
-
 WATCHER = "active args callback close feed loop pending priority ref start stop __enter__ __exit__ "
 LINKABLE = "hub linkcount rawlink ready unlink "
 MAPPING = "apply apply_async apply_cb imap imap_unordered map map_async map_cb "
@@ -136,7 +133,7 @@ PUBLIC: dict[str, str] = {
         subscribers""",
     # -- settings
     "corolib._config": "Config config",
-    "corolib._config:config": """disable_watch_children format_context libev_backend max_blocking_time
+    "corolib._config:config": """format_context libev_backend max_blocking_time
         max_memory_usage memory_monitor_period monitor_thread print_blocking_reports print_help
         resolver resolver_nameservers resolver_timeout set settings threadpool
         threadpool_idle_task_timeout track_greenlet_tree""",
@@ -229,6 +226,10 @@ LEFT_OUT: dict[tuple[str, str], str] = {
     ("corolib.hub:loop", "sig_pending"): "a count inside libev that its public interface does not tell",
     ("corolib.queue", "UnboundQueue"): "`SimpleQueue` without a `maxsize` is as fast as a class of its own",
     ("corolib._config:config", "loop"): "there is one loop, libev",
+    (
+        "corolib._config:config",
+        "disable_watch_children",
+    ): "`os.fork()` watches nobody: a status stays with the kernel until somebody asks",
     ("corolib._config:config", "trace_malloc"): "`python -X tracemalloc` does it for the whole program",
     ("corolib._config:config", "ares_flags"): "there is no c-ares; the other `ares_` settings neither",
     ("corolib", "contextvars"): "the standard library's module is right for greenlets: each has a context",

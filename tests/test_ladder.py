@@ -23,7 +23,7 @@ LADDER = [
     # who spawned whom
     "_spawntree",
     # hub
-    *("local", "_reports", "_loop", "hub"),
+    *("local", "_reports", "_loop", "_services", "hub"),
     # waiting
     *("timeout", "_waiting"),
     # primitives
@@ -141,6 +141,17 @@ def test_the_package_names_its_modules_relatively(path: Path) -> None:
             names = [node.module or ""]
         for name in names:
             assert name.split(".")[0] != "corolib", f"{path.name}:{node.lineno}: write `from .x import y`"
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_what_the_hub_serves_from_above_is_for_users_only(path: Path) -> None:
+    """`corolib.hub.Waiter` and the like: within the package that would be an import up the ladder."""
+    from corolib.hub import _above
+
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom) and node.module in ("hub", "corolib.hub"):
+            taken = {alias.name for alias in node.names} & set(_above)
+            assert not taken, f"{path.name}:{node.lineno}: take {taken} from where it is"
 
 
 def test_the_list_has_no_name_twice() -> None:

@@ -2,20 +2,17 @@
 
 import builtins
 import importlib
-from types import ModuleType
 from typing import Any
 
 import pytest
 from helpers import ROOT
-from parity import AWAITED, INSTANCES, LEFT_OUT, MOVED, PUBLIC
+from parity import INSTANCES, LEFT_OUT, MOVED, PUBLIC
 
 DOCUMENT = ROOT / "docs" / "differences.md"
 
 
 def owner_of(key: str) -> Any:
     module, _, name = key.partition(":")
-    if module in AWAITED:
-        pytest.importorskip(module, reason=f"{module} is awaited", exc_type=ModuleNotFoundError)
     if key in INSTANCES:
         return INSTANCES[key]()
     found = importlib.import_module(module)
@@ -27,21 +24,13 @@ def has(owner: Any, name: str) -> bool:
         getattr(owner, name)
     except AttributeError:
         return False
-    except ModuleNotFoundError as error:  # a name served from a module that is awaited
-        assert error.name in AWAITED, error
-        return True
     return True
-
-
-#: Served by the roof once the modules that they come from are there.
-LATER = {("corolib", "fork"): "corolib.os", ("corolib", "signal_handler"): "corolib.signal"}
 
 
 @pytest.mark.parametrize("key", PUBLIC)
 def test_every_name_is_there(key: str) -> None:
     owner = owner_of(key)
-    missing = {name for name in PUBLIC[key].split() if not has(owner, name)}
-    assert {name for name in missing if LATER.get((key, name)) not in AWAITED} == set()
+    assert [name for name in PUBLIC[key].split() if not has(owner, name)] == []
 
 
 def test_the_table_would_find_a_missing_name() -> None:
@@ -71,24 +60,16 @@ def test_what_is_somewhere_else_is_there_and_told(there: str, name: str) -> None
     path = MOVED[there, name]
     assert f"| `{there}` | {name} | `{path}` |" in DOCUMENT.read_text()
     module, _, attribute = path.rpartition(".")
-    for awaited in AWAITED & {path, module}:
-        pytest.importorskip(awaited, reason=f"{awaited} is awaited", exc_type=ModuleNotFoundError)
     try:
         importlib.import_module(path)
     except ModuleNotFoundError:
         assert hasattr(importlib.import_module(module), attribute)
 
 
-def test_only_awaited_modules_may_be_missing() -> None:
-    for key in PUBLIC:
-        module = key.partition(":")[0]
-        assert module in AWAITED or isinstance(importlib.import_module(module), ModuleType)
-
-
 def test_public_names_do_not_hide_builtins_by_accident() -> None:
     """`from corolib.hub import *` in an old program must not change what its builtins mean."""
     for key in PUBLIC:
-        if ":" in key or key in AWAITED:
+        if ":" in key:
             continue
         public = getattr(importlib.import_module(key), "__all__", ())
         assert not set(public) & set(dir(builtins)), key

@@ -18,142 +18,13 @@ PyObject *hub_error_blocking, *hub_error_invalid_switch, *hub_error_concurrent, 
     *hub_timed_out;
 
 static PyTypeObject *hub_type; /* borrowed from the module */
-static PyObject *factory;      /* owned: makes the hub of a thread */
 /* Interned once: the interpreter's cache of look-ups goes by the address of a name. */
 static PyObject *name_switch_out;
 PyObject *hub_name_handle_error;
 
-/* What hangs in the thread's slot: a reference to the hub that destroys it when the thread ends. A reference
- * alone would not do: waits, timers and watchers that are active hold themselves and with them the hub, whose
- * descriptors would be lost with each such thread. */
-struct keeper {
-    PyObject_HEAD PyObject *hub; /* owned; NULL: it was let go in time */
-};
-
-static PyTypeObject *keeper_type; /* owned */
-
-static PyObject *kept(PyObject *const *slot)
-{
-    return *slot == NULL ? NULL : ((struct keeper *)*slot)->hub;
-}
-
-static PyObject *keeper_new(PyObject *hub)
-{
-    struct keeper *keeper = PyObject_New(struct keeper, keeper_type);
-    if (keeper != NULL) keeper->hub = Py_NewRef(hub);
-    return (PyObject *)keeper;
-}
-
-/* Empties the slot without destroying the hub. */
-static void let_go(PyObject **slot)
-{
-    PyObject *keeper = *slot, *hub = kept(slot);
-    *slot = NULL;
-    if (keeper == NULL) return;
-    ((struct keeper *)keeper)->hub = NULL;
-    Py_DECREF(keeper);
-    Py_XDECREF(hub);
-}
-
-static void keeper_dealloc(PyObject *self)
-{
-    PyTypeObject *type = Py_TYPE(self);
-    PyObject *hub = ((struct keeper *)self)->hub;
-    type->tp_free(self);
-    Py_DECREF(type);
-    if (hub == NULL) return;
-    if (!hub_core(hub)->destroyed && hub_core(hub)->thread_ident == PyThread_get_thread_ident()) {
-        PyObject *error_type, *error, *tb;
-        PyErr_Fetch(&error_type, &error, &tb);
-        /* The hub stays this thread's until it is destroyed: its services may wait while they close, and what
-         * it drops must not make a new one. */
-        PyObject **slot = engine->hub_slot();
-        if (slot != NULL && *slot == NULL) *slot = keeper_new(hub);
-        PyObject *result = PyErr_Occurred() ? NULL : PyObject_CallMethod(hub, "destroy", NULL);
-        if (result == NULL) PyErr_WriteUnraisable(hub);
-        Py_XDECREF(result);
-        if (slot != NULL && kept(slot) == hub) let_go(slot);
-        PyErr_Restore(error_type, error, tb);
-    }
-    Py_DECREF(hub);
-}
-
-static PyType_Slot keeper_slots[] = {
-    {Py_tp_dealloc, keeper_dealloc},
-    {0, NULL},
-};
-
-static PyType_Spec keeper_spec = {
-    .name = "corolib._hub._core._Keeper",
-    .basicsize = sizeof(struct keeper),
-    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_DISALLOW_INSTANTIATION,
-    .slots = keeper_slots,
-};
-
 bool hub_check(PyObject *object)
 {
     return PyObject_TypeCheck(object, hub_type);
-}
-
-struct hub *hub_if_exists(void)
-{
-    PyObject **slot = engine->hub_slot();
-    if (slot == NULL) return NULL;
-    return *slot == NULL ? NULL : hub_core(kept(slot));
-}
-
-struct hub *hub_here(void)
-{
-    PyObject **slot = engine->hub_slot();
-    if (slot == NULL) return NULL;
-    if (*slot != NULL) {
-        struct hub *hub = hub_core(kept(slot));
-        if (!hub->destroyed) return hub;
-        PyErr_SetString(PyExc_RuntimeError, "the hub of this thread is being destroyed");
-        return NULL;
-    }
-    if (factory == NULL) {
-        PyErr_SetString(PyExc_RuntimeError, "no hub can be made before corolib.hub is imported");
-        return NULL;
-    }
-    PyObject *made = PyObject_CallNoArgs(factory);
-    if (made == NULL) return NULL;
-    if (!hub_check(made) || hub_core(made)->loop == NULL) {
-        PyErr_Format(PyExc_TypeError, "the hub factory must return a Hub with a loop, not %R", made);
-        Py_DECREF(made);
-        return NULL;
-    }
-    /* Making it may have made one: the first stays. */
-    if (*slot == NULL) *slot = keeper_new(made);
-    Py_DECREF(made);
-    return *slot == NULL ? NULL : hub_core(kept(slot));
-}
-
-int hub_set(PyObject *hub)
-{
-    PyObject **slot = engine->hub_slot();
-    if (slot == NULL) return -1;
-    if (hub != NULL && (!hub_check(hub) || hub_core(hub)->loop == NULL)) {
-        PyErr_Format(PyExc_TypeError, "a Hub with a loop was expected, not %R", hub);
-        return -1;
-    }
-    if (hub != NULL && hub_core(hub)->thread_ident != PyThread_get_thread_ident()) {
-        PyErr_SetString(hub_error_thread, "the hub belongs to another thread");
-        return -1;
-    }
-    PyObject *keeper = hub == NULL ? NULL : keeper_new(hub);
-    if (hub != NULL && keeper == NULL) return -1;
-    let_go(slot);
-    if (*slot == NULL)
-        *slot = keeper;
-    else
-        let_go(&keeper); /* the end of the old one has made another */
-    return 0;
-}
-
-void hub_set_factory(PyObject *callable)
-{
-    Py_XSETREF(factory, Py_NewRef(callable));
 }
 
 /* Life. */
@@ -295,8 +166,7 @@ static PyObject *hub_destroy(PyObject *self, PyObject *const *args, Py_ssize_t n
         if (result == NULL) return NULL;
         Py_DECREF(result);
     }
-    PyObject **slot = engine->hub_slot();
-    if (slot != NULL && kept(slot) == self) let_go(slot);
+    hub_forget(self);
     Py_RETURN_NONE;
 }
 
@@ -564,8 +434,7 @@ int hub_setup(PyObject *module)
     name_switch_out = PyUnicode_InternFromString("switch_out");
     hub_name_handle_error = PyUnicode_InternFromString("handle_error");
     if (name_switch_out == NULL || hub_name_handle_error == NULL) return -1;
-    keeper_type = (PyTypeObject *)PyType_FromSpec(&keeper_spec);
-    if (keeper_type == NULL) return -1;
+    if (keeper_setup() < 0) return -1;
     hub_offset = (engine->type->tp_basicsize + 15) & ~(Py_ssize_t)15;
     PyType_Spec spec = {
         .name = "corolib._hub._core.Hub",

@@ -120,6 +120,9 @@ struct hub *hub_if_exists(void);
 int hub_set(PyObject *hub);
 /* What makes a thread's hub: a callable without arguments (borrowed). */
 void hub_set_factory(PyObject *callable);
+/* This thread has it no more, if it had it (keeper.c, as are those above). */
+void hub_forget(PyObject *hub);
+int keeper_setup(void);
 /* The method of the same name. */
 PyObject *hub_run_callback(PyObject *hub, PyObject *const *args, Py_ssize_t nargs, PyObject *names);
 extern PyType_Spec hub_face_spec; /* face.c */
