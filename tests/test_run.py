@@ -96,15 +96,18 @@ def test_who_does_not_end_is_reported(caplog):
 
     stuck = []
     corolib.run(lambda: stuck.append(Greenlet.spawn(stubborn)), grace=0.05)
-    (record,) = caplog.records
-    assert (record.name, record.levelname) == ("corolib", "WARNING")
-    first, second, *rest = record.getMessage().splitlines()
-    assert first == "still running 0.05 s after the end of main:"
-    assert second.startswith("    <Greenlet at 0x") and "> waits for sleep for" in second
-    assert "stubborn()" in rest[0] and "test_run.py" in rest[1] and "corolib.sleep(100)" in rest[2]
-    corolib.kill(stuck[0], ValueError())
-    corolib.get_hub().handle_error = lambda *error: None
-    stuck[0].join()
+    try:
+        (record,) = caplog.records
+        assert (record.name, record.levelname) == ("corolib", "WARNING")
+        first, second, *rest = record.getMessage().splitlines()
+        assert first == "still running 0.05 s after the end of main:"
+        assert second.startswith("    <Greenlet at 0x") and "> waits for sleep for" in second
+        assert "stubborn()" in rest[0] and "test_run.py" in rest[1] and "corolib.sleep(100)" in rest[2]
+    finally:
+        # Left behind, it would hold up whichever test the collector finds it in.
+        corolib.kill(stuck[0], ValueError())
+        corolib.get_hub().handle_error = lambda *error: None
+        stuck[0].join()
 
 
 def test_a_system_exit_of_another_greenlet_while_all_is_cleaned_up():
