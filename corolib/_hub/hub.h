@@ -33,9 +33,10 @@ struct hub {
     int signal_pipe[2];      /* its pipe, -1 -1 without */
     int signal_chained;      /* the user's wakeup descriptor that was there before, or -1 */
     PyThreadState *released; /* while the GIL is released around the poll */
-    size_t unpolled;         /* entries run since the last poll */
-    size_t batch;            /* how many more were ready by its end */
-    size_t polls;            /* how often the loop has looked at the descriptors */
+    size_t unpolled;   /* entries run since the last poll; HUB_POLL_ENTRIES or more: it is time for one */
+    size_t clock_mask; /* the clock is read at entries whose number has none of these bits */
+    size_t batch;      /* how many more were ready by its end */
+    size_t polls;      /* how often the loop has looked at the descriptors */
     double polled_at;
     double patience; /* virtual clock: seconds of the machine's that the world outside gets before a jump */
     bool polling;    /* the loop is going to block, or does: a wake-up must send the async */
@@ -71,8 +72,9 @@ struct hub {
  * switches, and 50 us of delay are less than one wake-up of a sleeping process. */
 #define HUB_POLL_ENTRIES 64
 #define HUB_POLL_SECONDS 50e-6
-/* Reading the clock costs a quarter of a switch, so it is read at every eighth entry. */
-#define HUB_CLOCK_ENTRIES 8
+/* Reading the clock costs a quarter of a switch, so it is read at every eighth entry; at each one once they
+ * have proved so slow that this is nothing beside them. */
+#define HUB_CLOCK_MASK 7
 
 /* Counts one entry of the ready queue: whether another one may follow before the next poll. */
 static inline bool hub_budget(struct hub *hub)
@@ -82,10 +84,17 @@ static inline bool hub_budget(struct hub *hub)
         hub->batch--;
         return true;
     }
-    if (hub->unpolled >= HUB_POLL_ENTRIES) return false;
+    if (hub->unpolled >= HUB_POLL_ENTRIES) {
+        if (hub->unpolled == HUB_POLL_ENTRIES) hub->clock_mask = HUB_CLOCK_MASK; /* so many in time: quick */
+        return false;
+    }
     /* What a seed decides must not depend on the time. */
-    return hub->unpolled % HUB_CLOCK_ENTRIES != 0 || hub->ready.in_turn != NULL ||
-           deadline_now(&hub->deadlines) - hub->polled_at < HUB_POLL_SECONDS;
+    if ((hub->unpolled & hub->clock_mask) != 0 || hub->ready.in_turn != NULL ||
+        deadline_now(&hub->deadlines) - hub->polled_at < HUB_POLL_SECONDS)
+        return true;
+    hub->clock_mask = hub->unpolled <= HUB_CLOCK_MASK + 1 ? 0 : HUB_CLOCK_MASK;
+    hub->unpolled = HUB_POLL_ENTRIES; /* whoever asks next gets the same answer, until the poll */
+    return false;
 }
 
 /* The engine's table; set once at import. */

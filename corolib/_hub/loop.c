@@ -124,6 +124,7 @@ int loop_open(struct hub *hub, bool watch_signals)
     hub->signal_pipe[0] = hub->signal_pipe[1] = hub->signal_chained = -1;
     if (watch_signals) signals_open(hub);
     hub->now = hub->polled_at = deadline_now(&hub->deadlines);
+    hub->clock_mask = HUB_CLOCK_MASK;
     hub->pid = getpid();
     return inbox_open(hub);
 }
@@ -329,6 +330,8 @@ PyObject *loop_boot(PyObject *self, PyObject *value)
 {
     (void)value;
     struct hub *hub = hub_core(self);
+    hub->polled_at = deadline_now(&hub->deadlines); /* what was done before is not its own */
+    hub->batch = hub->ready.len;
     while (!hub->destroyed)
         if (drain(hub) < 0 || (!hub->destroyed && poll_once(hub) < 0)) return NULL;
     Py_RETURN_NONE;

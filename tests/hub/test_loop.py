@@ -9,7 +9,8 @@ from helpers import Recorder, run_isolated
 from corolib import _hub
 from corolib._switch import getcurrent
 from corolib.errors import ConcurrentObjectUseError, LoopExit
-from corolib.hub import get_hub
+from corolib.greenlet import Greenlet
+from corolib.hub import get_hub, sleep
 
 
 @pytest.fixture
@@ -123,6 +124,44 @@ def test_a_timer_stopped_after_it_was_queued_is_not_called():
     second.start(rec, "second")
     _hub.sleep(0.01)
     rec.check([])
+
+
+@pytest.mark.parametrize("hogs", [1, 2, 20])
+@pytest.mark.parametrize("callbacks", [False, True])
+def test_who_computes_and_lets_others_run_does_not_keep_timers_from_firing(hogs, callbacks):
+    """Each turn of theirs is as long as the timer's time; so it is due after the first."""
+    hub = get_hub()
+    turns = []
+
+    def compute():
+        turns.append(None)
+        until = hub.now() + 0.001
+        while hub.now() < until:
+            pass
+        if callbacks and not fired:
+            hub.run_callback(compute)
+
+    def hog():
+        while not fired:
+            compute()
+            sleep(0)
+
+    fired = []
+    with hub.loop.timer(0.001) as timer:
+        for _ in range(2):  # the second time the loop knows how slow they are
+            del fired[:]
+            started = len(turns)
+            timer.start(fired.append, True)
+            if callbacks:
+                for _ in range(hogs):
+                    hub.run_callback(compute)
+                while not fired:
+                    sleep(0.0005)
+            else:
+                for each in [Greenlet.spawn(hog) for _ in range(hogs)]:
+                    each.join()
+            # Once round for those that were there before, and a few on the way.
+            assert len(turns) - started <= 3 * hogs + 10
 
 
 def test_a_timer_without_ref_keeps_no_deadlock_away():
