@@ -99,9 +99,11 @@ guard_key = pytest.StashKey[HangGuard]()
 
 def pytest_addoption(parser: pytest.Parser, pluginmanager: pytest.PytestPluginManager) -> None:
     leakcheck.add_option(parser)
-    # Our own plugin, where corolib is not installed but built in place.
+    # Our own plugin, where corolib is built in place and not installed; under the name of its entry point.
     if not pluginmanager.has_plugin("corolib"):
-        pluginmanager.import_plugin("corolib._pytest_plugin")
+        from corolib import _pytest_plugin
+
+        pluginmanager.register(_pytest_plugin, "corolib")
 
 
 def pytest_configure(config: pytest.Config) -> None:
