@@ -86,7 +86,7 @@ def test_the_other_greenlets_are_ended_after_main():
     assert sorted(seen) == ["one said good-bye", "raw said good-bye", "two said good-bye"]
 
 
-def test_who_does_not_end_is_reported(caplog):
+def test_who_does_not_end_is_reported(caplog, corolib_clock):
     def stubborn():
         while True:
             try:
