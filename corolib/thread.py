@@ -16,12 +16,12 @@ to a greenlet that takes the lock in a loop.
 import os
 import sys
 from _thread import TIMEOUT_MAX, error, get_native_id, interrupt_main, stack_size
-from collections import OrderedDict
 from collections.abc import Callable
 from typing import Any, Final, NoReturn
 from weakref import WeakKeyDictionary
 from weakref import ref as weakref
 
+from . import _hub
 from ._hub import TIMED_OUT, WaitList, shield
 from ._native import get_ident as _native_ident
 from ._native import original
@@ -236,130 +236,27 @@ def _give_back(lock: LockType | object) -> None:
 allocate_lock = allocate = lock = LockType
 
 
-class RLock:
-    """A lock that its owner may take again. The owner is a greenlet, or the main greenlet of a native thread.
+class RLock(_hub.RLock):
+    """A lock that its owner may take again: a greenlet, or the main greenlet of a native thread."""
 
-    Who is next is written into `_owner` by the release itself. If the lock were merely marked as handed over,
-    a finaliser that runs in the new owner before it has taken note, and needs the lock, would wait for ever.
-    """
-
-    __slots__ = ("__weakref__", "_count", "_owner", "_turns")
-
-    def __init__(self, *args: object, **kwargs: object) -> None:
-        # Arguments are taken and not used, as by the native one.
-        self._owner: int | None = None
-        self._count = 0
-        # Who waits, by identifier, in the order of arrival.
-        self._turns: OrderedDict[int, WaitList] | None = None
-
-    def acquire(self, blocking: bool = True, timeout: float = -1) -> bool:
-        """Take the lock, once more if it is ours: True, or False if that was not possible in time.
-
-        Switches to the hub if somebody else has it.
-        """
-        seconds = None if blocking and timeout == -1 else _seconds(blocking, timeout)
-        me = get_ident()
-        if self._owner is None:  # no call in between
-            self._owner = me
-            self._count = 1
-            return True
-        if self._owner == me:
-            self._count += 1
-            return True
-        return self._take(me, seconds)
-
-    __enter__ = acquire
-
-    def _take(self, me: int, seconds: float | None) -> bool:
-        if seconds == 0:
-            _let_others_run()
-            return False
-        get_hub()  # made now if there is none: waiting below must not run other code before it waits
-        if self._turns is None:
-            turns: OrderedDict[int, WaitList] = OrderedDict()
-            if self._turns is None:  # another thread may have been faster; no call in between
-                self._turns = turns
-        turns = self._turns
-        while True:
-            waiter = turns.get(me)
-            # A finaliser that runs in the midst of this function, in the same greenlet, finds our own turn.
-            # It waits for that one: a second one behind it would never come.
-            nested = waiter is not None
-            if waiter is None:
-                waiter = WaitList(weakref(self))
-                turns[me] = waiter
-            wait = waiter.wait
-            if turns is not self._turns:  # made anew while a finaliser waited in our place
-                return self.acquire(True, -1 if seconds is None else seconds)
-            # From the moment it is there any release may make us the owner, which takes the turn out.
-            if self._owner is not None:
-                try:
-                    if self._owner != me and wait(seconds) is _AGAIN:  # no call since the turn was there
-                        return self.acquire(True, -1 if seconds is None else seconds)
-                except BaseException:
-                    if not nested and turns.pop(me, None) is None:
-                        self.release()
-                    raise
-                if self._owner == me:
-                    self._count += nested
-                    return True
-                return not nested and turns.pop(me, None) is None
-            # Another thread gave it up before it could see our turn.
-            if not nested and turns.pop(me, None) is None:
-                return True
-            if self._owner is None:  # no call in between
-                self._owner = me
-                self._count = 1
-                return True
+    __slots__ = ("__weakref__",)
 
     def _explain_wait(self, waiter: greenlet) -> tuple[str, tuple[int, ...], bool]:
         """For reports (see _waitgraph): its owner, who alone can release it."""
         return "acquire", () if self._owner is None else (self._owner,), True
 
-    def release(self) -> None:
-        """Undo one acquire(); RuntimeError if the lock is not ours.
-
-        The last one gives it to the first who waits.
-        """
-        if self._owner != get_ident():
-            if _taken_away and _was_taken_away(self, get_ident()):
-                return
+    def _release_not_owned(self) -> None:
+        """release() by somebody who does not have it."""
+        if not (_taken_away and _was_taken_away(self, get_ident())):
             raise RuntimeError("cannot release un-acquired lock")
-        if self._count > 1:
-            self._count -= 1
-        else:
-            self._pass_on()
-
-    def _pass_on(self) -> None:
-        if self._turns:
-            owner, waiter = self._turns.popitem(last=False)
-            # Until here it is ours. A finaliser that takes it and gives it back does no harm.
-            self._owner = owner
-            waiter.wake()
-        else:
-            self._count = 0  # no call since the test
-            self._owner = None
-
-    def __exit__(self, *exc: object) -> None:
-        self.release()
-
-    def locked(self) -> bool:
-        """Whether somebody has it."""
-        return self._owner is not None
 
     # -- what threading.Condition needs
 
-    def _is_owned(self) -> bool:
-        return self._owner == get_ident()
-
-    def _recursion_count(self) -> int:
-        return self._count if self._owner == get_ident() else 0
-
     def _release_save(self) -> int:
-        if self._owner != get_ident():
-            raise RuntimeError("cannot release un-acquired lock")
-        count, self._count = self._count, 1
-        self._pass_on()
+        count = self._recursion_count()
+        if count:
+            self._count = 1
+        self.release()
         return count
 
     def _acquire_restore(self, count: int) -> None:
@@ -367,14 +264,10 @@ class RLock:
         self._count = count
 
     def _at_fork_reinit(self) -> None:
-        owner, count, turns = self._owner, self._count, self._turns
-        self._owner = None
-        self._count = 0
-        self._turns = None
+        owner, count = self._owner, self._count
         if owner is not None and owner != get_ident():
             _take_away(self, owner, count)
-        for waiter in list(turns.values()) if turns else ():
-            waiter.wake(_AGAIN)
+        self._renew()
 
     def __repr__(self) -> str:
         state = "unlocked" if self._owner is None else "locked"

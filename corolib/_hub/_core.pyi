@@ -285,6 +285,30 @@ class Semaphore:
     def _at_fork_reinit(self) -> None: ...
 
 @disjoint_base
+class RLock:
+    """The hot half of corolib.thread.RLock, which has _release_not_owned()."""
+
+    def __init__(self, *args: object, **kwargs: object) -> None: ...
+    _count: int
+    @property
+    def _owner(self) -> int | None: ...
+    def acquire(self, blocking: bool = True, timeout: float = -1) -> bool:
+        """Take the lock, once more if it is ours: True, or False if that was not possible in time. Switches
+        to the hub if somebody else has it.
+        """
+    def __enter__(self) -> bool: ...
+    def release(self) -> None:
+        """Undo one acquire(); RuntimeError if the lock is not ours. The last one gives it to the first who
+        waits.
+        """
+    def __exit__(self, *exc: object) -> None: ...
+    def locked(self) -> bool: ...
+    def _is_owned(self) -> bool: ...
+    def _recursion_count(self) -> int: ...
+    def _renew(self) -> None:
+        """Free, whoever has it; those who wait try again."""
+
+@disjoint_base
 class SimpleQueue(Generic[_T]):
     """The hot half of corolib.queue.SimpleQueue; what it raises comes from _empty_error() and the like."""
 

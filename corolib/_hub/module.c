@@ -7,6 +7,7 @@
 #include "hub.h"
 #include "park.h"
 #include "queue.h"
+#include "rlock.h"
 #include "socket.h"
 #include "waitlist.h"
 #include "waits.h"
@@ -398,6 +399,7 @@ static int exec(PyObject *module)
     if (add_type(module, &watch_io_spec) == NULL || add_type(module, &hub_face_spec) == NULL) return -1;
     if (add_type(module, &waitlist_spec) == NULL || waits_setup(module) < 0) return -1;
     if (add_type(module, &semaphore_spec) == NULL || queue_setup(module) < 0) return -1;
+    if (add_type(module, &rlock_spec) == NULL) return -1;
     watch_interrupt = PyObject_GetAttrString(module, "interrupt");
     watch_wake = PyObject_GetAttrString(module, "wake");
     if (watch_interrupt == NULL || watch_wake == NULL) return -1;

@@ -10,6 +10,7 @@ from corolib.hub import get_hub, sleep, spawn_raw
 from corolib.lock import BoundedSemaphore, RLock, Semaphore
 from corolib.queue import Channel, LifoQueue, PriorityQueue, Queue, SimpleQueue
 from corolib.thread import LockType
+from corolib.thread import RLock as ThreadRLock
 
 
 def taken(kind):
@@ -30,6 +31,12 @@ THINGS = {
     ),
     "Lock": (lambda: taken(LockType), LockType.acquire, LockType.release, lambda s: s.acquire(False)),
     "RLock": (lambda: taken(RLock), RLock.acquire, RLock.release, lambda s: s.acquire(False)),
+    "thread.RLock": (
+        lambda: taken(ThreadRLock),
+        ThreadRLock.acquire,
+        ThreadRLock.release,
+        lambda s: s.acquire(False),
+    ),
     **{
         kind.__name__: (kind, kind.get, lambda q: q.put(7), lambda q: q.get_nowait() == 7)
         for kind in (SimpleQueue, Queue, LifoQueue, PriorityQueue)
