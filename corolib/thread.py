@@ -4,30 +4,30 @@ Identity. The main greenlet of a native thread keeps that thread's own identifie
 identified by its id(). So locks that were taken before patching still belong to whom they belonged,
 `threading`'s table of threads stays right, and a thread that was never a greenlet looks as it always did.
 
-Locks. A waiter parks in the hub of its own thread, so a lock may be used from several native threads. They
-rely on one property of CPython 3.11 to 3.13: the interpreter gives the GIL away (and runs signal handlers
-and, from 3.12 on, the garbage collector) at the end of a call, at the start of a Python function and at a
-jump backwards, and nowhere else. Between a test of an attribute and the store or call right after it nothing
-can intervene; where that matters the code says "no call in between". A lock that is given up while somebody
-waits is handed to the first who waits and never free in between: nobody is overtaken, and nobody starves next
-to a greenlet that takes the lock in a loop.
+Locks. A waiter parks in the hub of its own thread, so a lock may be used from several native threads. A lock
+that is given up while somebody waits is handed to the first who waits and never free in between: nobody is
+overtaken, and nobody starves next to a greenlet that takes the lock in a loop. Their hot half is in C
+(`_hub/locks.c`). The end of a thread is waited for in Python, and relies on one property of CPython 3.11 to
+3.13: the interpreter gives the GIL away (and runs signal handlers and, from 3.12 on, the garbage collector)
+at the end of a call, at the start of a Python function and at a jump backwards, and nowhere else. Between a
+test of an attribute and the store or call right after it nothing can intervene; where that matters the code
+says "no call in between".
 """
 
 import os
 import sys
 from _thread import TIMEOUT_MAX, error, get_native_id, interrupt_main, stack_size
 from collections.abc import Callable
-from typing import Any, Final, NoReturn
+from typing import Any, NoReturn
 from weakref import WeakKeyDictionary
 from weakref import ref as weakref
 
 from . import _hub
-from ._hub import TIMED_OUT, WaitList, shield
+from ._hub import WaitList, shield
 from ._native import get_ident as _native_ident
 from ._native import original
 from ._switch import getcurrent, greenlet
-from .hub import get_hub, get_hub_if_exists, spawn_raw
-from .hub import sleep as _sleep
+from .hub import get_hub, spawn_raw
 from .local import local
 
 __all__ = [
@@ -73,8 +73,6 @@ _local = local
 
 # -- locks ---------------------------------------------------------------------------------------------------
 
-#: Wakes a greenlet that waited for a lock that has been made anew since.
-_AGAIN: Final = object()
 #: Locks that were made anew while they were held: how often each may be released once more, by whom it was
 #: held (0 for a lock that anybody may release).
 _taken_away: "WeakKeyDictionary[LockType | RLock, dict[int, int]]" = WeakKeyDictionary()
@@ -96,26 +94,6 @@ def _was_taken_away(lock: "LockType | RLock", owner: int) -> bool:
     return True
 
 
-def _seconds(blocking: bool, timeout: float) -> float | None:
-    """How long an acquire() may wait, from its arguments; the errors are the standard library's."""
-    if timeout == -1:
-        return None if blocking else 0.0
-    if not blocking:
-        raise ValueError("can't specify a timeout for a non-blocking call")
-    if timeout < 0:
-        raise ValueError("timeout value must be a non-negative number")
-    if timeout > TIMEOUT_MAX:
-        raise OverflowError("timeout value is too large")
-    return timeout
-
-
-def _let_others_run() -> None:
-    """Before a refusal: who tries again and again without blocking must not keep the owner from running."""
-    hub = get_hub_if_exists()
-    if hub is not None and getcurrent() is not hub:
-        _sleep(0)
-
-
 def _acquire_in_any_case(lock: "LockType | RLock") -> None:
     """For the end of Condition.wait(), after which the caller releases the lock: it must have it, whatever
     happens to the greenlet meanwhile. A kill or a Timeout comes at its next wait.
@@ -127,79 +105,28 @@ def _acquire_in_any_case(lock: "LockType | RLock") -> None:
         shield(shielded)
 
 
-class LockType:
+class LockType(_hub.Lock):
     """A lock that anybody may release.
 
     acquire() switches to the hub if the lock is taken, release() never does.
     """
 
-    __slots__ = ("__weakref__", "_locked", "_waiters")
-
-    def __init__(self) -> None:
-        self._locked = False
-        # Made when somebody has to wait for the first time: most locks never see that.
-        self._waiters: WaitList | None = None
-
-    def acquire(self, blocking: bool = True, timeout: float = -1) -> bool:
-        """Take the lock: True, or False if that was not possible at once or within `timeout` seconds."""
-        seconds = None if blocking and timeout == -1 else _seconds(blocking, timeout)
-        if not self._locked:  # no call in between
-            self._locked = True
-            return True
-        return self._take(seconds)
-
-    def __enter__(self) -> bool:
-        if not self._locked:  # no call in between
-            self._locked = True
-            return True
-        return self._take(None)
-
-    def _take(self, seconds: float | None) -> bool:
-        if seconds == 0:
-            _let_others_run()
-            return False
-        get_hub()  # made now if there is none: waiting below must not run other code before it waits
-        if self._waiters is None:
-            waiters = WaitList(weakref(self), _give_back)
-            if self._waiters is None:  # another thread may have been faster; no call in between
-                self._waiters = waiters
-        wait = self._waiters.wait
-        if self._locked:  # no call in between
-            got = wait(seconds)
-            if got is _AGAIN:
-                return self.acquire(True, -1 if seconds is None else seconds)
-            return got is not TIMED_OUT
-        self._locked = True
-        return True
+    __slots__ = ("__weakref__",)
 
     def _explain_wait(self, waiter: greenlet) -> tuple[str, tuple[int, ...], bool]:
         """For reports (see _waitgraph): anybody may release it."""
         return "acquire", (), False
 
-    def release(self) -> None:
-        """Give the lock up; RuntimeError if nobody has it. The first who waits has it from now on."""
-        if not self._locked:
-            if _taken_away and _was_taken_away(self, 0):
-                return
+    def _release_not_owned(self) -> None:
+        """release() of a lock that nobody has."""
+        if not (_taken_away and _was_taken_away(self, 0)):
             raise RuntimeError("release unlocked lock")
-        while self._waiters:
-            # It stays locked. 0: the waiter left while another thread ran, look again.
-            if self._waiters.wake(self):
-                return
-        self._locked = False  # no call since the test
-
-    def __exit__(self, *exc: object) -> None:
-        self.release()
-
-    def locked(self) -> bool:
-        """Whether somebody has it."""
-        return self._locked
 
     # -- what threading.Condition needs
 
     def _is_owned(self) -> bool:
         # Without it the condition would find out by a refused acquire(), which switches.
-        return self._locked
+        return self.locked()
 
     def _release_save(self) -> None:
         self.release()
@@ -208,29 +135,17 @@ class LockType:
         _acquire_in_any_case(self)
 
     def _at_fork_reinit(self) -> None:
-        waiters, self._waiters = self._waiters, None
-        if self._locked:
-            self._locked = False
+        if self.locked():
             _take_away(self, 0, 1)
-        if waiters is not None:
-            waiters.wake_all(_AGAIN)
+        self._renew()
 
     def __repr__(self) -> str:
-        state = "locked" if self._locked else "unlocked"
+        state = "locked" if self.locked() else "unlocked"
         return f"<{state} {type(self).__module__}.{type(self).__qualname__} object at {id(self):#x}>"
 
-    acquire_lock = acquire
-    release_lock = release
-    locked_lock = locked
-
-
-def _give_back(lock: LockType | object) -> None:
-    """A greenlet had been handed the lock and was then killed, or timed out, before it ran.
-
-    The next one's turn.
-    """
-    if isinstance(lock, LockType):
-        lock.release()
+    acquire_lock = _hub.Lock.acquire
+    release_lock = _hub.Lock.release
+    locked_lock = _hub.Lock.locked
 
 
 allocate_lock = allocate = lock = LockType
@@ -441,6 +356,18 @@ if sys.version_info >= (3, 13):
     )
 
 else:
+
+    def _seconds(blocking: bool, timeout: float) -> float | None:
+        """How long an acquire() may wait, from its arguments; the errors are the standard library's."""
+        if timeout == -1:
+            return None if blocking else 0.0
+        if not blocking:
+            raise ValueError("can't specify a timeout for a non-blocking call")
+        if timeout < 0:
+            raise ValueError("timeout value must be a non-negative number")
+        if timeout > TIMEOUT_MAX:
+            raise OverflowError("timeout value is too large")
+        return timeout
 
     class _Sentinel:
         """The end of a thread as threading.Thread knows it up to Python 3.12.

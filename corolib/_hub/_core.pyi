@@ -285,6 +285,22 @@ class Semaphore:
     def _at_fork_reinit(self) -> None: ...
 
 @disjoint_base
+class Lock:
+    """The hot half of corolib.thread.LockType, which has _release_not_owned()."""
+
+    def acquire(self, blocking: bool = True, timeout: float = -1) -> bool:
+        """Take the lock: True, or False if that was not possible at once or within `timeout` seconds.
+        Switches to the hub if somebody else has it.
+        """
+    def __enter__(self) -> bool: ...
+    def release(self) -> None:
+        """Give the lock up; RuntimeError if nobody has it. The first who waits has it from now on."""
+    def __exit__(self, *exc: object) -> None: ...
+    def locked(self) -> bool: ...
+    def _renew(self) -> None:
+        """Free, whoever has it; those who wait try again."""
+
+@disjoint_base
 class RLock:
     """The hot half of corolib.thread.RLock, which has _release_not_owned()."""
 

@@ -5,9 +5,9 @@
 #include "fd.h"
 #include "green.h"
 #include "hub.h"
+#include "locks.h"
 #include "park.h"
 #include "queue.h"
-#include "rlock.h"
 #include "socket.h"
 #include "waitlist.h"
 #include "waits.h"
@@ -399,7 +399,7 @@ static int exec(PyObject *module)
     if (add_type(module, &watch_io_spec) == NULL || add_type(module, &hub_face_spec) == NULL) return -1;
     if (add_type(module, &waitlist_spec) == NULL || waits_setup(module) < 0) return -1;
     if (add_type(module, &semaphore_spec) == NULL || queue_setup(module) < 0) return -1;
-    if (add_type(module, &rlock_spec) == NULL) return -1;
+    if (add_type(module, &locks_lock_spec) == NULL || add_type(module, &locks_rlock_spec) == NULL) return -1;
     watch_interrupt = PyObject_GetAttrString(module, "interrupt");
     watch_wake = PyObject_GetAttrString(module, "wake");
     if (watch_interrupt == NULL || watch_wake == NULL) return -1;

@@ -67,7 +67,6 @@ def _giving(method: Callable[..., Any]) -> Callable[..., Any]:
     return release
 
 
-#: LockType.__exit__() is not among them: it calls release().
 _NOTING: dict[type, dict[str, Callable[[Callable[..., Any]], Callable[..., Any]]]] = {
     Semaphore: {"acquire": _taking, "__enter__": _taking, "release": _giving, "__exit__": _giving},
     LockType: {
@@ -76,5 +75,6 @@ _NOTING: dict[type, dict[str, Callable[[Callable[..., Any]], Callable[..., Any]]
         "__enter__": _taking,
         "release": _giving,
         "release_lock": _giving,
+        "__exit__": _giving,
     },
 }
