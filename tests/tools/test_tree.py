@@ -119,14 +119,6 @@ def test_the_current_greenlet_has_a_stack_too():
     assert ", in work\n" in text
 
 
-def test_the_current_greenlet_has_a_stack_too():
-    def work():
-        return GreenletTree.current_tree().format({"running_stack_limit": 1})
-
-    text = Greenlet.spawn(work).get()
-    assert ", in work\n" in text
-
-
 def test_one_that_is_over_is_shown_only_above_others():
     tree = GreenletTree(Greenlet.spawn(int))
     tree.greenlet.join()
