@@ -121,7 +121,7 @@ class _Run:
         left = [each for each in left if each not in spared]
         for each in left:
             kill(each)
-        while left and self.hub.now() < self.deadline:
+        while left:
             stray = self.pause(_POLL) or stray
             if self.signum and spared:
                 for each in spared:
@@ -131,6 +131,8 @@ class _Run:
             left = [each for each in left if not each.dead] or [
                 each for each in self.others() if each not in spared
             ]
+            if self.hub.now() >= self.deadline:
+                break  # after one turn at least: who ends at once does, however short the time
         if left:
             self.report(left)
         if stray is not None:

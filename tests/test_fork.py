@@ -328,7 +328,7 @@ for each in processes: each.start()
 print(sorted(queue.get() for _ in processes))
 del turns[:]
 for each in processes: each.join()
-print([each.exitcode for each in processes], len(turns) > 3)
+print([each.exitcode for each in processes], len(turns) > 0)
 """
     )
     assert (done.stdout, done.stderr) == ("[0, 2, 4]\n[0, 0, 0] True\n", "")

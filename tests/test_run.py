@@ -88,11 +88,10 @@ def test_the_other_greenlets_are_ended_after_main():
 
 def test_who_does_not_end_is_reported(caplog, corolib_clock):
     def stubborn():
-        while True:
-            try:
-                corolib.sleep(100)
-            except corolib.GreenletExit:
-                pass
+        try:
+            corolib.sleep(100)
+        except corolib.GreenletExit:
+            corolib.sleep(100)
 
     stuck = []
     corolib.run(lambda: stuck.append(Greenlet.spawn(stubborn)), grace=0.05)

@@ -7,7 +7,7 @@ import socket
 import threading
 
 import pytest
-from helpers import Recorder, in_thread, run_isolated
+from helpers import ROOT, Recorder, in_thread, run_isolated
 
 from corolib import signal as green_signal
 from corolib.errors import LoopExit
@@ -400,3 +400,10 @@ def test_asyncio_in_the_main_greenlet_still_gets_its_signals():
         sleep(0.001)
     """)
     assert done.stdout == "asyncio\ncorolib\n"
+
+
+@pytest.mark.parametrize("seconds", [0.5, pytest.param(60, marks=pytest.mark.slow)])
+def test_a_storm_of_signals_from_another_process(seconds):
+    """Each kind is still handled after it, and the work goes on meanwhile."""
+    done = run_isolated(ROOT / "tests" / "storms" / "signals.py", seconds, timeout=seconds * 3 + 60)
+    assert done.stdout.startswith("sent ") and done.stderr == ""

@@ -287,9 +287,10 @@ def test_a_lock_that_is_made_anew_leaves_nobody_behind(make) -> None:
     lock._at_fork_reinit()
     assert not lock.locked()
     with lock:  # at once
-        sleep(0.002)
-    sleep(0)
-    sleep(0)
+        while ("second", False) not in rec.items:
+            sleep(0.001)
+    while ("first", True) not in rec.items:
+        sleep(0)
     rec.check(["held", ("second", False), ("first", True)])
     release.set()
     run_all(*running)

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 from helpers import EMULATED, ROOT
@@ -65,6 +66,18 @@ def test_a_second_of_waiting_is_one_poll(tmp_path):
     assert counts == {}
 
 
+def wait_until_it_sleeps(pid):
+    """As long as it has something to do, it is running or about to; and that costs time."""
+    before = None
+    while True:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        now = (fields[0], fields[11], fields[12])  # state, time in user mode, in the kernel
+        if now == before and fields[0] == "S":
+            return
+        before = now
+        time.sleep(0.3)
+
+
 @pytest.mark.skipif(EMULATED or shutil.which("strace") is None, reason="there is no strace")
 def test_strace_shows_one_blocked_poll(tmp_path):
     """Main waits for an event, which a signal handler might set: no deadline at all."""
@@ -77,7 +90,7 @@ def test_strace_shows_one_blocked_poll(tmp_path):
     log = tmp_path / "log"
     try:
         assert os.read(process.stdout.fileno(), 10) == b"idle"
-        time.sleep(0.3)  # it gets to its poll
+        wait_until_it_sleeps(process.pid)
         strace = subprocess.Popen(
             ["strace", "-f", "-p", str(process.pid), "-o", log], stderr=subprocess.PIPE, text=True
         )
