@@ -154,7 +154,7 @@ SETTINGS: Final[tuple[Setting, ...]] = (
         "track_greenlet_tree",
         False,
         _flag,
-        "whether a greenlet remembers who spawned it and where; doubles the cost of spawn",
+        "whether a greenlet remembers who spawned it, and ten frames of where; doubles the cost of spawn",
     ),
     Setting(
         "format_context",

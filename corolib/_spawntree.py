@@ -1,12 +1,13 @@
-"""Who spawned whom, and where: what a greenlet remembers with config.track_greenlet_tree."""
+"""Who spawned whom, and where: a few frames always, the rest with config.track_greenlet_tree."""
 
-from types import FrameType
+from collections.abc import Iterable
+from types import CodeType, FrameType
 from typing import Any
 from weakref import ref as weakref
 
 from ._switch import getcurrent
 
-__all__ = ["SpawnSite", "note_spawn"]
+__all__ = ["SpawnSite", "chain", "note_spawn"]
 
 #: How many frames of the spawner are remembered, unless the class of the greenlet says otherwise.
 STACK_LIMIT = 10
@@ -17,10 +18,24 @@ class SpawnSite:
 
     __slots__ = ("f_back", "f_code", "f_lineno")
 
-    def __init__(self, frame: FrameType) -> None:
-        self.f_code = frame.f_code
-        self.f_lineno = frame.f_lineno
+    def __init__(self, code: CodeType, line: int) -> None:
+        self.f_code = code
+        self.f_lineno = line
         self.f_back: SpawnSite | None = None
+
+
+def chain(places: Iterable[tuple[CodeType, int]]) -> SpawnSite | None:
+    """The innermost of these frames, from which the others are reached."""
+    first: SpawnSite | None = None
+    last: SpawnSite | None = None
+    for code, line in places:
+        site = SpawnSite(code, line)
+        if last is None:
+            first = site
+        else:
+            last.f_back = site
+        last = site
+    return first
 
 
 def note_spawn(made: Any, frame: FrameType | None, limit: int = STACK_LIMIT) -> None:
@@ -36,13 +51,8 @@ def note_spawn(made: Any, frame: FrameType | None, limit: int = STACK_LIMIT) -> 
         if spawner.parent is not None:  # each child of the main greenlet begins a tree of its own
             spawner.__dict__["spawn_tree_locals"] = tree
     made.spawn_tree_locals = tree
-    last: SpawnSite | None = None
-    for _ in range(limit):
-        if frame is None:
-            break
-        site = SpawnSite(frame)
-        if last is None:
-            made.spawning_stack = site
-        else:
-            last.f_back = site
-        last, frame = site, frame.f_back
+    places: list[tuple[CodeType, int]] = []
+    while frame is not None and len(places) < limit:
+        places.append((frame.f_code, frame.f_lineno))
+        frame = frame.f_back
+    made.spawning_stack = chain(places)

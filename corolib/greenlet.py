@@ -25,7 +25,7 @@ from weakref import ref as weakref
 
 from . import _hub
 from ._config import config
-from ._spawntree import STACK_LIMIT, SpawnSite, note_spawn
+from ._spawntree import STACK_LIMIT, SpawnSite, chain, note_spawn
 from ._switch import GreenletExit, getcurrent, greenlet
 from ._waiting import iwait, wait
 from .hub import Hub, HubLoop, Killer, as_error, get_hub, sleep, spawn_raw
@@ -114,12 +114,11 @@ class Greenlet(_hub.Greenlet[_T], Generic[_T]):
     contextvars.Context is an argument like any other).
     """
 
-    #: How many frames `spawning_stack` keeps.
+    #: How many frames `spawning_stack` keeps with config.track_greenlet_tree.
     spawning_stack_limit = STACK_LIMIT
-    #: Who made it (a weak reference), where, and a dict shared by all that descend from one child of the main
+    #: Who made it (a weak reference), and a dict shared by all that descend from one child of the main
     #: greenlet; None unless config.track_greenlet_tree was set when this module was imported.
     spawning_greenlet: "weakref[greenlet] | None" = None
-    spawning_stack: SpawnSite | None = None
     spawn_tree_locals: dict[str, Any] | None = None
 
     _name: str | None = None
@@ -183,6 +182,18 @@ class Greenlet(_hub.Greenlet[_T], Generic[_T]):
     def minimal_ident(self) -> int:
         """A small number that no other living greenlet of its hub has."""
         return cast(Hub, self.hub).ident_registry.get_ident(self)
+
+    @property
+    def spawning_stack(self) -> SpawnSite | None:
+        """Where it was made: the innermost four frames, or with config.track_greenlet_tree as many as
+        `spawning_stack_limit` says. Each has f_code, f_lineno and f_back.
+        """
+        kept: SpawnSite | None = vars(self).get("spawning_stack")
+        return chain(self.places) if kept is None else kept
+
+    @spawning_stack.setter
+    def spawning_stack(self, site: SpawnSite | None) -> None:
+        vars(self)["spawning_stack"] = site
 
     @property
     def name(self) -> str:

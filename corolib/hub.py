@@ -354,7 +354,7 @@ class Hub(_hub.Hub, Services):
         tb: TracebackType | None,
     ) -> None:
         """Log the exception and what failed (logger `corolib`), or write it to `exception_stream` if that was
-        assigned; with the stack it was spawned at, if config.track_greenlet_tree is set.
+        assigned; with the innermost frames of where a Greenlet was spawned.
 
         In the hub the log is written by a greenlet of its own, since handlers of a log may wait.
         """

@@ -351,7 +351,29 @@ def test_spawn_callbacks_see_every_start():
 
 def test_without_tracking_there_is_no_tree():
     made = Greenlet(int)
-    assert made.spawning_greenlet is None and made.spawning_stack is None and made.spawn_tree_locals is None
+    assert made.spawning_greenlet is None and made.spawn_tree_locals is None
+
+
+def test_where_it_was_made_is_known_without_tracking():
+    def maker(depth):
+        return Greenlet(int) if depth == 0 else maker(depth - 1)
+
+    def lines(made):
+        found, site = [], made.spawning_stack
+        while site is not None:
+            found.append((site.f_code.co_name, site.f_lineno - first))
+            site = site.f_back
+        return found
+
+    first = maker.__code__.co_firstlineno
+    me = "test_where_it_was_made_is_known_without_tracking"
+    assert lines(maker(9)) == [("maker", 1)] * 4
+    assert lines(maker(0))[:2] == [("maker", 1), (me, 13)]
+    # Through functions in C, and a generator.
+    assert lines(next(iter(sorted([0], key=lambda _: 0))) or Greenlet.spawn(int))[0] == (me, 15)
+    made = next(Greenlet.spawn_later(1000, int) for _ in range(1))
+    assert lines(made)[:2] == [("<genexpr>", 16), (me, 16)]
+    made.kill()
 
 
 def test_the_tree():

@@ -268,7 +268,8 @@ def test_logging_is_imported_when_something_has_failed_and_writes_to_stderr():
     """)
     first, *rest = done.stderr.splitlines()
     assert first.startswith("<Greenlet at 0x") and first.endswith(": fail()> failed with ValueError")
-    assert rest[0] == "Traceback (most recent call last):"
+    assert rest[:2] == ["Spawned at (most recent call last):", '  File "<string>", line 9, in <module>']
+    assert rest[2] == "Traceback (most recent call last):"
     assert rest[-1] == "ValueError: boom"
 
 
@@ -277,7 +278,10 @@ def test_the_record_of_a_failure(caplog):
     failed.join()
     (record,) = caplog.records
     assert (record.name, record.levelno) == ("corolib", logging.ERROR)
-    assert record.getMessage() == f"{repr(failed)[:-1]}: boom()> failed with ValueError"
+    what, where, *places = record.getMessage().splitlines()
+    assert what == f"{repr(failed)[:-1]}: boom()> failed with ValueError"
+    assert where == "Spawned at (most recent call last):"
+    assert places[-1].endswith("in test_the_record_of_a_failure")
     assert record.exc_info[1] is failed.exception
 
 

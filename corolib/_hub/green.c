@@ -160,6 +160,7 @@ static int set_up(PyObject *self, PyObject *run, PyObject *args, PyObject *kwarg
     engine->set_parent(self, hub->self);
     engine->set_context(self, context);
     hub_face(self)->boot = boot;
+    (void)engine->places(green->places, GREEN_PLACES);
     return 0;
 }
 
@@ -383,8 +384,10 @@ static void green_dealloc(PyObject *self)
 {
     if (PyObject_CallFinalizerFromDealloc(self) < 0) return;
     PyObject_GC_UnTrack(self);
-    drop(green_of(self));
-    Py_CLEAR(green_of(self)->hub);
+    struct green *green = green_of(self);
+    drop(green);
+    for (int i = 0; i < GREEN_PLACES; i++) Py_XDECREF(green->places[i].code);
+    Py_CLEAR(green->hub);
     engine->dealloc(self);
 }
 

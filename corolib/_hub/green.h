@@ -6,6 +6,9 @@
 #include "hub.h"
 #include "waitlist.h"
 
+/* How many frames of its maker a greenlet remembers. */
+#define GREEN_PLACES 4
+
 enum status { NEW, SCHEDULED, RUNNING, DONE };
 
 struct green {
@@ -21,7 +24,8 @@ struct green {
     /* While it runs, owned: what is being called and all that it is called with. Held here and not on the
      * stack of boot(), where the collector would not see it. */
     PyObject *callee, *passed;
-    PyObject *self; /* borrowed: for the way back from the deadline */
+    struct switch_place places[GREEN_PLACES]; /* where it was made, innermost first */
+    PyObject *self;                           /* borrowed: for the way back from the deadline */
     struct waitlist joiners;
     struct deadline later; /* start_later() */
     unsigned char status;  /* enum status */

@@ -272,6 +272,25 @@ static PyObject *get_dead(PyObject *self, void *closure)
     return PyBool_FromLong(green_of(self)->status == DONE || hub_face(self)->state == SWITCH_DEAD);
 }
 
+/* A tuple of (code, line). */
+static PyObject *get_places(PyObject *self, void *unused)
+{
+    (void)unused;
+    struct switch_place *places = green_of(self)->places;
+    Py_ssize_t count = 0;
+    while (count < GREEN_PLACES && places[count].code != NULL) count++;
+    PyObject *found = PyTuple_New(count);
+    for (Py_ssize_t i = 0; found != NULL && i < count; i++) {
+        PyObject *pair =
+            Py_BuildValue("Oi", places[i].code, PyCode_Addr2Line(places[i].code, places[i].offset));
+        if (pair == NULL)
+            Py_CLEAR(found);
+        else
+            PyTuple_SET_ITEM(found, i, pair);
+    }
+    return found;
+}
+
 PyGetSetDef green_getset[] = {
     {"args", get_args, set_args, "Positional arguments; empty once it is over.", NULL},
     {"kwargs", get_kwargs, set_kwargs, "Keyword arguments; empty once it is over.", NULL},
@@ -281,6 +300,7 @@ PyGetSetDef green_getset[] = {
     {"exc_info", get_exc_info, NULL, "(type, exception, traceback) of the failure, or ().", NULL},
     {"hub", get_hub, NULL, "The hub of the thread that made it.", NULL},
     {"started", get_started, NULL, "True from start() until it is over.", NULL},
+    {"places", get_places, NULL, "Where it was made, innermost first: (code, line) of a few frames.", NULL},
     {"dead", get_dead, NULL, "True once it is over or cancelled.", NULL},
     {NULL, NULL, NULL, NULL, NULL},
 };

@@ -139,6 +139,11 @@ static int hub_held_up(PyObject *self)
     return lane_held_up(&((struct greenlet *)self)->guest);
 }
 
+static int hub_places(struct switch_place *places, int room)
+{
+    return tstate_places(PyThreadState_Get(), places, room);
+}
+
 /* The last step of a subtype's tp_dealloc. An object of a heap type holds a reference to its type. */
 static void hub_dealloc(PyObject *self)
 {
@@ -160,6 +165,7 @@ static struct switch_hubapi hub_table = {
     .set_context = hub_set_context,
     .is_mine = hub_is_mine,
     .held_up = hub_held_up,
+    .places = hub_places,
     .park_free = &greenlet_park_free,
     .park_traverse = &greenlet_park_traverse,
     .park_clear = &greenlet_park_clear,

@@ -12,7 +12,7 @@
 #include <Python.h>
 
 #define SWITCH_HUBAPI_NAME "corolib._switch._engine._hub_api"
-#define SWITCH_HUBAPI_VERSION 3u
+#define SWITCH_HUBAPI_VERSION 4u
 
 /* Life of a greenlet. Written by the engine only. */
 enum switch_state {
@@ -35,6 +35,12 @@ struct switch_face {
      * self and the value of the first transfer (borrowed). The result is handled as run()'s would be. */
     PyObject *(*boot)(PyObject *self, PyObject *value);
     unsigned char state; /* enum switch_state, read-only outside the engine */
+};
+
+/* A place in code: PyCode_Addr2Line() makes a line of it. */
+struct switch_place {
+    PyCodeObject *code; /* owned */
+    int offset;
 };
 
 struct switch_hubapi {
@@ -74,6 +80,10 @@ struct switch_hubapi {
     /* True while a transfer to the (suspended) greenlet is refused with `error`, because a collection that
      * another greenlet has left needs the stack that it is bound to. Seldom; to be tried again later. */
     int (*held_up)(PyObject *greenlet);
+
+    /* Where this thread is in Python code: innermost first, `room` at most; how many. Cheap: makes no frames.
+     */
+    int (*places)(struct switch_place *places, int room);
 
     /* What becomes of switch_face.park: called when the greenlet is deallocated, traversed and cleared. Set
      * once by _hub. */

@@ -13,6 +13,7 @@
 #include "height.h"
 
 #define OWNED_BY_THREAD 0
+#define OWNED_BY_GENERATOR 1
 #define TAGS ((uintptr_t)3)
 
 /* NULL for the frame that stands between a class and its __init__. */
@@ -124,6 +125,21 @@ void tstate_abandon(struct tstate *s)
         datastack_give_chain(chunk);
     }
     Py_XDECREF(handled);
+}
+
+int tstate_places(PyThreadState *ts, struct switch_place *places, int room)
+{
+    int count = 0;
+    for (void **frame = tstate_innermost(ts); frame != NULL && count < room;
+         frame = frame[TSTATE_FRAME_PREVIOUS]) {
+        PyCodeObject *code =
+            ((char *)frame)[TSTATE_FRAME_OWNER] <= OWNED_BY_GENERATOR ? code_of(frame) : NULL;
+        if (code == NULL) continue; /* an entry of the evaluation loop */
+        ptrdiff_t offset = (char *)frame[TSTATE_FRAME_NEXT] - code->co_code_adaptive;
+        if (offset < 0) continue; /* it has not begun */
+        places[count++] = (struct switch_place){(PyCodeObject *)Py_NewRef(code), (int)offset};
+    }
+    return count;
 }
 
 #if PY_VERSION_HEX >= 0x030F0000

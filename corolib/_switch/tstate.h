@@ -21,8 +21,9 @@
  *   tstate_orphan         the thread state goes: the frames of one parked there must not lead into it.
  *   tstate_guard          where C recursion is measured by address (TSTATE_GUARDS_STACK): from now on we
  * stand on these bytes; low NULL: on the thread's own stack. tstate_unfit          why this very release
- * cannot be used, or NULL. TSTATE_FRAME_...      where an interpreter frame keeps what. tstate_frame_end one
- * past the last word of a parked frame that is known to hold a reference or NULL.
+ * cannot be used, or NULL. tstate_innermost      the interpreter frame that runs. TSTATE_FRAME_...      where
+ * an interpreter frame keeps what. tstate_frame_end one past the last word of a parked frame that is known to
+ * hold a reference or NULL.
  *
  * The greenlet's own root of the exception stack is in struct tstate, so that nothing has to be copied. */
 #ifndef COROLIB_SWITCH_TSTATE_H
@@ -36,6 +37,7 @@
 
 #include "check.h"
 #include "datastack.h"
+#include "hubapi.h"
 
 #define TSTATE_HIDDEN __attribute__((visibility("hidden")))
 
@@ -98,6 +100,9 @@ TSTATE_HIDDEN int tstate_traverse(const struct tstate *s, visitproc visit, void 
  * give back what they lie on. What C variables refer to is leaked; before 3.14 also what is on the evaluation
  * stack of a frame that is neither in a call nor has called: see height.h. */
 TSTATE_HIDDEN void tstate_abandon(struct tstate *s);
+
+/* Places in the code that runs, innermost first: `room` at most; how many. Owned references. */
+TSTATE_HIDDEN int tstate_places(PyThreadState *ts, struct switch_place *places, int room);
 
 /* A checking build keeps a copy of the whole table while a greenlet is parked, and looks at arrival whether
  * anybody has written to it; the context may be set from outside, and links come and go with evictions. */

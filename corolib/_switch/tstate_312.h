@@ -97,6 +97,11 @@ static inline void tstate_enter(const struct tstate *s, PyThreadState *ts,
 /* Code that is behind the tools is brought up to date by its next call. */
 static inline void tstate_update(const struct tstate *Py_UNUSED(s), PyThreadState *Py_UNUSED(ts)) {}
 
+static inline void **tstate_innermost(PyThreadState *ts)
+{
+    return (void **)ts->cframe->current_frame;
+}
+
 static inline PyObject *tstate_frame(const struct tstate *s, PyThreadState *ts)
 {
     /* The public function looks at the current cframe, so it gets one that shows the parked frame. No Python

@@ -19,6 +19,7 @@
 #define TSTATE_FRAME_FUNCTION 2 /* the function */
 #define TSTATE_FRAME_LOCALS 5   /* the dict of locals, if it has one */
 #define TSTATE_FRAME_OBJECT 6   /* the frame object, if one has been made */
+#define TSTATE_FRAME_NEXT 7     /* the instruction that is being executed */
 #define TSTATE_FRAME_TOP 8      /* one past the highest of the evaluation stack */
 #define TSTATE_FRAME_FAST 10    /* the first local variable */
 #define TSTATE_FRAME_OWNER 74   /* a byte */
@@ -79,6 +80,11 @@ static inline void tstate_enter(const struct tstate *s, PyThreadState *ts,
 
 /* Code that is behind the tools is brought up to date by its next call. */
 static inline void tstate_update(const struct tstate *Py_UNUSED(s), PyThreadState *Py_UNUSED(ts)) {}
+
+static inline void **tstate_innermost(PyThreadState *ts)
+{
+    return (void **)ts->current_frame;
+}
 
 static inline PyObject *tstate_frame(const struct tstate *s, PyThreadState *ts)
 {

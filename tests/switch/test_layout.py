@@ -31,14 +31,14 @@ SOURCE = """
     #else
     IS(FUNCTION, f_func);
     #endif
-    #if PY_VERSION_HEX >= 0x030E0000
-    IS(TOP, stackpointer);
-    #else
     #if PY_VERSION_HEX >= 0x030D0000
     IS(NEXT, instr_ptr);
     #else
     IS(NEXT, prev_instr);
     #endif
+    #if PY_VERSION_HEX >= 0x030E0000
+    IS(TOP, stackpointer);
+    #else
     _Static_assert(offsetof(_PyInterpreterFrame, stacktop) == TSTATE_FRAME_HEIGHT, "stacktop");
     #endif
     IS(LOCALS, f_locals);

@@ -84,7 +84,7 @@ def test_the_drawing(event):
     assert plain == str(tree).splitlines() and tree.format(False) == str(tree)
     assert plain[0] == f"{getcurrent()!r}; current"
     assert f" +--- {get_hub()!r}" in plain and f" |    +--- {waiter!r}" in plain
-    full = tree.format_lines()
+    full = tree.format_lines({"spawning_stacks": False})
     start = full.index(f" |    +--- {waiter!r}")
     assert (
         full[start + 1 : start + 10]
