@@ -133,7 +133,7 @@ def build_suite(folder: Path, *flags: str) -> Path:
     build_engine(folder, *flags)
     shutil.copytree(ENGINE, folder / "corolib" / "_switch", dirs_exist_ok=True, ignore=_built)
     shutil.copytree(HERE, folder / "tests" / "switch", ignore=_built)
-    for name in ("helpers.py", "conftest.py"):
+    for name in ("helpers.py", "conftest.py", "leakcheck.py"):
         shutil.copy(ROOT / "tests" / name, folder / "tests")
     shutil.copy(ROOT / "pyproject.toml", folder)
     return folder

@@ -130,10 +130,12 @@ def test_valgrind_finds_nothing_in_the_whole_suite(checking_tree):
     run_suite(
         checking_tree,
         *("-m", "not slow and not heavy", "-p", "no:cacheprovider"),
-        before=(shutil.which("valgrind") or "valgrind", "-q", "--error-exitcode=9", undefined),
+        before=(
+            *(shutil.which("valgrind") or "valgrind", "-q", "--error-exitcode=9", undefined),
+            f"--suppressions={HERE / 'valgrind.supp'}",
+        ),
         PYTHONMALLOC="malloc",
         COROLIB_LANES="4",
-        COROLIB_TEST_HANG_AFTER="1200",
     )
 
 

@@ -256,7 +256,10 @@ def test_the_whole_suite_holds_on_the_fallback(tmp_path):
     """It is the yardstick for the assembler files: what holds on it but not on them is their mistake."""
     folder = build_suite(tmp_path / "suite", "-DCOROLIB_UCONTEXT")
     command = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", "tests/switch"]
-    ignored = [f"--ignore=tests/switch/{name}" for name in ("test_floor1.py", "test_compilers.py")]
+    command += ["-p", "no:corolib"]  # the plugin that is installed looks at another tree
+    # Debuggers are told where a stack ends by the assembler files; the C library's makecontext says less.
+    names = ("test_floor1.py", "test_compilers.py", "test_debuggers.py")
+    ignored = [f"--ignore=tests/switch/{name}" for name in names]
     done = subprocess.run([*command, *ignored], cwd=folder, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
     assert int(re.search(r"(\d+) passed", done.stdout)[1]) > 200

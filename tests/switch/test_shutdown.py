@@ -315,8 +315,9 @@ def test_the_exit_status_is_kept_with_ten_thousand_parked(how, status):
     done = run_isolated(MANY, how, check=False)
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     assert done.returncode == status, done.stderr
-    # Processor time, which says the same on a busy machine.
-    assert after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime < 2.0
+    # Processor time, which says the same on a busy machine; not under a checker, which comes with a library.
+    if not os.environ.get("LD_PRELOAD"):
+        assert after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime < 2.0
     if status == 1:
         assert "the end" in done.stderr
         assert done.stderr.count("Traceback") == 1
