@@ -41,7 +41,7 @@ class Waiter(Generic[_T]):
     the first.
     """
 
-    __slots__ = ("_error", "_filled", "_value", "greenlet", "hub")
+    __slots__ = ("_error", "_filled", "_traceback", "_value", "greenlet", "hub")
 
     def __init__(self, hub: Hub | None = None) -> None:
         self.hub = hub if hub is not None else get_hub()
@@ -50,6 +50,7 @@ class Waiter(Generic[_T]):
         self._filled = False
         self._value: _T | None = None
         self._error: BaseException | None = None
+        self._traceback: TracebackType | None = None
 
     def __repr__(self) -> str:
         if self.greenlet is not None:
@@ -100,6 +101,7 @@ class Waiter(Generic[_T]):
 
     def _put(self, value: _T | None, error: BaseException | None) -> None:
         self._value, self._error = value, error
+        self._traceback = None if error is None else error.__traceback__
         self._filled = True
         if self.greenlet is not None:
             _hub.wake(self.greenlet)
@@ -125,7 +127,7 @@ class Waiter(Generic[_T]):
             finally:
                 self.greenlet = None
         if self._error is not None:
-            raise self._error
+            raise self._error.with_traceback(self._traceback)  # each raise adds to its own
         return cast(_T, self._value)
 
 

@@ -440,7 +440,7 @@ class Hub(_hub.Hub, Services):
         if getcurrent() is self:
             raise RuntimeError("a hub cannot be destroyed from within itself; do it from another greenlet")
         gone = self.thread_ident != get_ident()
-        if gone and self.thread_ident in sys._current_frames():
+        if gone and self.thread_ident in _hub.threads()[0]:
             raise InvalidThreadUseError("a hub is destroyed in its own thread only")
         services, self._services = self._services, {}
         for service in reversed(services.values()):

@@ -5,6 +5,7 @@ import io
 import os
 import signal
 import threading
+import time
 from weakref import ref
 
 import pytest
@@ -724,3 +725,21 @@ def test_an_unknown_backend(monkeypatch):
 def test_everything_public_exists():
     assert all(hasattr(hub_module, name) for name in hub_module.__all__)
     assert hub_module.sleep is _hub.sleep
+
+
+def test_the_hub_of_a_thread_that_sleeps_in_its_poll_is_not_destroyed_by_another_thread():
+    """Such a thread runs no Python code that sys._current_frames() would show."""
+    hubs, event = [], Event()
+
+    def other():
+        hubs.append(get_hub())
+        return event.wait(60)
+
+    thread = threading.Thread(target=other)
+    thread.start()
+    while not (hubs and hubs[0].polling):
+        time.sleep(0.001)
+    with pytest.raises(InvalidThreadUseError, match="in its own thread only"):
+        hubs[0].destroy()
+    event.set()
+    thread.join()

@@ -343,3 +343,14 @@ def test_iwait_shares_one_time_limit_among_all():
 def test_what_nobody_can_make_ready_is_a_deadlock():
     with pytest.raises(LoopExit, match="iwait of 1 objects, 1 to come"):
         wait([Event()])
+
+
+def test_an_exception_in_a_waiter_does_not_grow_with_each_get():
+    waiter = Waiter()
+    waiter.throw(ValueError("once"))
+    depths = set()
+    for _ in range(3):
+        with pytest.raises(ValueError, match="once") as caught:
+            waiter.get()
+        depths.add(len(caught.traceback))
+    assert len(depths) == 1
