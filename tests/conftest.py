@@ -4,6 +4,7 @@ import _thread
 import faulthandler
 import gc
 import os
+import signal
 import sys
 import time
 import traceback
@@ -109,6 +110,10 @@ def pytest_addoption(parser: pytest.Parser, pluginmanager: pytest.PytestPluginMa
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        # Started in the background by a shell: the programs that tests start would inherit that, and some
+        # are about Ctrl-C.
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     config.stash[guard_key] = HangGuard(os.dup(sys.__stderr__.fileno()))
     if config.option.leaks is not None:
         config.pluginmanager.register(leakcheck.Plugin(*config.option.leaks, between=end_hub), "leakcheck")

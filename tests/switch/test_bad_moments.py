@@ -34,7 +34,7 @@ class Unraisable:
 
 COLLECTIONS = """
     import gc, sys, weakref
-    from corolib._switch import getcurrent, greenlet
+    from corolib._switch import error, get_lanes, getcurrent, greenlet
 
     rounds = int(sys.argv[1])
     main = getcurrent()
@@ -89,7 +89,9 @@ COLLECTIONS = """
     gc.disable()
     # Most of the five dead in eight rounds: when each is found depends on where the collections fall.
     assert switched >= rounds // 8 * 3, switched
-    assert errors == [], errors[:3]
+    # With few lanes, a destructor may find the one taken that it needs: by the collection that has called it.
+    refused = [each for each in errors if type(each.exc_value) is error and "garbage collection" in str(each)]
+    assert len(errors) == (0 if get_lanes() > 4 else len(refused)), errors[:3]
 """
 
 
