@@ -5,7 +5,7 @@ import sys
 import sysconfig
 
 import pytest
-from helpers import run_isolated
+from helpers import EMULATED, run_isolated
 from switch.building import ENGINE, HERE, build_extension
 
 GUARD = eval(
@@ -322,6 +322,7 @@ TOO_MANY = """
     ],
 )
 @pytest.mark.heavy
+@pytest.mark.skipif(EMULATED, reason="an emulated processor knows no limit of address space")
 def test_more_large_stacks_than_memory_holds_are_a_memory_error(folder, wanted, room):
     run_isolated(TOO_MANY, folder, 200, wanted, room, env={"COROLIB_LANES": "4"}, timeout=250)
 

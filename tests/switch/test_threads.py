@@ -613,7 +613,7 @@ def test_greenlets_that_threads_leave_parked_are_gone_with_them(how, threads):
     done = run_isolated(LEFT, how, threads, timeout=150)
     left, grown = map(int, done.stdout.split())
     assert left == 0
-    assert grown < 1 << 20
+    assert EMULATED or grown < 1 << 20  # the emulator keeps memory for each thread
 
 
 BLOCKING = """
