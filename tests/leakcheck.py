@@ -213,6 +213,10 @@ def put_back(funcargs: Mapping[str, object]) -> None:
                 path.unlink()
 
 
+#: What a thread may have from the beginning.
+LANES = 64
+
+
 class Plugin:
     def __init__(self, warm: int, measured: int, between: Callable[[], None]) -> None:
         self.warm = warm
@@ -222,6 +226,10 @@ class Plugin:
         self.process: str | None = None
         self.owner = os.getpid()
         self.judged = 0
+        # More are made when it pays, and kept: growth that is none.
+        from corolib._switch import set_lanes  # when it is asked for: importing this is no reason to
+
+        set_lanes(LANES)
         self.not_judged: dict[str, list[str]] = {}
         sys.addaudithook(self.audit)
 

@@ -29,11 +29,17 @@ static PyObject *set_mark(PyObject *self, PyObject *args)
     Py_RETURN_NONE;
 }
 
-static int traverse(PyObject *self, visitproc visit, void *arg)
+/* What derives from a static type in Python visits its type itself. */
+static int traverse_static(PyObject *self, visitproc visit, void *arg)
 {
     Py_VISIT(extra(self)->held);
-    if (PyType_HasFeature(Py_TYPE(self), Py_TPFLAGS_HEAPTYPE)) Py_VISIT(Py_TYPE(self));
     return PyGreenlet_Type.tp_traverse(self, visit, arg);
+}
+
+static int traverse_heap(PyObject *self, visitproc visit, void *arg)
+{
+    Py_VISIT(Py_TYPE(self));
+    return traverse_static(self, visit, arg);
 }
 
 static int clear(PyObject *self)
@@ -74,7 +80,7 @@ static PyMethodDef methods[] = {
 
 static PyType_Slot slots[] = {
     {Py_tp_methods, methods},
-    {Py_tp_traverse, traverse},
+    {Py_tp_traverse, traverse_heap},
     {Py_tp_clear, clear},
     {Py_tp_dealloc, dealloc_heap},
     {0, NULL},
@@ -84,7 +90,7 @@ static PyTypeObject static_type = {
     PyVarObject_HEAD_INIT(NULL, 0).tp_name = "subclass_client.Static",
     .tp_flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE | Py_TPFLAGS_HAVE_GC,
     .tp_methods = methods,
-    .tp_traverse = traverse,
+    .tp_traverse = traverse_static,
     .tp_clear = clear,
     .tp_dealloc = dealloc_static,
 };

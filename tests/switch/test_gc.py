@@ -218,7 +218,6 @@ def test_a_collected_greenlet_may_catch_its_end_and_live_on():
     assert saved[0].switch() == "went on"
 
 
-@pytest.mark.leaky(sys.version_info < (3, 14), reason="the evaluation stack of a dead thread's frames")
 def test_a_cycle_through_the_frames_of_a_dead_thread_is_collected():
     references, things = [], []
 

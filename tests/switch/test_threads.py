@@ -1,7 +1,6 @@
 """One tree per thread: what crosses threads, what happens when they end, forks."""
 
 import gc
-import sys
 import sysconfig
 import threading
 import weakref
@@ -123,7 +122,6 @@ def test_an_end_below_a_long_chain_of_another_thread_comes_home():
 
 
 # See "Greenlets and threads" in the engine's README.
-@pytest.mark.leaky(sys.version_info < (3, 14), reason="the evaluation stack of a dead thread's frames")
 def test_after_the_end_of_the_thread():
     record = Recorder()
 
