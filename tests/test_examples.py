@@ -92,7 +92,9 @@ def test_concurrent_fetch() -> None:
 
 def test_deadlock() -> None:
     lines = run_isolated(EXAMPLES / "deadlock.py").stdout.splitlines()
-    assert lines[:2] == ["3 greenlets waiting, 2 deadlocked", "    a circle of 2:"]
+    # On a busy machine the third may be ready to run at that moment, and so not wait.
+    assert lines[0] in ("3 greenlets waiting, 2 deadlocked", "2 greenlets waiting, 2 deadlocked")
+    assert lines[1] == "    a circle of 2:"
     assert "'there'" in lines[2] and "'back'" in lines[3]
     assert lines[-2:] == [
         "LoopExit: This operation would block forever",
