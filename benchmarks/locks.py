@@ -1,9 +1,20 @@
 """Locks, events and queues: waited for, and free; one JSON line."""
 
+from collections.abc import Callable
 from importlib import import_module
 from types import ModuleType
 
 from workload import clock, main, per_unit
+
+
+def beside(
+    package: ModuleType, other: Callable[[], None], one: Callable[[], dict[str, float]]
+) -> dict[str, float]:
+    """Both in greenlets: what `one` has measured."""
+    greenlets = [package.spawn(other), package.spawn(one)]
+    package.joinall(greenlets)
+    result: dict[str, float] = greenlets[1].get()
+    return result
 
 
 def event(package: ModuleType, size: int) -> dict[str, float]:
@@ -26,10 +37,7 @@ def event(package: ModuleType, size: int) -> dict[str, float]:
             here.clear()
         return per_unit(started, 2 * rounds)
 
-    greenlets = [package.spawn(other), package.spawn(one)]
-    package.joinall(greenlets)
-    result: dict[str, float] = greenlets[1].get()
-    return result
+    return beside(package, other, one)
 
 
 def contended(package: ModuleType, size: int) -> dict[str, float]:
@@ -50,10 +58,7 @@ def contended(package: ModuleType, size: int) -> dict[str, float]:
             here.acquire()
         return per_unit(started, 2 * rounds)
 
-    greenlets = [package.spawn(other), package.spawn(one)]
-    package.joinall(greenlets)
-    result: dict[str, float] = greenlets[1].get()
-    return result
+    return beside(package, other, one)
 
 
 def free(package: ModuleType, size: int) -> dict[str, float]:

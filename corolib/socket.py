@@ -166,6 +166,15 @@ class socket(_hub.Socket):
 
     # -- datagrams and messages: the plain operation until it need not wait
 
+    def _take_turn(self) -> None:
+        """Before an operation: whoever has not had to wait for long lets the others run."""
+        self._streak += 1
+        if self._streak > STREAK and self.timeout != 0:
+            self._streak = 0
+            hub = get_hub_if_exists()
+            if hub is not None and getcurrent() is not hub:
+                sleep(0)
+
     def _until_done(
         self,
         wait: Callable[[float | None], None],
@@ -175,12 +184,7 @@ class socket(_hub.Socket):
         **kwargs: _P.kwargs,
     ) -> _T:
         timeout = self.timeout
-        self._streak += 1
-        if self._streak > STREAK and timeout != 0:
-            self._streak = 0
-            hub = get_hub_if_exists()
-            if hub is not None and getcurrent() is not hub:
-                sleep(0)
+        self._take_turn()
         until = None
         while True:
             try:

@@ -16,10 +16,9 @@ from typing import TYPE_CHECKING, Any
 
 from ._adopt import Names, adopt
 from ._hub import TIMED_OUT, WaitList
-from ._native import monotonic
 from .errors import ConcurrentObjectUseError
-from .hub import get_hub_if_exists, getcurrent, sleep
-from .socket import STREAK, create_connection, socket
+from .hub import get_hub, getcurrent
+from .socket import create_connection, socket
 
 # Every constant, error and class that this Python has, but for what was imported above; those that wait are
 # replaced below.
@@ -118,12 +117,7 @@ class SSLSocket(socket):
     def _finish(self, operation: Callable[..., Any], *args: Any, writing: bool | None = None) -> Any:
         """Call an operation of OpenSSL until it needs no waiting. `writing` None: of both directions."""
         timeout = self.timeout
-        self._streak += 1
-        if self._streak > STREAK and timeout != 0:
-            self._streak = 0
-            hub = get_hub_if_exists()
-            if hub is not None and getcurrent() is not hub:
-                sleep(0)
+        self._take_turn()
         until = None
         while True:
             try:
@@ -139,7 +133,7 @@ class SSLSocket(socket):
             self._streak = 0
             left = None
             if timeout is not None:
-                now = monotonic()
+                now = get_hub().now()
                 until = now + timeout if until is None else until
                 left = max(0.0, until - now)
             # A socket that is closed meanwhile raises here: OpenSSL knows the number of the descriptor, which
@@ -230,7 +224,7 @@ _names.update(
 _adopt_methods(SSLSocket)
 
 
-# The standard library's functions that make contexts or sockets, on ours. The last two have gone by 3.12.
+# The standard library's functions that make contexts or sockets, on ours. wrap_socket() has gone by 3.12.
 for _name in (
     "get_server_certificate",
     "create_default_context",

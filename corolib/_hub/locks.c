@@ -49,10 +49,13 @@ static int take_seconds(PyObject *const *found, double *seconds)
     return -1;
 }
 
-/* Waits in the list, at most so long. 1: it was handed the lock, 0: its time is over, 2: it is to try again,
+/* Somebody else has the lock. 1: it has been handed over, 0: refused, or its time is over, 2: look again,
  * -1. */
 static int wait_for(struct waitlist *waiting, PyObject *self, double seconds)
 {
+    if (seconds == 0) return let_others_run();
+    /* Before the last look: making a hub runs Python code, and other threads with it. */
+    if (hub_if_exists() == NULL) return hub_here() == NULL ? -1 : 2;
     PyObject *answer = waitlist_wait(waiting, self, seconds);
     if (answer == NULL) return -1;
     Py_DECREF(answer); /* one of those that live for ever */
@@ -122,15 +125,6 @@ static PyObject *lock_acquire(PyObject *self, PyObject *const *args, Py_ssize_t 
         if (!lock->locked) {
             lock->locked = true;
             Py_RETURN_TRUE;
-        }
-        if (seconds == 0) {
-            if (let_others_run() < 0) return NULL;
-            Py_RETURN_FALSE;
-        }
-        /* Before the last look: making a hub runs Python code, and other threads with it. */
-        if (hub_if_exists() == NULL) {
-            if (hub_here() == NULL) return NULL;
-            continue;
         }
         int answer = wait_for(&lock->waiting, self, seconds);
         if (answer < 0) return NULL;
@@ -276,15 +270,6 @@ static PyObject *acquire(PyObject *self, PyObject *const *args, Py_ssize_t nargs
             lock->count++;
             Py_RETURN_TRUE;
         }
-        if (seconds == 0) {
-            if (let_others_run() < 0) return NULL;
-            Py_RETURN_FALSE;
-        }
-        /* Before the last look: making a hub runs Python code, and other threads with it. */
-        if (hub_if_exists() == NULL) {
-            if (hub_here() == NULL) return NULL;
-            continue;
-        }
         int answer = wait_for(&lock->waiting, self, seconds);
         if (answer < 0) return NULL;
         if (answer < 2) return PyBool_FromLong(answer); /* by then we are the owner: see pass_on() */
@@ -370,7 +355,7 @@ static PyMethodDef methods[] = {
     {"_is_owned", is_owned, METH_NOARGS, "_is_owned($self, /)\n--\n\nWhether it is ours."},
     {"_recursion_count", recursion_count, METH_NOARGS,
      "_recursion_count($self, /)\n--\n\nHow often it is ours."},
-    {"_renew", renew, METH_NOARGS, "_renew($self, /)\n--\n\nFree, whoever has it; those who wait try again."},
+    {"_renew", renew, METH_NOARGS, RENEW_DOC},
     {NULL, NULL, 0, NULL},
 };
 

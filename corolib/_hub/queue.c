@@ -8,7 +8,10 @@
  *
  * Look, change and join are one step for all threads as long as the container's functions are C and run no
  * Python code. Where they may (items that are compared, _put() and _get() of a subclass), a native lock is
- * held around each step: see `guard`. */
+ * held around each step: see `guard`.
+ *
+ * Long, but one idea: Queue adds counting of tasks and shutting down, and both stand in every step of putting
+ * and getting; the last third is tables of methods. */
 #include "queue.h"
 
 #include <pythread.h>
