@@ -1,5 +1,5 @@
-/* One heap of (deadline, sequence) per hub: sleeps, wait timeouts and timers. Equal deadlines fire in the
- * order they were added. Knows nothing of greenlets: a node carries what to do. */
+/* One collection of (deadline, sequence) per hub: sleeps, wait timeouts and timers. Equal deadlines fire in
+ * the order they were added. Knows nothing of greenlets: a node carries what to do. */
 #ifndef COROLIB_HUB_DEADLINE_H
 #define COROLIB_HUB_DEADLINE_H
 
@@ -9,7 +9,7 @@
 
 /* A node lives in the record or object it belongs to (never on the stack of a greenlet that parks). */
 struct deadline {
-    ptrdiff_t index;                 /* place in the heap, -1 when it is in none; owned by deadline.c */
+    ptrdiff_t index;                 /* place in the array, -1 when it is in none; owned by deadline.c */
     void (*fire)(struct deadline *); /* called once, after the node was taken out of the heap */
 };
 
@@ -28,9 +28,11 @@ struct deadline_clock {
 };
 
 struct deadline_heap {
-    struct deadline_slot *slots;
-    ptrdiff_t len, cap;
-    uint64_t order; /* sequence of the next node */
+    struct deadline_slot *slots; /* all of them, `len`: first the heap, then the rest (deadline.c) */
+    ptrdiff_t near, len, cap;    /* `near`: the length of the heap */
+    double horizon;              /* what is due later than this was not put into the heap */
+    double far_from;             /* nothing behind the heap is due earlier */
+    uint64_t order;              /* sequence of the next node */
     struct deadline_clock clock;
 };
 
@@ -43,6 +45,7 @@ static inline double deadline_now(const struct deadline_heap *heap)
 }
 /* Sets what the clock shows, stopped or running; all deadlines keep their distance from now. */
 void deadline_set_clock(struct deadline_heap *heap, double now, bool stopped);
+void deadline_open(struct deadline_heap *heap);
 void deadline_init(struct deadline *node, void (*fire)(struct deadline *));
 void deadline_free(struct deadline_heap *heap);
 static inline bool deadline_active(const struct deadline *node)
@@ -55,6 +58,11 @@ int deadline_add(struct deadline_heap *heap, struct deadline *node, double at);
 void deadline_remove(struct deadline_heap *heap, struct deadline *node);
 /* When an active node is due. */
 double deadline_at(const struct deadline_heap *heap, const struct deadline *node);
+/* Nothing is due before this (INFINITY: nothing at all). It may be too early by what was removed meanwhile.
+ */
+double deadline_bound(const struct deadline_heap *heap);
+/* When the first is due (INFINITY: there is none). Takes a look at all of them now and then. */
+double deadline_next(struct deadline_heap *heap);
 /* Fires what is due at `now`, in order; what those add is not fired in the same call unless it is due too. */
 void deadline_fire(struct deadline_heap *heap, double now);
 

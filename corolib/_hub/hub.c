@@ -82,6 +82,7 @@ static int hub_init(PyObject *self, PyObject *args, PyObject *kwargs)
     if (check_table((const struct evapi *)(uintptr_t)table) < 0 || engine->pin(self) < 0) return -1;
     hub_ev = (const struct evapi *)(uintptr_t)table;
     hub->self = self;
+    deadline_open(&hub->deadlines);
     hub->loop = (struct ev_loop *)(uintptr_t)loop;
     hub->thread_ident = PyThread_get_thread_ident();
     hub_face(self)->boot = loop_boot;

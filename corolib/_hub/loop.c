@@ -271,7 +271,7 @@ static double idle_time(struct hub *hub)
 {
     if (hub->ready.len > 0) return 0;
     if (hub->deadlines.len == 0) return PARK_FOREVER;
-    double left = hub->deadlines.slots[0].at - deadline_now(&hub->deadlines);
+    double left = deadline_bound(&hub->deadlines) - deadline_now(&hub->deadlines);
     return left > 0 ? left : 0;
 }
 
@@ -289,8 +289,10 @@ static void look_and_jump(struct hub *hub)
         if (hub->live == 0 && active == 0 && other_threads() <= 0) return;
     }
     struct deadline_heap *heap = &hub->deadlines;
-    if (hub->ready.len == 0 && heap->len > 0 && heap->clock.stopped && heap->slots[0].at > heap->clock.shown)
-        heap->clock.shown = heap->slots[0].at;
+    if (hub->ready.len == 0 && heap->len > 0 && heap->clock.stopped) {
+        double next = deadline_next(heap);
+        if (next > heap->clock.shown) heap->clock.shown = next;
+    }
 }
 
 static int poll_once(struct hub *hub)

@@ -57,14 +57,21 @@ def test_threads_that_have_ended_are_not_looked_at(stuck):
 
 
 def test_on_a_signal_while_the_loop_sleeps(stuck, usr1):
-    stream = io.StringIO()
+    reported = Event()
+
+    class Stream(io.StringIO):
+        def write(self, text):
+            get_hub().run_callback(reported.set)
+            return super().write(text)
+
+    stream = Stream()
     assert report_waiting_on(usr1, stream) == signal.SIG_DFL
     get_hub().loop.timer(0.001).start(os.kill, os.getpid(), usr1)
-    sleep(0.02)
+    assert reported.wait(30)
     text = stream.getvalue()
     assert text.startswith(f"signal {int(usr1)}: 2 greenlets waiting, 1 deadlocked\n")
     assert f"<Greenlet at {id(stuck):#x}> waits for RLock" in text
-    assert "the main greenlet waits for sleep" in text
+    assert "the main greenlet waits for Event" in text
 
 
 def test_on_a_signal_while_python_code_keeps_the_loop_from_running(stuck, usr1):
