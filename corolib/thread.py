@@ -19,14 +19,14 @@ import sys
 from _thread import TIMEOUT_MAX, error, get_native_id, interrupt_main, stack_size
 from collections.abc import Callable
 from typing import Any, NoReturn
-from weakref import WeakKeyDictionary
+from weakref import WeakKeyDictionary, WeakSet
 from weakref import ref as weakref
 
 from . import _hub
 from ._hub import WaitList, shield
 from ._native import get_ident as _native_ident
 from ._native import original
-from ._switch import getcurrent, greenlet
+from ._switch import GreenletExit, getcurrent, greenlet
 from .hub import get_hub, spawn_raw
 from .local import local
 
@@ -239,23 +239,87 @@ def start_new_thread(
         raise TypeError(f"2nd arg must be a tuple, not {type(args).__name__}")
     if kwargs is not None and not isinstance(kwargs, dict):
         raise TypeError(f"optional 3rd arg must be a dictionary, not {type(kwargs).__name__}")
-    return get_ident(spawn_raw(_bootstrap, function, args, kwargs or {}))
+    return get_ident(_start(_bootstrap, function, args, kwargs or {}))
 
 
 start_new = start_new_thread
+
+#: The greenlets of threads that have not ended. Of the whole process, as `threading`'s own tables are.
+_started: WeakSet[greenlet] = WeakSet()
+
+
+def _start(run: Callable[..., object], *args: Any) -> greenlet:
+    runner = spawn_raw(run, *args)
+    _started.add(runner)
+    return runner
 
 
 def _bootstrap(function: Callable[..., object], args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
     try:
         function(*args, **kwargs)
-    except SystemExit:
-        pass  # ends the thread, not the process; what else is raised, the hub reports
+    except (SystemExit, GreenletExit):
+        pass  # ends the thread, not the process
+    except KeyboardInterrupt:
+        raise  # Ctrl-C, meant for the program: the hub passes it on to the main greenlet
+    except BaseException as error:
+        _hub.thread_failed(function, error)
     finally:
+        me: Any = getcurrent()
+        _started.discard(me)
         # Set by _set_sentinel(), up to Python 3.12.
-        finish: _Finish | None = getattr(getcurrent(), "_thread_finish", None)
+        finish: _Finish | None = getattr(me, "_thread_finish", None)
         if finish is not None:
             finish.set()
+        if me is _main_of_child:
+            _end_of_child()
 
+
+def _count() -> int:
+    """How many threads there are beside the main one: greenlets, and native ones that _thread has started."""
+    return len(_started) + _native_count()
+
+
+_native_count: Callable[[], int] = original("_thread", "_count")
+
+# -- the child of a fork: only the thread that forked is there -----------------------------------------------
+
+#: The thread that forked, if it was not the main one: the process ends with it.
+_main_of_child: greenlet | None = None
+
+
+def _vanish_others() -> None:
+    global _main_of_child
+    me = getcurrent()
+    others = [each for each in _started if each is not me]
+    if me in _started:
+        _main_of_child = main = me
+        while main.parent is not None:
+            main = main.parent
+        others.append(main)
+    for each in others:
+        _hub.vanish(each)
+        _started.discard(each)
+
+
+os.register_at_fork(after_in_child=_vanish_others)
+
+
+def _end_of_child() -> None:
+    """As everywhere, the process ends with status 0 when the thread that forked has ended, and those that it
+    started; no function of atexit is called.
+    """
+    threading = sys.modules.get("threading")
+    if threading is not None:
+        threading._shutdown()
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except (AttributeError, OSError, ValueError):
+            pass  # there is none, or it is closed
+    os._exit(0)
+
+
+# -- the end of a thread, as threading knows it --------------------------------------------------------------
 
 if sys.version_info >= (3, 13):
 
@@ -313,7 +377,7 @@ if sys.version_info >= (3, 13):
             raise TypeError(f"'handle' must be a _ThreadHandle, not {type(handle).__name__}")
         elif handle.ident:
             raise RuntimeError("thread already started")
-        runner = spawn_raw(_run_joinable, function, handle)
+        runner = _start(_run_joinable, function, handle)
         handle.ident = get_ident(runner)
         handle._finish.runner = weakref(runner)
         _running[handle] = daemon
@@ -425,6 +489,7 @@ if sys.version_info >= (3, 14):
 __implements__ = (
     "LockType",
     "RLock",
+    "_count",
     "_local",
     "allocate",
     "allocate_lock",

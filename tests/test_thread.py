@@ -4,6 +4,7 @@ import _thread
 import gc
 import sys
 import weakref
+from typing import Any
 
 import pytest
 from helpers import ROOT, Recorder, run_isolated
@@ -374,18 +375,26 @@ def test_start_new_thread_refuses_what_it_cannot_call(arguments) -> None:
         thread.start_new_thread(*arguments)
 
 
-def test_an_exception_in_a_thread_is_reported_and_exit_is_not(caplog) -> None:
+def test_an_exception_in_a_thread_is_reported_as_thread_does_and_exit_is_not(monkeypatch) -> None:
+    reported: list[Any] = []
+    monkeypatch.setattr(sys, "unraisablehook", reported.append)
+    error = ValueError("the text")
+
     def fails() -> None:
-        raise ValueError("the text")
+        raise error
 
     thread.start_new_thread(fails, ())
     thread.start_new_thread(thread.exit, ())
     thread.start_new_thread(sys.exit, (3,))
     sleep(0)
     sleep(0)
-    error = caplog.text
-    assert error.count("Traceback") == 1
-    assert "ValueError: the text" in error
+    (report,) = reported
+    assert report.exc_value is error and report.exc_traceback.tb_next.tb_frame.f_code is fails.__code__
+    text = "Exception ignored in thread started by"
+    if sys.version_info >= (3, 13):
+        assert report.err_msg == f"{text} {fails!r}"
+    else:
+        assert (report.err_msg, report.object) == (text, fails)
 
 
 if sys.version_info >= (3, 13):
@@ -434,3 +443,14 @@ else:
 @pytest.mark.parametrize("script", ["thread_locks.py"])
 def test_native_threads(script: str) -> None:
     run_isolated(ROOT / "tests" / "isolated" / script)
+
+
+def test_the_number_of_threads() -> None:
+    before, ended = thread._count(), Event()
+    thread.start_new_thread(ended.wait, ())
+    assert thread._count() == before + 1
+    sleep(0)
+    assert thread._count() == before + 1
+    ended.set()
+    sleep(0)
+    assert thread._count() == before

@@ -200,6 +200,14 @@ def interrupt(target: greenlet, error: BaseException, /) -> bool:
 def cancel_interrupt(target: greenlet, error: BaseException, /) -> bool:
     """Take a pending interrupt back, by identity; False if there is none (any more)."""
 
+def vanish(target: greenlet, /) -> None:
+    """It is never resumed again, and nothing is raised in it: a thread that is not there in the child of a
+    fork. It leaves what it waits for, and lives for ever.
+    """
+
+def thread_failed(function: object, error: BaseException, /) -> None:
+    """sys.unraisablehook() with what a thread's function has raised, as _thread reports it."""
+
 def shield(on: bool, /) -> bool:
     """While it is on, interrupts of the current greenlet are not delivered at its waits but stay pending.
     Returns whether it was on, to be put back.

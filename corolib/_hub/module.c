@@ -188,6 +188,39 @@ static PyObject *core_shield(PyObject *module, PyObject *on)
     return was < 0 ? NULL : PyBool_FromLong(was);
 }
 
+static PyObject *core_vanish(PyObject *module, PyObject *target)
+{
+    (void)module;
+    if (check_greenlet(target) < 0) return NULL;
+    if (park_of(target) == NULL) return NULL;
+    park_vanish(target);
+    Py_RETURN_NONE;
+}
+
+/* In CPython this is a function for the inside, under another name from 3.13 on. */
+static void write_unraisable(PyObject *function)
+{
+#if PY_VERSION_HEX >= 0x030d0000
+    PyErr_FormatUnraisable("Exception ignored in thread started by %R", function);
+#else
+    _PyErr_WriteUnraisableMsg("in thread started by", function);
+#endif
+}
+
+static PyObject *core_thread_failed(PyObject *module, PyObject *const *args, Py_ssize_t nargs)
+{
+    (void)module;
+    if (nargs != 2) {
+        PyErr_Format(PyExc_TypeError, "thread_failed() takes a function and an exception, got %zd arguments",
+                     nargs);
+        return NULL;
+    }
+    if (check_error(args[1]) < 0) return NULL;
+    PyErr_Restore(Py_NewRef(Py_TYPE(args[1])), Py_NewRef(args[1]), PyException_GetTraceback(args[1]));
+    write_unraisable(args[0]);
+    Py_RETURN_NONE;
+}
+
 static PyObject *core_waiting(PyObject *module, PyObject *target)
 {
     (void)module;
@@ -293,6 +326,12 @@ static PyMethodDef methods[] = {
     {"shield", core_shield, METH_O,
      "shield(on, /)\n--\n\nWhile it is on, interrupts of the current greenlet are not delivered at its waits "
      "but stay pending.\nReturns whether it was on, to be put back."},
+    {"vanish", core_vanish, METH_O,
+     "vanish(target, /)\n--\n\nIt is never resumed again, and nothing is raised in it: a thread that is not "
+     "there in the child of a fork.\nIt leaves what it waits for, and lives for ever."},
+    {"thread_failed", FAST(core_thread_failed), METH_FASTCALL,
+     "thread_failed(function, error, /)\n--\n\nsys.unraisablehook() with what a thread's function has "
+     "raised, as _thread reports it."},
     {"waiting", core_waiting, METH_O,
      "waiting(target, /)\n--\n\n(kind, object, since) of a greenlet that waits, or None."},
     {"spawn_raw", FAST(core_spawn_raw), METH_FASTCALL | METH_KEYWORDS,

@@ -185,6 +185,7 @@ struct park *park_begin(struct hub **out)
 static PyObject *resumed_by_other(struct park *park, PyObject *value)
 {
     bool foreign = park->kind->foreign;
+    park->vanished = false;
     if (park->state == PARK_WAITING) {
         leave_all(park);
         park->state = PARK_IDLE;
@@ -421,6 +422,7 @@ int park_interrupt(PyObject *greenlet, PyObject *error)
     if (hub_face(greenlet)->state == SWITCH_DEAD) return 0;
     struct park *park = park_of(greenlet);
     if (park == NULL) return -1;
+    if (park->vanished) return 1; /* as good as delivered */
     if (park->state == PARK_WAITING && !park->shielded) return park_wake_error(park, error);
     if (park->state == PARK_READY && park->kind == &kind_yield && !park->raises && !park->shielded) {
         Py_SETREF(park->value, Py_NewRef(error));
@@ -469,6 +471,24 @@ static void give_back(struct park *park)
     if (!park->raises && park->kind->undo != NULL) park->kind->undo(park, lost);
     if (PyErr_Occurred()) PyErr_WriteUnraisable(park->greenlet);
     Py_DECREF(lost);
+}
+
+void park_vanish(PyObject *greenlet)
+{
+    struct park *park = hub_face(greenlet)->park;
+    if (park == NULL || park->vanished) return;
+    park->vanished = true;
+    if (park->state == PARK_WAITING) {
+        leave_all(park);
+        park->state = PARK_IDLE; /* and the reference that it had stays for ever */
+        return;
+    }
+    Py_INCREF(greenlet);
+    if (park->state != PARK_READY) return;
+    if (park->kind == &kind_start) /* its entry in the ready queue is stale in either case */
+        park_unstart(greenlet);
+    else
+        give_back(park);
 }
 
 void park_abandon(struct hub *hub)

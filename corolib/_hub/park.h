@@ -49,6 +49,7 @@ struct park {
     bool raises;         /* READY: value is an exception to raise */
     bool counted;        /* WAITING: counts in hub->live */
     bool shielded; /* an interrupt becomes pending, also while it waits; set and taken down by its greenlet */
+    bool vanished; /* see park_vanish() */
 };
 
 #define PARK_FOREVER (-1.0)
@@ -88,6 +89,9 @@ int park_interrupt(PyObject *greenlet, PyObject *error);
 /* Whether an entry of the ready queue keeps its turn when the queue is shuffled: a call, which is promised to
  * come after what was ready before it, and a greenlet that only lets the others run. */
 bool park_in_turn(PyObject *entry);
+/* The hub will not resume it any more, whatever happens: it leaves what it waits for, and gives back what it
+ * was handed. It lives for ever, since its end would raise GreenletExit in it. May run Python code. */
+void park_vanish(PyObject *greenlet);
 /* The hub goes: forget all waits; references they hold are dropped (which kills their greenlets). */
 void park_abandon(struct hub *);
 /* Engine hooks: the greenlet is gone; what its record owns, for the collector. */
