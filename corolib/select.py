@@ -10,8 +10,8 @@ second look. A single descriptor is given to the loop directly.
 import errno
 import os
 import select as _select
-from collections.abc import Iterable
-from types import TracebackType
+from collections.abc import Callable, Iterable
+from types import MethodType, TracebackType
 from typing import TYPE_CHECKING, Any, Protocol, Self
 
 from ._hub import io, park
@@ -170,12 +170,17 @@ def select(
     return _look_and_wait(look, masks, timeout) or ([], [], [])
 
 
-class poll:
-    """Like the object that select.poll() returns; poll() switches to the hub."""
+class _Poll:
+    """The object that poll() returns; its poll() switches to the hub."""
 
-    def __init__(self) -> None:
-        self._native = _native_poll()
-        self._masks: dict[int, int] = {}
+    __slots__ = ("__weakref__", "_masks", "_native", "_polling")
+
+    _native: Any
+    _masks: dict[int, int]
+    _polling: bool
+
+    def __new__(cls, *args: Any, **kwargs: Any) -> Self:
+        raise TypeError(f"cannot create '{cls.__module__}.{cls.__name__}' instances")
 
     def register(self, fd: FileLike, eventmask: int = _IN | _PRI | _OUT, /) -> None:
         """Add a descriptor, or change what is asked of it."""
@@ -193,17 +198,37 @@ class poll:
         del self._masks[_number(fd)]
 
     def poll(self, timeout: float | None = None, /) -> list[tuple[int, int]]:
-        """Wait for `timeout` milliseconds (None or negative: for ever): (descriptor.
+        """Wait for `timeout` milliseconds (None or negative: for ever) until a descriptor is ready.
 
-        Events) of those that are ready.
+        A list of (descriptor, events). RuntimeError if another greenlet or thread is in poll() already.
         """
         if get_hub_if_exists() is None:
-            return self._native.poll(timeout)  # no other greenlet that could run
+            return self._native.poll(timeout)  # type: ignore[no-any-return]  # no other that could run
         if timeout is not None and timeout > _LONGEST:
             raise OverflowError("timeout is too large")
+        if self._polling:
+            raise RuntimeError("concurrent poll() invocation")
         seconds = None if timeout is None or timeout < 0 else timeout / 1000
-        found: list[tuple[int, int]] = _look_and_wait(lambda: self._native.poll(0), self._masks, seconds)
+        self._polling = True
+        try:
+            found: list[tuple[int, int]] = _look_and_wait(lambda: self._native.poll(0), self._masks, seconds)
+        finally:
+            self._polling = False
         return found
+
+
+def _new_poll(cls: type[_Poll]) -> _Poll:
+    """poll(): an object like that of select.poll(), whose poll() switches to the hub."""
+    self = object.__new__(cls)
+    self._native = _native_poll()
+    self._masks = {}
+    self._polling = False
+    return self
+
+
+#: A function, as in the standard library, and one that does not become a method where a class holds it
+#: (selectors.PollSelector does).
+poll: Callable[[], _Poll] = MethodType(_new_poll, _Poll)
 
 
 class epoll:

@@ -10,6 +10,7 @@ import errno
 import io as _io
 import os
 import socket as _stdlib
+import sys
 from _socket import AF_INET, AF_INET6, MSG_DONTWAIT, SOCK_DGRAM, SOCK_STREAM
 from collections.abc import Callable, Iterable
 from socket import AddressFamily, SocketKind
@@ -48,6 +49,7 @@ STREAK = 64
 #: os.sendfile() takes 2 GiB at most; in pieces of this size the count fits everywhere.
 SENDFILE_PIECE = 1 << 30
 
+_OURS: Any = sys.modules[__name__]
 _Plain: Any = _stdlib.socket
 _GiveUpOnSendfile: Any = _stdlib._GiveupOnSendfile  # type: ignore[attr-defined]  # private, caught by sendfile()
 
@@ -302,6 +304,17 @@ def socketpair(family: int | None = None, type: int = SOCK_STREAM, proto: int = 
     return socket(family, type, proto, near.detach()), socket(family, type, proto, far.detach())
 
 
+def _current(name: str) -> Any:
+    """What create_connection() is to use by that name.
+
+    Where it stands in for the standard module's function, that is what this module has: somebody may have
+    put his own there (a client of a proxy, another way to look names up, a test's double). Else ours.
+    """
+    current: object = _stdlib.create_connection
+    stands_in = current is create_connection
+    return getattr(_stdlib if stands_in else _OURS, name)
+
+
 def create_connection(
     address: tuple[str | None, int | str],
     timeout: float | None = _GLOBAL_DEFAULT_TIMEOUT,
@@ -316,10 +329,11 @@ def create_connection(
     """
     host, port = address
     errors: list[OSError] = []
-    for family, kind, proto, _, where in getaddrinfo(host, port, 0, SOCK_STREAM):
+    make: Callable[..., socket] = _current("socket")
+    for family, kind, proto, _, where in _current("getaddrinfo")(host, port, 0, SOCK_STREAM):
         connection = None
         try:
-            connection = socket(family, kind, proto)
+            connection = make(family, kind, proto)
             if timeout is not _GLOBAL_DEFAULT_TIMEOUT:
                 connection.settimeout(timeout)
             if source_address:
@@ -425,8 +439,12 @@ def gethostbyaddr(ip_address: str | bytes | bytearray, /) -> tuple[str, list[str
     return get_resolver().gethostbyaddr(ip_address)
 
 
-def getnameinfo(sockaddr: tuple[Any, ...], flags: int, /) -> tuple[str, str]:
-    """(host, service) of a socket address. Switches if somebody has to be asked."""
+def getnameinfo(sockaddr: Any, flags: int, /) -> tuple[str, str]:
+    """(host, service) of a socket address, which is a tuple. Switches if somebody has to be asked."""
+    if not isinstance(sockaddr, tuple):
+        found = type(sockaddr).__name__
+        del sockaddr  # a frame in the traceback would hold it, where a function in C holds nothing
+        raise TypeError(f"getnameinfo() argument 1 must be tuple, not {found}")
     return get_resolver().getnameinfo(sockaddr, flags)
 
 

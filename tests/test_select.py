@@ -4,6 +4,7 @@ import errno
 import os
 import select as stdlib
 import tempfile
+from typing import Any
 
 import pytest
 from helpers import Recorder
@@ -215,6 +216,37 @@ def test_poll_refuses_what_was_never_registered(pair) -> None:
         poller.register("x")
     with pytest.raises(OverflowError):
         poller.poll(1 << 31)
+
+
+def test_poll_objects_come_from_poll_alone(pair) -> None:
+    kind = type(select.poll())
+    with pytest.raises(TypeError, match=r"cannot create 'corolib\.select\._Poll' instances"):
+        kind()
+
+    class Holder:
+        make = select.poll  # as selectors.PollSelector has it
+
+    assert type(Holder().make()) is kind
+
+
+def test_an_object_is_polled_by_one_at_a_time(pair) -> None:
+    poller = select.poll()
+    poller.register(pair[0], select.POLLIN)
+    polled: list[Any] = []
+    spawn_raw(lambda: polled.append(poller.poll()))
+    sleep(0)
+    with pytest.raises(RuntimeError, match="concurrent poll"):
+        poller.poll()
+    pair[1].send(b"x")
+    while not polled:
+        sleep(0)
+    assert polled == [[(pair[0].fileno(), select.POLLIN)]]
+    assert poller.poll(0) == polled[0]
+    # One who is interrupted is in it no more.
+    pair[0].recv(1)
+    with Timeout(0.001, False):
+        poller.poll()
+    assert poller.poll(0) == []
 
 
 # -- epoll ---------------------------------------------------------------------------------------------------

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from helpers import Recorder
+from helpers import Recorder, run_isolated
 
 from corolib import socket
 from corolib.errors import ConcurrentObjectUseError
@@ -238,6 +238,48 @@ def test_create_connection_tries_all_addresses_and_tells_the_errors(monkeypatch)
         monkeypatch.setattr(socket, "getaddrinfo", lambda *args: [])
         with pytest.raises(OSError, match="empty list"):
             socket.create_connection(("name", 1))
+
+
+def test_in_place_of_the_plain_one_create_connection_uses_what_the_standard_module_has() -> None:
+    """A client of a proxy puts its own class there, and would be passed by."""
+    run_isolated("""
+        from corolib import monkey
+
+        monkey.patch_all()
+        import socket
+
+        class Mine(socket.socket):
+            pass
+
+        with socket.create_server(("127.0.0.1", 0)) as listener:
+            asked = []
+            row = (socket.AF_INET, socket.SOCK_STREAM, 6, "", listener.getsockname())
+            socket.getaddrinfo = lambda *args: asked.append(args[:2]) or [row]
+            socket.socket = Mine
+            with socket.create_connection(("host", 1)) as connection:
+                assert type(connection) is Mine
+                assert asked == [("host", 1)]
+    """)
+
+
+def test_setting_a_timeout_notices_a_descriptor_that_was_closed_behind_our_back() -> None:
+    with socket.socket() as sock:
+        os.close(sock.fileno())
+        for change in (lambda: sock.setblocking(False), lambda: sock.settimeout(3)):
+            with pytest.raises(OSError) as caught:
+                change()
+            assert caught.value.errno == errno.EBADF
+        assert sock.gettimeout() is None
+        sock.detach()
+
+
+def test_setting_a_timeout_keeps_the_descriptor_non_blocking(pair) -> None:
+    near, _ = pair
+    os.set_blocking(near.fileno(), True)  # as somebody does who shares the open file
+    near.settimeout(0.001)
+    assert not os.get_blocking(near.fileno())
+    with pytest.raises(TimeoutError):
+        near.recv(1)
 
 
 def test_names_are_resolved_without_blocking_wherever_an_address_is_taken() -> None:
@@ -559,6 +601,11 @@ def test_localhost_agrees_with_the_stdlib(name: str, arguments: tuple[Any, ...],
     """`bare`: what we say where there is no hosts file, and the C library knows of no localhost."""
     expected = getattr(stdlib, name)(*arguments) if Path("/etc/hosts").exists() else bare
     assert getattr(socket, name)(*arguments) == expected
+
+
+def test_getnameinfo_of_what_is_no_address() -> None:
+    with pytest.raises(TypeError, match=r"getnameinfo\(\) argument 1 must be tuple, not str"):
+        socket.getnameinfo("127.0.0.1", 0)  # type: ignore[arg-type]
 
 
 def test_rows_of_getaddrinfo_are_made_of_enums() -> None:

@@ -93,11 +93,12 @@ static PyObject *timeout_getter(PyObject *self, void *unused)
     return socket_gettimeout(self, NULL);
 }
 
-/* As _socket's, which sets a flag of the descriptor. */
-static int check_open(PyObject *self)
+/* Keeps the descriptor non-blocking, should somebody who shares the open file have changed that. Fails where
+ * _socket's fails, which makes the same call: the descriptor is closed, here or behind our back. */
+static int stay_nonblocking(PyObject *self)
 {
-    if (sock_of(self)->fd >= 0) return 0;
-    errno = EBADF;
+    int on = 1;
+    if (ioctl(sock_of(self)->fd, FIONBIO, &on) == 0) return 0;
     PyErr_SetFromErrno(PyExc_OSError);
     return -1;
 }
@@ -105,7 +106,7 @@ static int check_open(PyObject *self)
 static PyObject *socket_settimeout(PyObject *self, PyObject *argument)
 {
     double timeout;
-    if (read_timeout(argument, &timeout) < 0 || check_open(self) < 0) return NULL;
+    if (read_timeout(argument, &timeout) < 0 || stay_nonblocking(self) < 0) return NULL;
     sock_of(self)->timeout = timeout;
     Py_RETURN_NONE;
 }
@@ -118,7 +119,7 @@ static PyObject *socket_getblocking(PyObject *self, PyObject *unused)
 static PyObject *socket_setblocking(PyObject *self, PyObject *argument)
 {
     int blocking = PyObject_IsTrue(argument);
-    if (blocking < 0 || check_open(self) < 0) return NULL;
+    if (blocking < 0 || stay_nonblocking(self) < 0) return NULL;
     sock_of(self)->timeout = blocking ? PARK_FOREVER : 0;
     Py_RETURN_NONE;
 }
