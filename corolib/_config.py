@@ -140,6 +140,12 @@ SETTINGS: Final[tuple[Setting, ...]] = (
         _optional(_names),
         "addresses to ask in place of the system's name servers",
     ),
+    Setting(
+        "resolver_threads",
+        10,
+        _count,
+        "native threads of the resolver `thread`; ones that are stuck do not count, up to ten times as many",
+    ),
     Setting("resolver_timeout", None, _optional(_seconds), "seconds for one answer of a name server"),
     Setting("fileobject", ("posix",), _choice, "the kind of file that FileObject is: posix, thread, block"),
     Setting(

@@ -414,14 +414,15 @@ def getaddrinfo(
     Numeric addresses and what the hosts file knows are answered at once; for the rest it switches to the hub.
     """
     found = get_resolver().getaddrinfo(host, port, family, type, proto, flags)
-    return [(_named(AddressFamily, each[0]), _named(SocketKind, each[1]), *each[2:]) for each in found]
+    return [
+        (_families.get(of, of), _kinds.get(kind, kind), number, canonical, address)
+        for of, kind, number, canonical, address in found
+    ]
 
 
-def _named(enum: Any, number: int) -> Any:
-    try:
-        return enum(number)
-    except ValueError:
-        return number
+# A look in a dictionary, since a call of the enum takes longer than the rest.
+_families: dict[int, AddressFamily] = {int(each): each for each in AddressFamily}
+_kinds: dict[int, SocketKind] = {int(each): each for each in SocketKind}
 
 
 def gethostbyname(hostname: str | bytes | bytearray, /) -> str:

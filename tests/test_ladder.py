@@ -31,7 +31,16 @@ LADDER = [
     # crowds
     *("pool", "threadpool"),
     # names
-    *("resolver.hosts", "resolver.base", "resolver.thread", "resolver.dns", "resolver"),
+    *(
+        "resolver.rows",
+        "resolver.order",
+        "resolver.hosts",
+        "resolver.base",
+        "resolver.shared",
+        "resolver.thread",
+        "resolver.dns",
+        "resolver",
+    ),
     # standard library
     *(
         "time",

@@ -8,21 +8,23 @@ import _socket
 from _socket import (
     AF_INET,
     AF_INET6,
+    AI_ALL,
     AI_CANONNAME,
     AI_NUMERICHOST,
+    AI_V4MAPPED,
     NI_NAMEREQD,
     NI_NUMERICHOST,
     SOCK_DGRAM,
     gaierror,
 )
+from collections.abc import Sequence
 from typing import Any
 
-from .hosts import Entry, HostsFile, pack
+from .hosts import HostsFile, pack
+from .order import in_order
+from .rows import Address, AddressInfo, Port, numeric_rows, rows
 
 __all__ = ["AddressInfo", "Resolver", "is_numeric"]
-
-#: (family, type, protocol, canonical name, address), as `_socket.getaddrinfo` returns it.
-AddressInfo = tuple[int, int, int, str, tuple[Any, ...]]
 
 #: What `_socket` reads as "any address" and "everybody" where it takes a host.
 WILDCARDS = ("", "<broadcast>")
@@ -33,16 +35,28 @@ def is_numeric(host: str) -> bool:
 
     Fe80::1%eth0 and old forms as 127.1.
     """
-    if pack(host) is not None:
-        return True
-    # A name cannot hold a colon, an address in an old form begins with a digit.
+    # A name cannot hold a colon, an address without one begins with a digit.
     if ":" not in host and not host[:1].isdigit():
         return False
+    if pack(host) is not None:
+        return True
     try:
         _socket.getaddrinfo(host, None, 0, SOCK_DGRAM, 0, AI_NUMERICHOST)
     except (gaierror, UnicodeError):
         return False
     return True
+
+
+def wanted(four: Sequence[str], six: Sequence[str], family: int, flags: int) -> list[Address]:
+    """Of the IPv4 and IPv6 addresses of a host those that were asked for, in the order in which they are to
+    be tried.
+    """
+    addresses = [(AF_INET6, address) for address in six] if family in (0, AF_INET6) else []
+    if family in (0, AF_INET):
+        addresses += [(AF_INET, address) for address in four]
+    elif family == AF_INET6 and flags & AI_V4MAPPED and (flags & AI_ALL or not addresses):
+        addresses += [(AF_INET6, "::ffff:" + address) for address in four]
+    return in_order(addresses)
 
 
 def _text(host: object, kinds: tuple[type, ...] = (str, bytes, bytearray)) -> str | None:
@@ -72,19 +86,25 @@ class Resolver:
     def getaddrinfo(
         self,
         host: str | bytes | None,
-        port: str | int | bytes | None,
+        port: Port,
         family: int = 0,
         type: int = 0,
         proto: int = 0,
         flags: int = 0,
     ) -> list[AddressInfo]:
         """The addresses of a host and service; gaierror if there is none."""
+        if not flags and host.__class__ is str:
+            found = numeric_rows(host, port, family, type, proto)
+            if found is not None:
+                return found
         name = _text(host, (str, bytes))
         if not name or flags & AI_NUMERICHOST or is_numeric(name):
-            found: list[AddressInfo] = _socket.getaddrinfo(host, port, family, type, proto, flags)
+            found = _socket.getaddrinfo(host, port, family, type, proto, flags)
             return found
+        if port is not None and not isinstance(port, (int, str, bytes)):
+            raise OSError("Int or String expected")  # as the C function says it
         found = self._known(name, port, family, type, proto, flags)
-        return found or self._ask("getaddrinfo", _encode(name), port, family, type, proto, flags)
+        return found or self._ask("getaddrinfo", _encode(host), port, family, type, proto, flags)
 
     def gethostbyname(self, hostname: str | bytes | bytearray) -> str:
         """The IPv4 address of a host."""
@@ -94,7 +114,7 @@ class Resolver:
         for entry in self.hosts.by_name(name):
             if entry.family == AF_INET:
                 return entry.address
-        answer: str = self._ask("gethostbyname", _encode(name))
+        answer: str = self._ask("gethostbyname", _encode(hostname))
         return answer
 
     def gethostbyname_ex(self, hostname: str | bytes | bytearray) -> tuple[str, list[str], list[str]]:
@@ -106,7 +126,7 @@ class Resolver:
         if entries:
             names = list(dict.fromkeys(each for entry in entries for each in entry.names))
             return names[0], names[1:], list(dict.fromkeys(entry.address for entry in entries))
-        answer: tuple[str, list[str], list[str]] = self._ask("gethostbyname_ex", _encode(name))
+        answer: tuple[str, list[str], list[str]] = self._ask("gethostbyname_ex", _encode(hostname))
         return answer
 
     def gethostbyaddr(self, ip_address: str | bytes | bytearray) -> tuple[str, list[str], list[str]]:
@@ -118,7 +138,7 @@ class Resolver:
         if not is_numeric(name):
             entries = self.hosts.by_name(name)
             if not entries:
-                answer: tuple[str, list[str], list[str]] = self._ask("gethostbyaddr", _encode(name))
+                answer: tuple[str, list[str], list[str]] = self._ask("gethostbyaddr", _encode(ip_address))
                 return answer
             address = entries[0].address
         for entry in self.hosts.by_address(address):
@@ -138,47 +158,29 @@ class Resolver:
         return answer
 
     def _known(
-        self, name: str, port: str | int | bytes | None, family: int, type: int, proto: int, flags: int
+        self, name: str, port: Port, family: int, type: int, proto: int, flags: int
     ) -> list[AddressInfo]:
         """What the hosts file says, as getaddrinfo would; empty if it says nothing for this family."""
-        entries = [entry for entry in self.hosts.by_name(name) if family in (0, entry.family)]
-        if len({entry.family for entry in entries}) > 1:
-            # As the C library does (RFC 6724 in short): what can be reached first, then IPv6 before IPv4.
-            entries.sort(key=lambda entry: (not _reachable(entry), entry.family != AF_INET6))
-        found: list[AddressInfo] = []
-        for address in dict.fromkeys(entry.address for entry in entries):
-            try:
-                found += _socket.getaddrinfo(
-                    address, port, family, type, proto, (flags | AI_NUMERICHOST) & ~AI_CANONNAME
-                )
-            except gaierror:
-                # Not for this socket type or these flags; the others may be. A bad service is left to the C
-                # library too, which knows the right error for it.
-                continue
+        entries = self.hosts.by_name(name)
+        if not entries:
+            return []
+        four, six = ([entry.address for entry in entries if entry.family == of] for of in (AF_INET, AF_INET6))
+        addresses = wanted(four, six, family, flags)
+        found = rows(addresses, port, family, type, proto, flags)
         if found and flags & AI_CANONNAME:
-            found[0] = (*found[0][:3], entries[0].names[0], found[0][4])
+            fitting = [entry for entry in entries if family in (0, entry.family)] or entries
+            found[0] = (*found[0][:3], fitting[0].names[0], found[0][4])
         return found
 
 
-def _encode(name: str) -> bytes:
-    """The name as the network wants it; UnicodeError if it cannot be one.
+def _encode(host: str | bytes | bytearray | None) -> bytes:
+    """The name as the network wants it; UnicodeError if it cannot be one. Bytes are taken as they are.
 
     Done here and not by the C function in a thread: the codec is imported at its first use, and an import
     that waits for another thread's is better had in a greenlet.
     """
-    return name.encode("idna")
-
-
-def _reachable(entry: Entry) -> bool:
-    """Whether there is a route; connecting a datagram socket sends nothing."""
-    try:
-        probe = _socket.socket(entry.family, SOCK_DGRAM)
-    except OSError:
-        return False  # the family is switched off
-    try:
-        probe.connect((entry.address, 9))
-    except OSError:
-        return False
-    finally:
-        probe.close()
-    return True
+    if not isinstance(host, str):
+        return bytes(host or b"")
+    if host.isascii() and all(0 < len(label) < 64 for label in host.removesuffix(".").split(".")):
+        return host.encode()  # what the codec would do, without the tables that it loads
+    return host.encode("idna")
