@@ -1,0 +1,80 @@
+"""Which of CPython's own tests do not pass after patch_all(), and why not: the only ones that may fail, and
+they have to.
+
+A row that is wrong either way fails the run: a test that is not listed and does not pass, one that is listed
+and passes, one that is not there. What does not pass without patching either is no business of this list:
+such a test is run once more without, before it is complained of.
+"""
+
+from collections.abc import Iterable, Mapping
+from typing import NamedTuple
+
+from stdlib.runner import BAD, Report
+
+ALL = ((3, 11), (3, 12), (3, 13), (3, 14), (3, 15))
+
+
+class Row(NamedTuple):
+    #: Full names of tests.
+    tests: frozenset[str]
+    #: The module that they are run with; it may have taken them from another one.
+    module: str
+    #: The versions of Python for which it holds.
+    versions: tuple[tuple[int, int], ...]
+    #: What differs, and why it stays so.
+    reason: str
+    #: Fails at times only; `reason` says on what that depends.
+    flaky: bool
+
+
+def row(
+    module: str,
+    tests: str,
+    reason: str,
+    versions: tuple[tuple[int, int], ...] = ALL,
+    flaky: bool = False,
+) -> Row:
+    """Tests are named from their class on, those that come from another module from that module on."""
+    names = (f"{each}" if each[0].islower() else f"{module}.{each}" for each in tests.split())
+    return Row(frozenset(f"test.{each}" for each in names), f"test.{module}", versions, reason, flaky)
+
+
+ROWS = (
+    row(
+        "test_threadsignals",
+        "ThreadSignals.test_signals",
+        "A signal's handler runs in whichever greenlet is current, so it may see a thread other than "
+        "the main one.",
+    ),
+)
+
+
+def expected(module: str, version: tuple[int, int], rows: Iterable[Row] = ROWS) -> dict[str, Row]:
+    """Test -> its row, of one module."""
+    return {
+        test: each
+        for each in rows
+        if each.module == module and version in each.versions
+        for test in each.tests
+    }
+
+
+def complaints(report: Report, rows: Mapping[str, Row], unpatched: Report) -> list[str]:
+    """What is not as it is expected to be.
+
+    `unpatched` holds at least what of the bad ones is not expected.
+    """
+    found = [f"{report.module}: {text}" for text in report.trouble]
+    for test, outcome in report.outcomes.items():
+        row = rows.get(test)
+        if outcome in BAD:
+            if row is None and unpatched.outcomes.get(test) not in BAD:
+                found.append(f"{outcome}: {test}\n{report.texts[test]}")
+        elif row is not None and not row.flaky:
+            found.append(f"{test} is expected not to pass ({row.reason}), and there is a {outcome}")
+    found += [
+        f"{test} is expected not to pass, and there is no such test"
+        for test in rows
+        if test not in report.outcomes
+    ]
+    return found
