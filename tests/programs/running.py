@@ -1,0 +1,59 @@
+"""Runs the programs of this folder: as they are, and unmodified under `python -m corolib.monkey`."""
+
+import importlib.util
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+from helpers import run_isolated
+
+HERE = Path(__file__).parent
+#: What this machine has set for its own network is not for servers of ours.
+PLAIN_NETWORK = {
+    "REQUESTS_CA_BUNDLE": "",
+    "CURL_CA_BUNDLE": "",
+    "SSL_CERT_FILE": "",
+    "NO_PROXY": "*",
+    "no_proxy": "*",
+}
+#: How many calls are to be on their way at the same time.
+CROWD = 50
+
+
+def needs(*, modules: tuple[str, ...] = (), tools: tuple[str, ...] = (), packages: str = "") -> None:
+    """Skip the test where something is not installed; fail it under COROLIB_CI=1, which promises it."""
+    missing = [f"the module {name}" for name in modules if importlib.util.find_spec(name) is None]
+    missing += [f"the program {name}" for name in tools if find(name) is None]
+    if not missing:
+        return
+    reason = f"{' and '.join(missing)} cannot be found (pip install corolib[programs]"
+    reason += f", apt-get install {packages})" if packages else ")"
+    if os.environ.get("COROLIB_CI") == "1":
+        pytest.fail(f"{reason}, and COROLIB_CI=1 promises it")
+    pytest.skip(reason)
+
+
+def find(tool: str) -> str | None:
+    """Where a program is, also one for administrators only, and any version of PostgreSQL's."""
+    versions = sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True)
+    path = os.pathsep.join(
+        [os.environ.get("PATH", os.defpath), "/usr/sbin", "/usr/local/sbin", *map(str, versions)]
+    )
+    return shutil.which(tool, path=path)
+
+
+def run_both(program: str, *arguments: object) -> str:
+    """What a program writes; it must be the same with and without patching, and nothing else.
+
+    The servers are witnesses of what overlaps: they keep CROWD calls waiting for each other. Plain, these are
+    threads; patched, greenlets of one.
+    """
+    script = HERE / program
+    plain = run_isolated(script, *arguments, env=PLAIN_NETWORK)
+    patching = ("-W", "error::RuntimeWarning", "-m", "corolib.monkey")
+    patched = run_isolated(script, *arguments, env=PLAIN_NETWORK, options=patching)
+    assert plain.stderr == ""
+    assert patched.stderr == ""
+    assert patched.stdout == plain.stdout
+    return patched.stdout

@@ -1,0 +1,16 @@
+"""HTTP clients, plain and over TLS."""
+
+import pytest
+from programs.running import CROWD, needs, run_both
+
+pytestmark = [pytest.mark.slow, pytest.mark.ci]
+
+
+@pytest.mark.parametrize("scheme", ["http", "https"])
+def test_requests(scheme, request, authority) -> None:
+    needs(modules=("requests",))
+    url = request.getfixturevalue(scheme)
+    lines = run_both("use_requests.py", url, authority[0], CROWD).splitlines()
+    together = f"'{CROWD} in flight'"
+    assert lines[-1] == f"{2 * CROWD} [(0, 200, {together}), (1, 200, {together})]"
+    assert ("not trusted True" in lines) == (scheme == "https")
