@@ -139,7 +139,16 @@ class SSLSocket(socket):
             # A socket that is closed meanwhile raises here: OpenSSL knows the number of the descriptor, which
             # may soon be another one's.
             self._cut |= writing is True
-            direction.until_ready(wait, left, crossed)
+            try:
+                direction.until_ready(wait, left, crossed)
+            except TimeoutError as error:
+                if error.args != ("timed out",):
+                    raise  # of somebody else: thrown into this greenlet
+                # The words of the standard library, by which some libraries know what it is.
+                name = operation.__name__.removeprefix("do_")
+                if name == "shutdown":
+                    name = "read" if direction is self._readable else "write"
+                raise TimeoutError(f"The {name} operation timed out") from None
             self._cut &= writing is not True
 
     def read(self, len: int = 1024, buffer: Any = None) -> Any:

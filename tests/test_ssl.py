@@ -106,6 +106,24 @@ def test_a_handshake_lets_others_run_and_has_the_time_of_the_socket(contexts):
     far.close()
 
 
+def test_what_timed_out_is_said_in_the_words_of_the_standard_library(contexts, pair):
+    _, client = contexts
+    near, far = socketpair()
+    near.settimeout(0.001)
+    with pytest.raises(TimeoutError, match="The handshake operation timed out"):
+        client.wrap_socket(near, server_hostname="localhost")
+    far.close()
+    near, far = pair
+    near.settimeout(0.001)
+    with pytest.raises(TimeoutError, match=r"^The read operation timed out$"):
+        near.recv(1)
+    with pytest.raises(TimeoutError, match=r"^The read operation timed out$"):
+        near.unwrap()
+    far.settimeout(0.001)
+    with pytest.raises(TimeoutError, match=r"^The write operation timed out$"):
+        far.sendall(b"x" * 10_000_000)
+
+
 def test_accept_shakes_hands_and_the_socket_of_a_connection_is_cooperative(contexts):
     server, client = contexts
     record = Recorder()
