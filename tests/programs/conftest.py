@@ -16,7 +16,9 @@ from typing import Any
 
 import pytest
 import trustme
-from programs.running import find, needs
+
+pytest.register_assert_rewrite("programs.running")
+from programs.running import find, needs  # noqa: E402  # its assertions are to say what they have found
 
 HERE = Path(__file__).parent
 #: Seconds until a server has to be there.
@@ -148,14 +150,17 @@ def postgres() -> Iterator[tuple[str, int]]:
 @pytest.fixture(scope="session")
 def mariadb(authority: tuple[Path, Path]) -> Iterator[int]:
     """Its port; user `tester`, password `secret`, database `tests`."""
-    needs(modules=("pymysql",), tools=("mariadbd", "mariadb-install-db"), packages="mariadb-server-core")
+    packages = "mariadb-server-core mariadb-client-core"
+    needs(modules=("pymysql",), tools=("mariadbd", "my_print_defaults"), packages=packages)
     user = getpass.getuser()
     port = free_port()
     with directory() as place:
         data = place / "data"
         script = place / "first.sql"
         script.write_text(
-            "CREATE DATABASE tests; CREATE USER tester@'%' IDENTIFIED BY 'secret'; GRANT ALL ON *.* TO tester@'%';"
+            "CREATE DATABASE tests;\n"
+            "CREATE USER tester@'%' IDENTIFIED BY 'secret';\n"
+            "GRANT ALL ON *.* TO tester@'%';\n"
         )
         made = subprocess.run(
             [
@@ -168,6 +173,7 @@ def mariadb(authority: tuple[Path, Path]) -> Iterator[int]:
         assert made.returncode == 0, made.stdout + made.stderr
         command = [find("mariadbd"), "--no-defaults", f"--datadir={data}", f"--user={user}", f"--port={port}"]
         command += [f"--socket={place / 'socket'}", f"--init-file={script}", "--bind-address=127.0.0.1"]
+        command += ["--skip-name-resolve", "--skip-innodb-doublewrite", "--innodb-flush-log-at-trx-commit=0"]
         command += [f"--ssl-cert={authority[1]}", f"--ssl-key={authority[1]}", f"--ssl-ca={authority[0]}"]
         with running(command, place / "log", port):
             yield port

@@ -43,16 +43,27 @@ def find(tool: str) -> str | None:
     return shutil.which(tool, path=path)
 
 
-def run_both(program: str, *arguments: object) -> str:
+def run_both(program: str, *arguments: object, patching: str = "") -> str:
     """What a program writes; it must be the same with and without patching, and nothing else.
 
-    The servers are witnesses of what overlaps: they keep CROWD calls waiting for each other. Plain, these are
-    threads; patched, greenlets of one.
+    `patching` is what has to be done after patch_all() in addition. The servers see what
+    overlaps: they keep CROWD calls waiting for each other. Plain, these are threads; patched, greenlets.
     """
     script = HERE / program
     plain = run_isolated(script, *arguments, env=PLAIN_NETWORK)
-    patching = ("-W", "error::RuntimeWarning", "-m", "corolib.monkey")
-    patched = run_isolated(script, *arguments, env=PLAIN_NETWORK, options=patching)
+    options = ["-W", "error::RuntimeWarning"]
+    if patching:
+        lines = [
+            "import sys",
+            "from corolib import monkey",
+            "monkey.patch_all()",
+            patching,
+            "monkey.main(sys.argv[1:])",
+        ]
+        patched = run_isolated("\n".join(lines), script, *arguments, env=PLAIN_NETWORK, options=options)
+    else:
+        options += ["-m", "corolib.monkey"]
+        patched = run_isolated(script, *arguments, env=PLAIN_NETWORK, options=options)
     assert plain.stderr == ""
     assert patched.stderr == ""
     assert patched.stdout == plain.stdout
