@@ -77,6 +77,7 @@ LADDER = [
         "util",
         "_pytest_plugin",
         "compat.",
+        "ext",
         "ext.",
         "__main__",
     ),
