@@ -128,7 +128,8 @@ class Names:
     """Test -> its name; of tests that have the same one the second gets "#2" and so on."""
 
     def __init__(self) -> None:
-        self._of: dict[int, str] = {}
+        # By identity, and with the test itself: a suite lets go of what has run, and its address is used again.
+        self._of: dict[int, tuple[str, object]] = {}
         self._times: dict[str, int] = {}
 
     def add(self, suite):
@@ -140,14 +141,14 @@ class Names:
                 times = self._times[name] = self._times.get(name, 0) + 1
                 if times > 1:
                     name += f"#{times}"
-                self._of[id(each)] = name
+                self._of[id(each)] = name, each
                 yield name
 
     def __contains__(self, test) -> bool:
         return id(test) in self._of
 
     def __getitem__(self, test) -> str:
-        return self._of[id(test)]
+        return self._of[id(test)][0]
 
 
 def chosen(suite, names, wanted) -> None:
