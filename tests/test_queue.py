@@ -441,7 +441,7 @@ def test_items_that_are_compared_in_python_by_many_threads():
 
     def consume():
         for _ in range(rounds):
-            got.append(made.get(timeout=30).number)
+            got.append(made.get().number)
 
     interval = sys.getswitchinterval()
     sys.setswitchinterval(1e-6)
@@ -580,7 +580,7 @@ def test_between_threads_nothing_is_lost_or_doubled(kind, maxsize):
 
     def consume():
         for _ in range(rounds):
-            got.append(made.get(timeout=30))
+            got.append(made.get())
 
     threads = [threading.Thread(target=produce, args=(n,)) for n in range(threads_each)]
     threads += [threading.Thread(target=consume) for _ in range(threads_each - 1)]

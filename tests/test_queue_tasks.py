@@ -227,7 +227,7 @@ def test_a_channel_between_threads():
     for each in threads:
         each.start()
     for _ in range(3 * rounds):
-        got.append(channel.get(timeout=30))
+        got.append(channel.get())
     for each in threads:
         each.join()
     assert sorted(got) == list(range(3 * rounds))
