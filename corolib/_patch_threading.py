@@ -54,6 +54,9 @@ class _PolledLock:
 
         return _poll(ended, None if timeout < 0 else timeout) if blocking else ended()
 
+    #: acquire() does not keep it.
+    ended = acquire
+
     def release(self) -> None:
         """Nothing: acquire() has not kept it."""
 
@@ -96,8 +99,7 @@ def _wait_for_tstate_lock(self: Any, block: bool = True, timeout: float = -1) ->
     The standard one takes the thread for ended then.
     """
     sentinel = self._tstate_lock
-    if sentinel is not None and sentinel.acquire(block, timeout):
-        sentinel.release()
+    if sentinel is not None and sentinel.ended(block, timeout):
         self._stop()
 
 

@@ -77,6 +77,7 @@ class Row(NamedTuple):
 
 TABLE = (
     Row("os", "os", "os"),
+    Row("os", "_descriptors", "os"),
     Row("signal", "signal", "signal"),
     Row("time", "time", "time"),
     Row("_thread", "thread", "thread"),
@@ -197,7 +198,11 @@ def _set_names(target: ModuleType, source: ModuleType, items: Iterable[str]) -> 
     except DoNotPatch:
         return False
     for item in sorted(event.target_item_names):
-        patch_item(target, item, getattr(source, item))
+        new = getattr(source, item)
+        if getattr(new, "__module__", None) == source.__name__:
+            # What is replaced says of itself where it is at home, in its repr and when it is pickled.
+            new.__module__ = target.__name__
+        patch_item(target, item, new)
     return True
 
 
@@ -234,13 +239,23 @@ _done: set[str] = set()
 
 
 def patch_os() -> None:
-    """os.waitpid(), fork() and their like; close(), which wakes who waits for the descriptor."""
+    """os.waitpid(), fork() and their like; read() and write(); close(), which wakes who waits for the
+    descriptor.
+    """
     _patch_rows("os")
 
 
 def patch_signal() -> None:
-    """signal.signal(), so that a handler of SIGCHLD may wait; set_wakeup_fd(), which the hub uses as well."""
-    _patch_rows("signal")
+    """signal.signal(), so that handlers may wait, also those that are set already; set_wakeup_fd(), which the
+    hub uses as well.
+    """
+
+    def then(patched: set[str]) -> None:
+        from .signal import make_existing_cooperative
+
+        make_existing_cooperative()
+
+    _patch_rows("signal", then)
 
 
 def patch_time() -> None:

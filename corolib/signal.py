@@ -1,20 +1,24 @@
 """The `signal` module, and handlers that run in greenlets.
 
-A handler of the standard library runs between any two instructions of whichever greenlet is current, the hub
-among them, so it must not wait. `signal_handler` runs one in a greenlet of its own, which may; so do handlers
-of SIGCHLD that are set with signal() of this module. SIGCHLD itself is the program's: corolib waits for
-children by other means.
+A handler of the standard library runs between any two instructions of whichever greenlet is current. The hub
+is often that one and must not wait, but a handler may have to: it logs, and another greenlet has the lock of
+the log. So one that is set with signal() of this module has a greenlet of its own when it comes to the hub;
+if it does not wait it is over by the next instruction, as ever. `signal_handler` runs one in a new greenlet
+in any case, and so do handlers of SIGCHLD that are set with signal(). SIGCHLD itself is the program's:
+corolib waits for children by other means.
 """
 
 import contextvars
 import signal as _signals
 from collections.abc import Callable
 from operator import index
-from signal import SIG_DFL, SIGCHLD
+from signal import NSIG, SIG_DFL, SIGCHLD, default_int_handler
 from types import FrameType
 from typing import Any
 
 from ._native import original
+from ._switch import getcurrent, greenlet
+from ._waitgraph import wakes_nobody
 from .greenlet import Greenlet
 from .hub import Hub, get_hub, get_hub_if_exists, spawn_raw
 
@@ -35,34 +39,88 @@ def __getattr__(name: str) -> Any:
 # -- what stands in for the standard library's ---------------------------------------------------------------
 
 
-class _InGreenlet:
-    """A handler as the interpreter calls it; runs the program's in a greenlet, once there is a hub."""
+class _Handler:
+    """A handler as the interpreter calls it: runs the program's where it may wait, once there is a hub."""
 
-    __slots__ = ("handler",)
+    __slots__ = ("handler", "spawned")
 
-    def __init__(self, handler: Callable[[int, FrameType | None], object]) -> None:
+    def __init__(self, handler: Callable[[int, FrameType | None], object], spawned: bool) -> None:
         self.handler = handler
+        #: Each time in a greenlet that starts when its turn comes.
+        self.spawned = spawned
 
     def __call__(self, signum: int, frame: FrameType | None) -> None:
-        if get_hub_if_exists() is None:
+        hub = get_hub_if_exists()
+        if hub is None or hub.destroyed:
             self.handler(signum, frame)
-        else:
+        elif self.spawned:
             spawn_raw(self.handler, signum, frame)
+        elif getcurrent() is hub:
+            self._run_beside(hub, signum, frame)
+        else:
+            self.handler(signum, frame)
+
+    def _run_beside(self, hub: Hub, signum: int, frame: FrameType | None) -> None:
+        """Called in the hub: run the handler now, in a greenlet that the hub does not wait for.
+
+        What it raises is raised here, and goes to the main greenlet; also if that comes later.
+        """
+        raised: list[BaseException] = []
+        at_once = True
+
+        def run() -> None:
+            try:
+                self.handler(signum, frame)
+            except BaseException as error:
+                if at_once:
+                    raised.append(error)
+                else:
+                    hub.handle_error(None, type(error), error, error.__traceback__)
+
+        greenlet(run, hub).switch()
+        at_once = False
+        if raised:
+            try:
+                raise raised[0]
+            finally:
+                del raised[:]
+
+
+def _callable_by_hub(signalnum: int, handler: Any) -> Any:
+    # SIG_DFL and SIG_IGN, enumeration members and numbers, are not callable. The last one never waits.
+    if not callable(handler) or handler is default_int_handler:
+        return handler
+    return _Handler(handler, spawned=signalnum == SIGCHLD)
 
 
 def signal(signalnum: int, handler: Any, /) -> Any:
-    """signal.signal(), but a handler of SIGCHLD runs in a new greenlet for each delivery, so it may wait."""
+    """signal.signal(), but the handler may wait, whenever it is called; other greenlets run meanwhile.
+
+    A handler of SIGCHLD runs in a new greenlet for each delivery.
+    """
     before = getsignal(signalnum)
-    # SIG_DFL and SIG_IGN, enumeration members and numbers, are not callable.
-    wanted = _InGreenlet(handler) if signalnum == SIGCHLD and callable(handler) else handler
-    _signal(signalnum, wanted)
+    _signal(signalnum, _callable_by_hub(signalnum, handler))
     return before
+
+
+def make_existing_cooperative() -> None:
+    """Handlers that were set before patching: as if by signal() of this module."""
+    for signalnum in range(1, NSIG):
+        handler = _getsignal(signalnum)
+        if isinstance(handler, _Handler) or handler is _deliver or handler in wakes_nobody:
+            continue  # ours never wait
+        wanted = _callable_by_hub(signalnum, handler)
+        if wanted is not handler:
+            try:
+                _signal(signalnum, wanted)
+            except ValueError:
+                return  # not in the main thread
 
 
 def getsignal(signalnum: int, /) -> Any:
     """The handler that signal() has set."""
     handler = _getsignal(signalnum)
-    return handler.handler if isinstance(handler, _InGreenlet) else handler
+    return handler.handler if isinstance(handler, _Handler) else handler
 
 
 def set_wakeup_fd(fd: int, /, *, warn_on_full_buffer: bool = True) -> int:

@@ -25,7 +25,7 @@ from weakref import ref as weakref
 from . import _hub
 from ._hub import WaitList, shield
 from ._native import get_ident as _native_ident
-from ._native import original
+from ._native import monotonic, original
 from ._switch import GreenletExit, getcurrent, greenlet
 from .hub import get_hub, spawn_raw
 from .local import local
@@ -434,39 +434,50 @@ else:
         return timeout
 
     class _Sentinel:
-        """The end of a thread as threading.Thread knows it up to Python 3.12.
+        """The end of a thread as threading.Thread knows it up to Python 3.12: a lock that is free when it has
+        ended.
 
-        A lock that is free when it has ended.
-
-        Not a real lock: if those who wait for the end handed a lock from one to the next, each would find it
-        locked right after having given it up, which threading takes for a mistake.
+        Whoever takes it then, and does not give it back, keeps the thread from being known as ended; but
+        those who merely wait for the end (ended()) do not take it: if they handed it from one to the next,
+        each would find it locked right after having given it up, which threading takes for a mistake.
         """
 
-        __slots__ = ("__weakref__", "_finish", "_ident", "_taken")
+        __slots__ = ("__weakref__", "_finish", "_ident", "_lock", "_taken")
 
         def __init__(self, ident: int) -> None:
             self._finish = _Finish()
             self._ident = ident
             self._taken = False
+            self._lock = LockType()
+
+        def ended(self, blocking: bool = True, timeout: float = -1) -> bool:
+            """Wait for the end: whether it has come, and nobody has taken the lock since."""
+            return self._finish.wait(_seconds(blocking, timeout)) and not self._lock.locked()
 
         def acquire(self, blocking: bool = True, timeout: float = -1) -> bool:
             if not self._taken:
                 self._taken = True  # the thread itself, as the first thing it does
                 return True
-            return self._finish.wait(_seconds(blocking, timeout))
+            seconds = _seconds(blocking, timeout)
+            until = None if seconds is None else monotonic() + seconds
+            if not self._finish.wait(seconds):
+                return False
+            return self._lock.acquire(timeout=-1 if until is None else max(0, until - monotonic()))
 
         def release(self) -> None:
-            # The main thread says by this that it has ended. Anybody else gives back what acquire() did not
-            # take.
-            if self._ident == get_ident():
+            # The main thread says by this that it has ended.
+            if self._ident == get_ident() and not self._finish.done:
                 self._finish.set()
+            else:
+                self._lock.release()
 
         def locked(self) -> bool:
-            return self._taken and not self._finish.done
+            return self._taken and (not self._finish.done or self._lock.locked())
 
         def _at_fork_reinit(self) -> None:
             self._finish = _Finish()
             self._taken = False
+            self._lock._at_fork_reinit()
 
     def _set_sentinel() -> _Sentinel:
         """What ends with the current greenlet, if it was started here, or when the main thread says so."""

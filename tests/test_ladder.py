@@ -45,6 +45,7 @@ LADDER = [
     *(
         "time",
         "os",
+        "_descriptors",
         "signal",
         "select",
         "selectors",

@@ -382,6 +382,87 @@ def test_patched():
     assert done.stdout == "child ended\nterminated\n" and done.stderr == ""
 
 
+LOGS = """
+import logging, os, signal, sys, threading
+import corolib
+
+begun = os.pipe()
+
+def wakes(number, frame):
+    "Set before patching."
+    os.write(begun[1], b"!")
+    where = "the hub" if corolib.getcurrent() is corolib.get_hub() else "a greenlet"
+    logging.warning("handler %d in %s", number, where)
+    if number == signal.SIGUSR2:
+        raise LookupError("of the handler")
+
+signal.signal(signal.SIGUSR1, wakes)
+from corolib import monkey
+monkey.patch_all()
+import time
+signal.signal(signal.SIGUSR2, wakes)
+assert signal.getsignal(signal.SIGUSR1) is signal.getsignal(signal.SIGUSR2) is wakes
+
+class Slow(logging.StreamHandler):
+    hold = None
+    def emit(self, record):
+        if self.hold is not None:
+            self.hold.wait()
+        super().emit(record)
+
+handler = Slow(sys.stdout)
+logging.basicConfig(handlers=[handler], format="%(message)s")
+
+def kill_self_while_the_hub_polls(number):
+    "From another process: a signal that is not sent by one of our own greenlets."
+    return os.spawnlp(os.P_NOWAIT, "sh", "sh", "-c", f"sleep 0.05; kill -{int(number)} {os.getpid()}")
+"""
+
+
+def test_a_handler_that_logs_waits_for_the_lock_of_the_log_while_others_run():
+    """It comes while the hub polls, and another greenlet writes to the log and waits in there."""
+    done = run_isolated(
+        LOGS
+        + """
+handler.hold = threading.Event()
+thread = threading.Thread(target=logging.warning, args=("thread",))
+thread.start()
+child = kill_self_while_the_hub_polls(signal.SIGUSR1)
+os.read(begun[0], 1)
+time.sleep(0.01)
+print("others run", flush=True)
+handler.hold.set()
+thread.join()
+time.sleep(0.01)
+os.waitpid(child, 0)
+"""
+    )
+    lines = ["others run", "thread", f"handler {int(signal.SIGUSR1)} in a greenlet"]
+    assert (done.stdout.splitlines(), done.stderr) == (lines, "")
+
+
+@pytest.mark.parametrize("waits", [False, True])
+def test_what_a_handler_raises_reaches_main_whether_it_has_waited_or_not(waits):
+    done = run_isolated(
+        LOGS
+        + f"""
+if {waits}:
+    handler.hold = threading.Event()
+    threading.Thread(target=logging.warning, args=("thread",)).start()
+    corolib.spawn(lambda: (os.read(begun[0], 1), time.sleep(0.01), handler.hold.set()))
+child = kill_self_while_the_hub_polls(signal.SIGUSR2)
+try:
+    time.sleep(20)
+except LookupError as error:
+    print("main:", error)
+time.sleep(0.01)
+os.waitpid(child, 0)
+"""
+    )
+    lines = [f"handler {int(signal.SIGUSR2)} in a greenlet", "main: of the handler"]
+    assert (done.stdout.splitlines(), done.stderr) == ((["thread"] if waits else []) + lines, "")
+
+
 def test_asyncio_in_the_main_greenlet_still_gets_its_signals():
     """It sets its own wakeup descriptor."""
     done = run_isolated("""

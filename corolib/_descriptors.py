@@ -1,0 +1,80 @@
+"""os.read() and os.write() of a patched program: the standard library's, but other greenlets run while a
+blocking descriptor is not ready.
+
+`corolib.os` has functions of the same names that wait for a non-blocking descriptor as well. These do not:
+who made it non-blocking wants to be told. So they may be used in callbacks of the loop, too. Every call costs
+one poll(2) more; a regular file is always ready.
+"""
+
+import os
+import stat
+from collections.abc import Callable
+from select import PIPE_BUF, POLLIN, POLLOUT
+from typing import Any
+
+from ._hub import io
+from ._native import original, poll
+from ._switch import getcurrent
+from .hub import get_hub_if_exists
+
+__all__ = ["read", "write"]
+__implements__ = ("read", "write")
+
+_read: Callable[[int, int], bytes] = original("os", "read")
+_write: Callable[[int, Any], int] = original("os", "write")
+
+#: The loop's word for what poll(2) was asked.
+_EVENTS = {POLLIN: 1, POLLOUT: 2}
+
+
+def _wait(fd: Any, event: int) -> None:
+    """Switches until the descriptor is ready; not if it would not block, if it is none, or in the hub."""
+    hub = get_hub_if_exists()
+    if hub is None or hub.destroyed or getcurrent() is hub:
+        return
+    asked = poll()
+    try:
+        asked.register(fd, event)
+    except (TypeError, ValueError, OverflowError):
+        return  # the call itself knows better what to say
+    while not asked.poll(0) and os.get_blocking(fd):
+        with io(hub, fd, _EVENTS[event]) as watcher:
+            watcher.wait()
+
+
+def read(fd: int, length: int, /) -> bytes:
+    """os.read(): switches while a blocking descriptor has nothing to read.
+
+    Blocks the thread nevertheless if somebody else takes what there was in that moment.
+    """
+    _wait(fd, POLLIN)
+    return _read(fd, length)
+
+
+def write(fd: int, data: Any, /) -> int:
+    """os.write(): all of `data` for a blocking descriptor, as ever; switches while it takes nothing more."""
+    try:
+        view = memoryview(data).cast("B")
+    except TypeError:
+        return _write(fd, data)  # which knows better what to say
+    _wait(fd, POLLOUT)
+    if len(view) <= PIPE_BUF or get_hub_if_exists() is None or not _may_fill(fd):
+        return _write(fd, view)
+    # What it has room for is not known, except that it is this much: more at once could block the thread.
+    written = 0
+    try:
+        while written < len(view):
+            _wait(fd, POLLOUT)
+            written += _write(fd, view[written : written + PIPE_BUF])
+    except OSError:
+        if not written:
+            raise  # else the next call will say it
+    return written
+
+
+def _may_fill(fd: int) -> bool:
+    try:
+        mode = os.fstat(fd).st_mode
+        return (stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode) or os.isatty(fd)) and os.get_blocking(fd)
+    except OSError:
+        return False
