@@ -11,14 +11,14 @@ import io as _io
 import os
 import socket as _stdlib
 import sys
-from _socket import AF_INET, AF_INET6, MSG_DONTWAIT, SOCK_DGRAM, SOCK_STREAM
-from collections.abc import Callable, Iterable
+from _socket import AF_INET, AF_INET6, SOCK_DGRAM, SOCK_STREAM
+from collections.abc import Callable
 from socket import AddressFamily, SocketKind
-from typing import TYPE_CHECKING, Any, Concatenate, Final, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, Final
 
 from . import _hub
 from ._hub import TIMED_OUT
-from .hub import get_hub, get_hub_if_exists, getcurrent, sleep
+from .hub import get_hub
 from .resolver import get_resolver
 from .resolver.base import WILDCARDS, is_numeric
 
@@ -35,16 +35,9 @@ if TYPE_CHECKING:
     def __getattr__(name: str) -> Any: ...
 
 
-_P = ParamSpec("_P")
-_T = TypeVar("_T")
-
 #: A caller gave no timeout: the default of new sockets. The standard library's own object, for those who pass
 #: it on.
 _GLOBAL_DEFAULT_TIMEOUT: Final[Any] = _stdlib._GLOBAL_DEFAULT_TIMEOUT  # type: ignore[attr-defined]  # private
-
-#: After so many operations in a row that did not have to wait, a greenlet lets the others run. As in
-#: _hub.Socket.
-STREAK = 64
 
 #: os.sendfile() takes 2 GiB at most; in pieces of this size the count fits everywhere.
 SENDFILE_PIECE = 1 << 30
@@ -63,7 +56,7 @@ class socket(_hub.Socket):
     raises OSError(EBADF) in both.
     """
 
-    __slots__ = ("__weakref__", "_closed", "_io_refs", "_streak")
+    __slots__ = ("__weakref__", "_closed", "_io_refs")
 
     def __init__(self, family: int = -1, type: int = -1, proto: int = -1, fileno: int | None = None) -> None:
         if fileno is None:
@@ -76,7 +69,6 @@ class socket(_hub.Socket):
     def _setup(self) -> None:
         self._io_refs = 0
         self._closed = False
-        self._streak = 0
 
     # Methods of the standard class that stand on others and know nothing of how those wait: taken as they
     # are, so that each is right for the Python it runs on.
@@ -165,91 +157,6 @@ class socket(_hub.Socket):
         A name that is not found raises gaierror.
         """
         return super().connect_ex(self._with_address(address))
-
-    # -- datagrams and messages: the plain operation until it need not wait
-
-    def _take_turn(self) -> None:
-        """Before an operation: whoever has not had to wait for long lets the others run."""
-        self._streak += 1
-        if self._streak > STREAK and self.timeout != 0:
-            self._streak = 0
-            hub = get_hub_if_exists()
-            if hub is not None and getcurrent() is not hub:
-                sleep(0)
-
-    def _until_done(
-        self,
-        wait: Callable[[float | None], None],
-        flags: int,
-        operation: Callable[Concatenate[_socket.socket, _P], _T],
-        *args: _P.args,
-        **kwargs: _P.kwargs,
-    ) -> _T:
-        timeout = self.timeout
-        self._take_turn()
-        until = None
-        while True:
-            try:
-                return operation(self, *args, **kwargs)
-            except BlockingIOError:
-                if timeout == 0 or flags & MSG_DONTWAIT:
-                    raise
-            self._streak = 0
-            if timeout is None:
-                wait(None)
-                continue
-            if until is None:
-                until = get_hub().now() + timeout
-            wait(max(0.0, until - get_hub().now()))
-
-    def recvfrom(self, bufsize: int, flags: int = 0, /) -> tuple[bytes, Any]:
-        """Receive up to bufsize bytes: (bytes, address of the sender)."""
-        return self._until_done(self.wait_read, flags, _socket.socket.recvfrom, bufsize, flags)
-
-    def recvfrom_into(self, buffer: Any, nbytes: int = 0, flags: int = 0) -> tuple[int, Any]:
-        """Receive into a buffer: (number of bytes, address of the sender)."""
-        return self._until_done(self.wait_read, flags, _socket.socket.recvfrom_into, buffer, nbytes, flags)
-
-    def recvmsg(
-        self, bufsize: int, ancbufsize: int = 0, flags: int = 0, /
-    ) -> tuple[bytes, list[Any], int, Any]:
-        """Receive data and ancillary data: (bytes, ancillary items, flags, address)."""
-        return self._until_done(self.wait_read, flags, _socket.socket.recvmsg, bufsize, ancbufsize, flags)
-
-    def recvmsg_into(
-        self, buffers: Iterable[Any], ancbufsize: int = 0, flags: int = 0, /
-    ) -> tuple[int, list[Any], int, Any]:
-        """Receive data into buffers and ancillary data: (number of bytes, ancillary items, flags.
-
-        Address).
-        """
-        buffers = list(buffers)  # an iterator would be used up by the first try
-        return self._until_done(
-            self.wait_read, flags, _socket.socket.recvmsg_into, buffers, ancbufsize, flags
-        )
-
-    def sendto(self, data: Any, *flags_and_address: Any) -> int:
-        """sendto(data, [flags,] address): send to an address; how many bytes went.
-
-        A name in it is looked up.
-        """
-        if not flags_and_address:
-            raise TypeError("sendto() takes 2 or 3 arguments (1 given)")
-        flags = flags_and_address[0] if len(flags_and_address) > 1 else 0
-        rest = (*flags_and_address[:-1], self._with_address(flags_and_address[-1]))
-        operation: Callable[..., int] = _socket.socket.sendto
-        return self._until_done(self.wait_write, flags, operation, data, *rest)
-
-    def sendmsg(
-        self, buffers: Iterable[Any], ancdata: Iterable[Any] = (), flags: int = 0, address: Any = None, /
-    ) -> int:
-        """Send data from several buffers, with ancillary data; how many bytes went."""
-        buffers, ancdata = list(buffers), list(ancdata)  # iterators would be used up by the first try
-        if address is not None:
-            address = self._with_address(address)
-        return self._until_done(
-            self.wait_write, flags, _socket.socket.sendmsg, buffers, ancdata, flags, address
-        )
 
     def _sendfile_use_sendfile(self, file: Any, offset: int = 0, count: int | None = None) -> int:
         """What sendfile() tries first: the kernel copies.

@@ -130,7 +130,6 @@ class SSLSocket(socket):
                 if timeout == 0:
                     raise
                 direction, wait, crossed = self._writable, self.wait_write, writing is False
-            self._streak = 0
             left = None
             if timeout is not None:
                 now = get_hub().now()

@@ -450,6 +450,10 @@ class Socket(_socket.socket):
 
     @property
     def timeout(self) -> float | None: ...
+    def _with_address(self, address: Any, /) -> Any:
+        """What sendto() and sendmsg() send to; a subclass may look a name up."""
+    def _take_turn(self) -> None:
+        """Before an operation that is done elsewhere: every so often, others run."""
     def wait_read(self, timeout: float | None = ...) -> None:
         """Park until readable, for the socket's own timeout unless one is given; then TimeoutError."""
     def wait_write(self, timeout: float | None = ...) -> None: ...

@@ -1,6 +1,8 @@
 /* Reading the argument vectors of fast calls. */
 #include "arguments.h"
 
+#include <limits.h>
+
 int arguments_take(const char *method, const char *const *names, Py_ssize_t required, PyObject *const *args,
                    Py_ssize_t nargs, PyObject *kwnames, PyObject **out)
 {
@@ -56,4 +58,30 @@ PyObject *arguments_context(PyObject **kwargs)
     if (PyDict_DelItemString(*kwargs, "context") < 0) PyErr_Clear(); /* it is there */
     if (PyDict_GET_SIZE(*kwargs) == 0) Py_CLEAR(*kwargs);
     return context;
+}
+
+int arguments_count(const char *method, Py_ssize_t nargs, Py_ssize_t least, Py_ssize_t most)
+{
+    if (nargs >= least && nargs <= most) return 0;
+    PyErr_Format(PyExc_TypeError, "%s() takes %zd to %zd arguments (%zd given)", method, least, most, nargs);
+    return -1;
+}
+
+int arguments_size(PyObject *argument, Py_ssize_t *size)
+{
+    *size = PyLong_CheckExact(argument) ? PyLong_AsSsize_t(argument)
+                                        : PyNumber_AsSsize_t(argument, PyExc_OverflowError);
+    return *size == -1 && PyErr_Occurred() ? -1 : 0;
+}
+
+int arguments_int(PyObject *argument, const char *name, int *number)
+{
+    long value = PyLong_AsLong(argument);
+    if (value == -1 && PyErr_Occurred()) return -1;
+    if (value < INT_MIN || value > INT_MAX) {
+        PyErr_Format(PyExc_OverflowError, "%s must fit into a C int, not %ld", name, value);
+        return -1;
+    }
+    *number = (int)value;
+    return 0;
 }

@@ -17,4 +17,11 @@ int arguments_pack(Py_ssize_t first, PyObject *const *args, Py_ssize_t nargs, Py
  * NULL if nothing is left. */
 PyObject *arguments_context(PyObject **kwargs);
 
+/* For functions that take positional arguments only: from `least` to `most` of them. 0, or -1 with TypeError.
+ */
+int arguments_count(const char *method, Py_ssize_t nargs, Py_ssize_t least, Py_ssize_t most);
+/* A size, possibly negative; a C int, whose name the error says. 0, or -1 with an exception. */
+int arguments_size(PyObject *argument, Py_ssize_t *size);
+int arguments_int(PyObject *argument, const char *name, int *number);
+
 #endif

@@ -20,6 +20,7 @@
 
 #include "arguments.h"
 #include "park.h"
+#include "sockmsg.h"
 #include "sockops.h"
 #include "sockwait.h"
 
@@ -266,6 +267,18 @@ failed:
     return NULL;
 }
 
+/* What a subclass that can look names up overrides. */
+static PyObject *socket_with_address(PyObject *self, PyObject *address)
+{
+    return Py_NewRef(address);
+}
+
+static PyObject *socket_take_turn(PyObject *self, PyObject *unused)
+{
+    if (sockwait_turn(sock_of(self)) < 0) return NULL;
+    Py_RETURN_NONE;
+}
+
 /* Waits without an operation, for what is done elsewhere (TLS, the base's methods). */
 
 static PyObject *wait_for(PyObject *self, const char *method, enum sockwait_direction direction,
@@ -330,6 +343,41 @@ static PyMethodDef methods[] = {
          "sendall($self, data, flags=0, /)\n--\n\nSend all of data. Parks whenever the kernel takes no more. "
          "The socket's "
          "timeout is for the whole call; when it runs out, how much was sent is not known.")},
+    {"recvfrom", FAST(sockmsg_recvfrom), METH_FASTCALL,
+     PyDoc_STR(
+         "recvfrom($self, bufsize, flags=0, /)\n--\n\nReceive up to bufsize bytes: (bytes, address of the "
+         "sender). Parks until there is something.")},
+    {"recvfrom_into", FAST(sockmsg_recvfrom_into), METH_FASTCALL | METH_KEYWORDS,
+     PyDoc_STR(
+         "recvfrom_into($self, /, buffer, nbytes=0, flags=0)\n--\n\nReceive into a writable buffer, which "
+         "cannot be resized meanwhile: (number of bytes, address of the sender). Parks until there is "
+         "something.")},
+    {"recvmsg", FAST(sockmsg_recvmsg), METH_FASTCALL,
+     PyDoc_STR(
+         "recvmsg($self, bufsize, ancbufsize=0, flags=0, /)\n--\n\nReceive data and ancillary data: (bytes, "
+         "[(level, type, bytes)...], flags, address). Parks until there is something.")},
+    {"recvmsg_into", FAST(sockmsg_recvmsg_into), METH_FASTCALL,
+     PyDoc_STR(
+         "recvmsg_into($self, buffers, ancbufsize=0, flags=0, /)\n--\n\nReceive data into writable buffers, "
+         "one after the other, and ancillary data: (number of bytes, [(level, type, bytes)...], flags, "
+         "address). Parks until there is something.")},
+    {"sendto", FAST(sockmsg_sendto), METH_FASTCALL,
+     PyDoc_STR(
+         "sendto($self, data, flags_or_address, address=<unset>, /)\n--\n\nsendto(data, [flags,] address): "
+         "send to an address; how many bytes went. Parks until the kernel takes them. A name in the address "
+         "must not need a look-up unless the class has a _with_address() that looks it up.")},
+    {"sendmsg", FAST(sockmsg_sendmsg), METH_FASTCALL,
+     PyDoc_STR(
+         "sendmsg($self, buffers, ancdata=(), flags=0, address=None, /)\n--\n\nSend data from several "
+         "buffers, with ancillary data [(level, type, buffer)...]: how many bytes went. Parks until the "
+         "kernel takes some. The address as in sendto().")},
+    {"_with_address", socket_with_address, METH_O,
+     PyDoc_STR("_with_address($self, address, /)\n--\n\nThe address as sendto() and sendmsg() are to use it: "
+               "itself. A subclass may look a name up.")},
+    {"_take_turn", socket_take_turn, METH_NOARGS,
+     PyDoc_STR(
+         "_take_turn($self, /)\n--\n\nBefore an operation that is done elsewhere: who has not had to wait "
+         "64 times lets others run.")},
     {"accept4", socket_accept4, METH_NOARGS,
      PyDoc_STR("accept4($self, /)\n--\n\n(descriptor, address) of the next connection; the descriptor is "
                "non-blocking and "
@@ -456,7 +504,8 @@ int socket_setup(PyObject *module)
         (sockops_base_accept = PyObject_GetAttrString((PyObject *)base_type, "_accept")) == NULL ||
         (sockops_base_connect_ex = PyObject_GetAttrString((PyObject *)base_type, "connect_ex")) == NULL)
         goto done;
-    if (check_layout() < 0 || (bases = PyTuple_Pack(1, base_type)) == NULL) goto done;
+    if (sockmsg_setup(base_type) < 0 || check_layout() < 0 || (bases = PyTuple_Pack(1, base_type)) == NULL)
+        goto done;
     if ((socket_type = (PyTypeObject *)PyType_FromModuleAndSpec(module, &spec, bases)) == NULL) goto done;
     rc = PyModule_AddType(module, socket_type);
 done:

@@ -3,144 +3,28 @@
  * The descriptor is non-blocking, so a system call never blocks and keeps the GIL: two mutex operations less.
  * EAGAIN parks; no exception object is made on the way. Buffers of the caller stay exported while the
  * greenlet waits, so nobody can resize them; the Py_buffer itself may lie on the C stack, since nobody but
- * this greenlet touches it.
- *
- * When to wait first. A recv() that returned less than was asked for has emptied a stream socket, so the next
- * one would mostly be answered EAGAIN: in request and response 0.3 to 0.5 of them, as measured. A socket in
- * that state is `dry`, and its next recv() waits before it calls. A wrong guess costs a turn of the loop,
- * which the other connections share; it cannot hang, as readiness is level-triggered, whatever lies in the
- * queue (urgent data, ancillary data) and with whatever SO_RCVLOWAT. `patience` keeps the guess honest: every
- * PROBE_INTERVAL-th time recv() is called all the same. EAGAIN restores full patience, data costs a point of
- * it; without patience every recv() is tried first. Nothing is guessed for datagrams, where a short one says
- * nothing of the next, nor with flags, nor after the end of the stream. */
+ * this greenlet touches it. */
 #include <Python.h>
 
-#include <arpa/inet.h>
 #include <errno.h>
-#include <limits.h>
-#include <netinet/in.h>
-#include <stddef.h>
-#include <string.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 #include "sockops.h"
 
 #include "arguments.h"
 #include "hub.h"
-
-#define FULL_PATIENCE 3
-#define PROBE_INTERVAL 64
+#include "sockaddr.h"
+#include "sockread.h"
 
 PyObject *sockops_base_accept, *sockops_base_connect_ex;
 
-/* Arguments. */
-
-static int arity(const char *method, Py_ssize_t nargs, Py_ssize_t least, Py_ssize_t most)
-{
-    if (nargs >= least && nargs <= most) return 0;
-    PyErr_Format(PyExc_TypeError, "%s() takes %zd to %zd arguments (%zd given)", method, least, most, nargs);
-    return -1;
-}
-
-static int read_size(PyObject *argument, Py_ssize_t *size)
-{
-    *size = PyLong_CheckExact(argument) ? PyLong_AsSsize_t(argument)
-                                        : PyNumber_AsSsize_t(argument, PyExc_OverflowError);
-    return *size == -1 && PyErr_Occurred() ? -1 : 0;
-}
-
-static int read_flags(PyObject *argument, int *flags)
-{
-    long value = PyLong_AsLong(argument);
-    if (value == -1 && PyErr_Occurred()) return -1;
-    if (value < INT_MIN || value > INT_MAX) {
-        PyErr_Format(PyExc_OverflowError, "flags must fit into a C int, not %ld", value);
-        return -1;
-    }
-    *flags = (int)value;
-    return 0;
-}
-
 /* Receive. */
-
-struct reading {
-    struct sockwait wait;
-    size_t size; /* asked for */
-    int flags;
-    bool testing; /* this call tests the guess that there is nothing */
-};
-
-static inline int reading_begin(struct reading *reading, struct sock *sock, size_t size, int flags)
-{
-    if (sockwait_turn(sock) < 0) return -1;
-    sockwait_begin(&reading->wait, sock);
-    reading->size = size;
-    reading->flags = flags;
-    reading->testing = false;
-    if (flags & MSG_DONTWAIT) reading->wait.timeout = 0;
-    if (!sock->dry || flags != 0 || sock->timeout == 0) return 0;
-    if (sock->patience > 0 && sock->skipped < PROBE_INTERVAL) {
-        struct hub *hub = sockwait_hub(&reading->wait);
-        if (hub == NULL) return -1;
-        if (!sockwait_in_hub(hub)) {
-            sock->skipped++;
-            return sockwait_ready(&reading->wait, SOCKWAIT_READ);
-        }
-    }
-    sock->skipped = 0;
-    reading->testing = true;
-    return 0;
-}
-
-/* Looks at the result of a call: 1 if the operation is done, 0 to call again, -1 with an exception set. */
-static inline int reading_end(struct reading *reading, ssize_t n)
-{
-    struct sock *sock = reading->wait.sock;
-    if (n < 0) {
-        if (reading->testing && (errno == EAGAIN || errno == EWOULDBLOCK)) sock->patience = FULL_PATIENCE;
-        reading->testing = false;
-        return sockwait_again(&reading->wait, SOCKWAIT_READ);
-    }
-    if (reading->testing && sock->patience > 0) sock->patience--;
-    sock->dry = n > 0 && (size_t)n < reading->size && reading->flags == 0 && sock->type == SOCK_STREAM;
-    sock->bulk = (size_t)n >= reading->size / 2;
-    return 1;
-}
-
-/* MSG_WAITALL on a socket that may wait for ever: the kernel would wait until the buffer is full, so we do.
- * Ends early at the end of the stream. An error after the first bytes is lost, and the next call sees the end
- * of the stream: better than to lose the bytes. With a timeout it is one recv() as ever, as in _socket. */
-static Py_ssize_t receive_all(struct reading *reading, char *buffer)
-{
-    size_t done = 0;
-    int rc = 0;
-    while (rc == 0 && done < reading->size) {
-        ssize_t n = recv(reading->wait.sock->fd, buffer + done, reading->size - done, reading->flags);
-        if (n == 0) break;
-        if (n > 0) {
-            done += (size_t)n;
-            continue;
-        }
-        if (done > 0 && errno != EAGAIN && errno != EWOULDBLOCK && errno != EINTR) break;
-        rc = sockwait_again(&reading->wait, SOCKWAIT_READ);
-    }
-    reading->wait.sock->dry = false;
-    return rc < 0 ? -1 : (Py_ssize_t)done;
-}
-
-static bool waits_for_all(const struct reading *reading)
-{
-    const struct sock *sock = reading->wait.sock;
-    return (reading->flags & (MSG_WAITALL | MSG_PEEK | MSG_TRUNC | MSG_OOB)) == MSG_WAITALL &&
-           reading->wait.timeout < 0 && sock->type == SOCK_STREAM;
-}
 
 static Py_ssize_t receive(struct reading *reading, char *buffer)
 {
-    if (waits_for_all(reading)) return receive_all(reading, buffer);
+    if (reading_waits_for_all(reading)) return sockread_all(reading, buffer);
     for (;;) {
         ssize_t n = recv(reading->wait.sock->fd, buffer, reading->size, reading->flags);
         int rc = reading_end(reading, n);
@@ -148,19 +32,13 @@ static Py_ssize_t receive(struct reading *reading, char *buffer)
     }
 }
 
-/* MSG_TRUNC makes recv() tell the length of the datagram, not what lies in the buffer. */
-static Py_ssize_t in_buffer(const struct reading *reading, Py_ssize_t n)
-{
-    return n < (Py_ssize_t)reading->size ? n : (Py_ssize_t)reading->size;
-}
-
 static PyObject *receive_into_bytes(struct reading *reading)
 {
     PyObject *bytes = NULL;
     Py_ssize_t n = 0;
-    if (waits_for_all(reading)) {
+    if (reading_waits_for_all(reading)) {
         if ((bytes = PyBytes_FromStringAndSize(NULL, (Py_ssize_t)reading->size)) == NULL) return NULL;
-        n = receive_all(reading, PyBytes_AS_STRING(bytes));
+        n = sockread_all(reading, PyBytes_AS_STRING(bytes));
     } else {
         for (int rc = 0; rc == 0;) {
             if ((bytes = PyBytes_FromStringAndSize(NULL, (Py_ssize_t)reading->size)) == NULL) return NULL;
@@ -178,7 +56,7 @@ static PyObject *receive_into_bytes(struct reading *reading)
         Py_XDECREF(bytes);
         return NULL;
     }
-    n = in_buffer(reading, n);
+    n = reading_in_buffer(reading, n);
     if (n < (Py_ssize_t)reading->size) _PyBytes_Resize(&bytes, n);
     return bytes;
 }
@@ -188,8 +66,8 @@ PyObject *sockops_recv(PyObject *self, PyObject *const *args, Py_ssize_t nargs)
     struct sock *sock = (struct sock *)self;
     Py_ssize_t size;
     int flags = 0;
-    if (arity("recv", nargs, 1, 2) < 0 || read_size(args[0], &size) < 0) return NULL;
-    if (nargs > 1 && read_flags(args[1], &flags) < 0) return NULL;
+    if (arguments_count("recv", nargs, 1, 2) < 0 || arguments_size(args[0], &size) < 0) return NULL;
+    if (nargs > 1 && arguments_int(args[1], "flags", &flags) < 0) return NULL;
     if (size < 0) {
         PyErr_SetString(PyExc_ValueError, "negative buffersize in recv");
         return NULL;
@@ -197,19 +75,15 @@ PyObject *sockops_recv(PyObject *self, PyObject *const *args, Py_ssize_t nargs)
     if (size == 0) return PyBytes_FromStringAndSize(NULL, 0);
     struct reading reading;
     if (reading_begin(&reading, sock, (size_t)size, flags) < 0) return NULL;
-    /* Through the thread's buffer and then bytes of the right size: cheaper than to shrink 64 KiB, unless
-     * most of them come. A socket that is not to wait may be used without a hub. */
-    if (size > SCRATCH_SIZE || sock->bulk || flags != 0 || sock->timeout == 0)
-        return receive_into_bytes(&reading);
-    struct hub *hub = sockwait_hub(&reading.wait);
-    if (hub == NULL) return NULL;
-    if (hub->scratch == NULL && (hub->scratch = PyMem_Malloc(SCRATCH_SIZE)) == NULL) return PyErr_NoMemory();
+    char *scratch;
+    if (sockread_scratch(&reading, &scratch) < 0) return NULL;
+    if (scratch == NULL) return receive_into_bytes(&reading);
     for (;;) {
-        ssize_t n = recv(sock->fd, hub->scratch, (size_t)size, 0);
+        ssize_t n = recv(sock->fd, scratch, (size_t)size, 0);
         int rc = reading_end(&reading, n);
         if (rc < 0) return NULL;
         /* No switch between the system call and here: the bytes in `scratch` are ours. */
-        if (rc > 0) return PyBytes_FromStringAndSize(hub->scratch, n);
+        if (rc > 0) return PyBytes_FromStringAndSize(scratch, n);
     }
 }
 
@@ -220,8 +94,8 @@ PyObject *sockops_recv_into(PyObject *self, PyObject *const *args, Py_ssize_t na
     Py_ssize_t size = 0;
     int flags = 0;
     if (arguments_take("recv_into", names, 1, args, nargs, kwnames, given) < 0) return NULL;
-    if (given[1] != NULL && read_size(given[1], &size) < 0) return NULL;
-    if (given[2] != NULL && read_flags(given[2], &flags) < 0) return NULL;
+    if (given[1] != NULL && arguments_size(given[1], &size) < 0) return NULL;
+    if (given[2] != NULL && arguments_int(given[2], "flags", &flags) < 0) return NULL;
     Py_buffer view;
     if (PyObject_GetBuffer(given[0], &view, PyBUF_WRITABLE) < 0) {
         return PyErr_Format(PyExc_TypeError,
@@ -256,8 +130,7 @@ struct sending {
     int flags;
 };
 
-/* What another greenlet sends now would come out in the middle of a sendall() that waits. */
-static void refuse_to_mix(struct sock *sock)
+void sockops_refuse_to_mix(struct sock *sock)
 {
     PyErr_Format(hub_error_concurrent, "descriptor %d: another greenlet is in the middle of a sendall()",
                  sock->fd);
@@ -267,8 +140,8 @@ static inline int sending_begin(struct sending *sending, struct sock *sock, cons
                                 PyObject *const *args, Py_ssize_t nargs)
 {
     sending->flags = 0;
-    if (arity(method, nargs, 1, 2) < 0) return -1;
-    if (nargs > 1 && read_flags(args[1], &sending->flags) < 0) return -1;
+    if (arguments_count(method, nargs, 1, 2) < 0) return -1;
+    if (nargs > 1 && arguments_int(args[1], "flags", &sending->flags) < 0) return -1;
     if (!PyBytes_CheckExact(args[0])) {
         if (PyObject_GetBuffer(args[0], &sending->view, PyBUF_SIMPLE) < 0) return -1;
     } else {
@@ -278,7 +151,7 @@ static inline int sending_begin(struct sending *sending, struct sock *sock, cons
         sending->view.len = PyBytes_GET_SIZE(args[0]);
     }
     if (sockwait_turn(sock) == 0 && !sock->sending) return 0;
-    if (!PyErr_Occurred()) refuse_to_mix(sock);
+    if (!PyErr_Occurred()) sockops_refuse_to_mix(sock);
     PyBuffer_Release(&sending->view);
     return -1;
 }
@@ -341,33 +214,6 @@ PyObject *sockops_sendall(PyObject *self, PyObject *const *args, Py_ssize_t narg
 
 /* Accept. */
 
-/* The forms that _socket gives: (host, port), (host, port, flow, scope), a path, or the bytes of an abstract
- * name. */
-static PyObject *format_address(const struct sockaddr_storage *storage, socklen_t len)
-{
-    char host[INET6_ADDRSTRLEN];
-    if (len == 0) Py_RETURN_NONE;
-    if (storage->ss_family == AF_INET) {
-        const struct sockaddr_in *in = (const struct sockaddr_in *)storage;
-        if (inet_ntop(AF_INET, &in->sin_addr, host, sizeof host) == NULL)
-            return PyErr_SetFromErrno(PyExc_OSError);
-        return Py_BuildValue("si", host, ntohs(in->sin_port));
-    }
-    if (storage->ss_family == AF_INET6) {
-        const struct sockaddr_in6 *in = (const struct sockaddr_in6 *)storage;
-        if (inet_ntop(AF_INET6, &in->sin6_addr, host, sizeof host) == NULL)
-            return PyErr_SetFromErrno(PyExc_OSError);
-        return Py_BuildValue("siII", host, ntohs(in->sin6_port), (unsigned)ntohl(in->sin6_flowinfo),
-                             (unsigned)in->sin6_scope_id);
-    }
-    const struct sockaddr_un *un = (const struct sockaddr_un *)storage;
-    size_t path = len - offsetof(struct sockaddr_un, sun_path);
-#ifdef __linux__
-    if (path > 0 && un->sun_path[0] == '\0') return PyBytes_FromStringAndSize(un->sun_path, (Py_ssize_t)path);
-#endif
-    return PyUnicode_DecodeFSDefaultAndSize(un->sun_path, (Py_ssize_t)strnlen(un->sun_path, path));
-}
-
 static int accept_fd(int listener, struct sockaddr_storage *storage, socklen_t *len)
 {
 #ifdef SOCK_NONBLOCK
@@ -408,14 +254,13 @@ int sockops_accept(struct sock *listener, PyObject **address)
     if (sockwait_turn(listener) < 0) return -1;
     struct sockwait wait;
     sockwait_begin(&wait, listener);
-    if (listener->family != AF_INET && listener->family != AF_INET6 && listener->family != AF_UNIX)
-        return accept_by_base(&wait, address);
+    if (!sockaddr_knows(listener->family)) return accept_by_base(&wait, address);
     for (;;) {
         struct sockaddr_storage storage;
         socklen_t len = sizeof storage;
         int fd = accept_fd(listener->fd, &storage, &len);
         if (fd >= 0) {
-            if ((*address = format_address(&storage, len)) != NULL) return fd;
+            if ((*address = sockaddr_format(&storage, len)) != NULL) return fd;
             close(fd);
             return -1;
         }

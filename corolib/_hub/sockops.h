@@ -17,6 +17,10 @@ PyObject *sockops_connect_ex(PyObject *self, PyObject *address);
  * reference, the peer's address. -1 with an exception set. */
 int sockops_accept(struct sock *listener, PyObject **address);
 
+/* Raises ConcurrentObjectUseError: what is sent now would come out in the middle of a sendall() that waits
+ * (sock->sending). */
+void sockops_refuse_to_mix(struct sock *);
+
 /* Methods of _socket.socket that ours stand on; owned, found once by socket_setup(). */
 extern PyObject *sockops_base_accept, *sockops_base_connect_ex;
 
