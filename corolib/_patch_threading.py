@@ -18,7 +18,7 @@ from . import thread
 from ._native import original
 from .hub import sleep
 
-__all__ = ["live_threads", "patch_locks", "patch_threads"]
+__all__ = ["held_locks", "live_threads", "patch_locks", "patch_threads"]
 
 #: How often a greenlet looks whether a native thread that it joins has ended, in seconds. There is nothing
 #: that could tell it: the end of a thread started before patching releases a native lock.
@@ -190,7 +190,9 @@ def _ours(holder: object) -> bool:
 
     Not between greenlets.
     """
-    name: object = holder.__name__ if isinstance(holder, ModuleType) else type(holder).__module__
+    # By its type alone: isinstance() would ask the object, which may be anything.
+    kind = type(holder)
+    name: object = vars(holder).get("__name__") if issubclass(kind, ModuleType) else kind.__module__
     return isinstance(name, str) and name.partition(".")[0] == "corolib"
 
 
@@ -206,7 +208,7 @@ def patch_locks() -> None:
     spared: set[int] = set()
     class_of_dict: dict[int, type] = {}
     for each in everything:
-        if isinstance(each, type):
+        if issubclass(type(each), type):  # isinstance() would ask the object
             class_of_dict.update((id(names), each) for names in gc.get_referents(each) if type(names) is dict)
         elif _ours(each):
             inner = gc.get_referents(each)
@@ -239,6 +241,23 @@ def patch_locks() -> None:
         if replacement is not None:
             exchange.add(method, replacement)
     _write(exchange, class_of_dict, [*holders, *gc.get_referrers(*methods)], (exchange._old, methods))
+
+
+def held_locks() -> list[Any]:
+    """The native locks that patch_locks() would leave as they are, since somebody holds them."""
+    ends = {id(getattr(each, "_tstate_lock", None)) for each in _state._active.values()}
+    native = type(original("_thread", "allocate_lock")())
+    rlock = type(original("_thread", "RLock")())
+    everything = gc.get_objects()
+    spared = set(map(id, gc.get_referents(*filter(_ours, everything))))
+    held = {
+        id(each): each
+        for each in gc.get_referents(*everything)
+        if id(each) not in ends
+        and id(each) not in spared
+        and ((type(each) is native and each.locked()) or (type(each) is rlock and _held(each) < 0))
+    }
+    return list(held.values())
 
 
 def _held(lock: Any) -> int:

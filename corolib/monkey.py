@@ -8,15 +8,20 @@ as the first thing a program does, before it imports anything else; or, without 
     python -m corolib.monkey [--no-NAME ...] [-m] script.py [arguments]
 
 What is replaced by what is the table below. Objects that were there before stay reachable: get_original().
+What came too late is told in a warning; audit() finds who still holds what was there before.
 """
 
 import sys
 import warnings
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
 from importlib import import_module
 from types import ModuleType
 from typing import Any, NamedTuple
 
+from . import _command_line
+from ._audit import Place, Reference, places, references
+from ._imports import at_next_import, when_imported
 from ._native import original, saved
 from .events import (
     DidPatchAllEvent,
@@ -30,13 +35,18 @@ from .events import (
 )
 
 __all__ = [
+    "MonkeyPatchError",
     "MonkeyPatchWarning",
+    "Reference",
+    "audit",
     "get_original",
     "is_anything_patched",
     "is_module_patched",
     "is_object_patched",
     "main",
     "patch_all",
+    "patch_builtins",
+    "patch_contextvars",
     "patch_dns",
     "patch_item",
     "patch_module",
@@ -48,15 +58,24 @@ __all__ = [
     "patch_socket",
     "patch_ssl",
     "patch_subprocess",
+    "patch_sys",
     "patch_thread",
     "patch_time",
     "remove_item",
     "saved",
+    "when_imported",
 ]
 
 
 class MonkeyPatchWarning(RuntimeWarning):
     """Something was patched too late, or differently from before; the text says what stays as it was."""
+
+
+class MonkeyPatchError(RuntimeError):
+    """patch_all(strict=True) would have left something as it was; it has patched nothing.
+
+    The text says what.
+    """
 
 
 class Row(NamedTuple):
@@ -107,6 +126,13 @@ NO_ROWS = (
     "sys",
 )
 
+#: References to what was there before that are right as they are: module, place.
+HARMLESS = {
+    # A running loop of asyncio belongs to a native thread, and so do these notes of it.
+    ("asyncio.events", "_RunningLoop(_local)"),
+    ("asyncio.events", "BaseDefaultEventLoopPolicy._Local(_local)"),
+}
+
 # -- what one can ask ----------------------------------------------------------------------------------------
 
 
@@ -138,6 +164,18 @@ def is_object_patched(mod_name: str, item_name: str) -> bool:
 def is_anything_patched() -> bool:
     """Whether anything at all has been replaced."""
     return any(saved.values())
+
+
+def audit() -> list[Reference]:
+    """Who still holds what was there before patching: references in all modules that are imported by now.
+
+    In globals, in containers that are globals, in classes, as defaults of functions, in what functions
+    enclose, and classes derived from one that was replaced. Each says in which module and where, what it is,
+    and which module was the first to import that module, if that can be told. References in local variables
+    and in instances are not seen. Takes about a millisecond for each module.
+    """
+    originals = _names_of_originals()
+    return references(_found(originals), originals)
 
 
 # -- single names --------------------------------------------------------------------------------------------
@@ -216,8 +254,7 @@ def _patch_rows(flag: str, then: Callable[[set[str]], object] | None = None) -> 
     patched = []
     for row in TABLE:
         if row.flag == flag:
-            source = import_module("." + row.source, __package__)
-            names = getattr(source, row.names) if isinstance(row.names, str) else row.names
+            source, names = _names(row)
             target = import_module(row.target)
             if _set_names(target, source, names):
                 patched.append((row.target, source, target))
@@ -228,11 +265,100 @@ def _patch_rows(flag: str, then: Callable[[set[str]], object] | None = None) -> 
         then({name for name, _, _ in patched})
     for name, source, target in patched:
         notify(DidPatchModuleEvent(name, source, target))
+    for row in TABLE:
+        if row.flag == flag and any(row.target == name for name, _, _ in patched):
+            _watch(row)
+    if not _in_patch_all:
+        _mend()
     return True
+
+
+def _names(row: Row) -> tuple[ModuleType, Iterable[str]]:
+    """The source of a row, and the names in it."""
+    source = import_module("." + row.source, __package__)
+    return source, getattr(source, row.names) if isinstance(row.names, str) else row.names
+
+
+def _watch(row: Row) -> None:
+    """Patch a module when it is imported once more: after a reload, or as a copy."""
+
+    def again(module: ModuleType) -> None:
+        source, names = _names(row)
+        _set_names(module, source, names)
+
+    at_next_import(row.target, again)
 
 
 #: The flags whose rows have been patched. Of the process, as the modules are.
 _done: set[str] = set()
+
+#: patch_all() is at work, and looks for references to what was there before when it is done.
+_in_patch_all = False
+
+# -- what others have taken before ---------------------------------------------------------------------------
+
+
+def _names_of_originals() -> dict[int, str]:
+    """id() of what was replaced -> "module.name"."""
+    # Where a name stands in several modules, the one where it is at home was patched first.
+    return {
+        id(value): f"{module}.{name}"
+        for module, names in reversed(saved.items())
+        for name, value in names.items()
+        # The plain class of selectors that is the default one has become cooperative itself.
+        if callable(value) and name != "DefaultSelector"
+    }
+
+
+def _found(originals: dict[int, str]) -> Iterator[Place]:
+    """The places that hold one of these. The modules that are patched were seen to by their rows."""
+    for place in places(originals, {row.target for row in TABLE}):
+        if (place.module, place.attribute) not in HARMLESS:
+            yield place
+
+
+def _mend(everywhere: bool = False) -> list[Place]:
+    """Set what modules of the standard library hold to what it was replaced by, or what any module holds.
+
+    The places that stay as they are.
+    """
+    originals = _names_of_originals()
+    left = []
+    for place in _found(originals):
+        if place.set is None or not (everywhere or _of_stdlib(place.module)):
+            left.append(place)
+        else:
+            module, _, name = originals[id(place.value)].rpartition(".")
+            place.set(getattr(import_module(module), name))
+    return left
+
+
+def _of_stdlib(module: str) -> bool:
+    return module.partition(".")[0] in sys.stdlib_module_names
+
+
+def _obstacles(flags: set[str]) -> list[str]:
+    """What patching would leave as it is. Imports what is to be patched, and replaces nothing."""
+    originals: dict[int, str] = {}
+    for row in TABLE:
+        if row.flag in flags - _done:
+            _, names = _names(row)
+            target = import_module(row.target)
+            for name in names:
+                value = getattr(target, name, None)
+                if callable(value) and name != "DefaultSelector":
+                    originals.setdefault(id(value), f"{row.target}.{name}")
+    fixed = [place for place in _found(originals) if place.set is None]
+    found = [str(each) for each in references(fixed, originals)]
+    if "thread" in flags - _done:
+        from . import _patch_threading  # late, as in patch_thread()
+
+        found += [f"the native thread {each.name} runs" for each in _patch_threading.live_threads()]
+        held = {id(lock): "lock" for lock in _patch_threading.held_locks()}
+        named = [f"{place.module}.{place.attribute}" for place in places(held, ())]
+        if held:
+            found.append(f"{len(held)} held locks stay native ({', '.join(named) or 'in no module'})")
+    return found
 
 
 # -- one function per module ---------------------------------------------------------------------------------
@@ -360,6 +486,18 @@ def patch_subprocess() -> None:
     _patch_rows("subprocess")
 
 
+def patch_sys() -> None:
+    """Nothing: reading from the terminal blocks. Use corolib.fileobject for standard input."""
+
+
+def patch_builtins() -> None:
+    """Nothing: there is no builtin that has to be replaced."""
+
+
+def patch_contextvars() -> None:
+    """Nothing: each greenlet has a context of its own."""
+
+
 def patch_all(
     socket: bool = True,
     dns: bool = True,
@@ -376,16 +514,27 @@ def patch_all(
     signal: bool = True,
     queue: bool = True,
     contextvars: bool = True,
+    *,
+    rebind: bool = False,
+    strict: bool = False,
     **others: bool,
 ) -> bool:
     """Patch everything that is not switched off; True. To be called first of all, in the main thread.
 
-    Once more with the same arguments does nothing; with others it adds what they add, and warns. What comes
-    too late (names that modules took before, native threads that run) is told in one MonkeyPatchWarning.
+    Once more with the same arguments does nothing; with others it adds what they add, and warns. Modules that
+    are imported anew (importlib.reload(), a copy) are patched as they are. What comes too late (names that
+    modules took before, native threads that run) is told in a MonkeyPatchWarning.
+
+    With `rebind` names that other modules took before are set as well: all that audit() would find and that
+    can be set. With `strict` too, and what cannot be made right (a class that was derived from one that is
+    replaced, a native thread that runs, a lock that somebody holds, a call in another thread than the main
+    one) is a MonkeyPatchError, and nothing is patched.
+
     `sys`, `aggressive`, `Event`, `builtins` and `contextvars` are switches of modules that need no patching
     here. `others` are for subscribers of `corolib.events`, and a TypeError if there are none. False if one of
     these is against patching at all.
     """
+    global _in_patch_all
     if others and not listening(WillPatchAllEvent):
         raise TypeError(f"patch_all() has no switch {', '.join(map(repr, others))}")
     arguments = {
@@ -409,37 +558,47 @@ def patch_all(
         notify(WillPatchAllEvent(arguments, others))
     except DoNotPatch:
         return False
+    flags = {flag for flag in {row.flag for row in TABLE} if arguments[flag]}
+    if strict:
+        obstacles = _obstacles(flags)
+        if obstacles:
+            raise MonkeyPatchError("nothing was patched: " + "; ".join(obstacles))
     if _arguments and _arguments != arguments:
         _late("patch_all() was called before with other arguments; what is patched stays patched")
     _arguments.clear()
     _arguments.update(arguments)
-    before = {module: set(names) for module, names in saved.items()}
-    if thread:  # first, since it may refuse
-        patch_thread()
-    if os:
-        patch_os()
-    if signal:
-        patch_signal()
-    if time:
-        patch_time()
-    if select:
-        patch_select()
-    if socket:
-        patch_socket(dns=False)
-    if dns:
-        patch_dns()
-    if ssl:
-        patch_ssl()
-    if subprocess:
-        patch_subprocess()
-    if queue:
-        patch_queue()
+    known = set(_names_of_originals())
+    _in_patch_all = True
+    try:
+        for flag, patch in (
+            ("thread", patch_thread),  # first, since it may refuse
+            ("os", patch_os),
+            ("signal", patch_signal),
+            ("time", patch_time),
+            ("select", patch_select),
+            ("socket", partial(patch_socket, dns=False)),
+            ("dns", patch_dns),
+            ("ssl", patch_ssl),
+            ("subprocess", patch_subprocess),
+            ("queue", patch_queue),
+        ):
+            if flag in flags:
+                patch()
+    finally:
+        _in_patch_all = False
+    left = _mend(everywhere=rebind or strict)
     notify(DidPatchBuiltinModulesEvent(arguments, others))
     notify(DidPatchAllEvent(arguments, others))
-    holders = _holders(before)
-    if holders:
-        _late("these names were taken before and stay as they were: " + ", ".join(holders))
+    left = [each for each in left if id(each.value) not in known and not _of_stdlib(each.module)]
+    if left:
+        found = ", ".join(sorted(map(_said, references(left, _names_of_originals()))))
+        _late(f"these names were taken before and stay as they were: {found}")
     return True
+
+
+def _said(each: Reference) -> str:
+    by = "" if each.importer is None else f" first imported by {each.importer}"
+    return f"{each.module}.{each.attribute} ({each.original}){by}"
 
 
 #: The arguments of the last patch_all().
@@ -454,102 +613,22 @@ def _late(text: str) -> None:
     warnings.warn(text, MonkeyPatchWarning, stacklevel=depth)
 
 
-def _holders(before: dict[str, set[str]]) -> list[str]:
-    """Names in modules that are still what has just been replaced: "package.module.sleep (time.sleep)".
-
-    Modules of the standard library are left out: those that matter were seen to by the rows.
-    """
-    # Where a name stands in several modules, the one where it is at home was patched first.
-    replaced = {
-        id(value): f"{module}.{name}"
-        for module, names in reversed(saved.items())
-        for name, value in names.items()
-        if name not in before.get(module, ()) and callable(value)
-    }
-    found = []
-    for module_name, module in list(sys.modules.items()):
-        top = module_name.partition(".")[0]
-        if top in sys.stdlib_module_names or top == "corolib" or not isinstance(module, ModuleType):
-            continue
-        for name, value in list(vars(module).items()):
-            if id(value) in replaced:
-                found.append(f"{module_name}.{name} ({replaced[id(value)]})")
-    return sorted(found)
-
-
 # -- python -m corolib.monkey --------------------------------------------------------------------------------
-
-
-def _usage(problem: str) -> SystemExit:
-    names = ", ".join(dict.fromkeys(row.flag for row in TABLE))
-    print(
-        f"{problem}\nusage: python -m corolib.monkey [--no-NAME ...] [-m] script.py [arguments]",
-        file=sys.stderr,
-    )
-    print(f"       NAME is one of {names}; --NAME patches that one only; -m runs a module", file=sys.stderr)
-    return SystemExit(2)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Patch, then run a script or module as if Python had been called with it."""
-    left = list(sys.argv[1:] if arguments is None else arguments)
-    flags = {row.flag for row in TABLE}
-    chosen: dict[str, bool] = {}
-    as_module = verbose = False
-    while left and left[0].startswith("-"):
-        option = left.pop(0)
-        name = option.removeprefix("--").removeprefix("no-").replace("-", "_")
-        if option in ("-m", "--module"):
-            as_module = True
-            break
-        if option in ("-v", "--verbose"):
-            verbose = True
-        elif option.startswith("--") and (name in flags or name in NO_ROWS):
-            chosen[name] = not option.startswith("--no-")
-        else:
-            raise _usage(f"there is no option {option}")
-    if not left:
-        raise _usage("what is to be run is missing")
+    flags = list(dict.fromkeys(row.flag for row in TABLE))
+    request = _command_line.read(sys.argv[1:] if arguments is None else arguments, flags, NO_ROWS)
+    chosen = request.switches
     if any(chosen.values()):
         # To name one module is to leave out those that are not named.
         chosen = {name: chosen.get(name, False) for name in flags}
     patch_all(**chosen)
-    if verbose:
+    if request.verbose:
         for module, names in saved.items():
             print(f"patched {module}: {', '.join(sorted(names))}", file=sys.stderr)
-    _run(left, as_module)
-
-
-def _run(arguments: list[str], as_module: bool) -> None:
-    """Run a script, module, directory or archive as the main module.
-
-    With its own arguments and module path.
-    """
-    import os.path
-    import runpy
-
-    target = arguments[0]
-    main_module = ModuleType("__main__")
-    sys.argv[:] = arguments
-    # Stays there after the program's last line: threads may still run, and what they pickle names __main__.
-    sys.modules["__main__"] = main_module
-    if as_module:
-        sys.path[0] = os.getcwd()
-        # What `python -m` itself calls: it runs the module in the __main__ that it finds.
-        runpy._run_module_as_main(target)  # type: ignore[attr-defined]  # private
-    elif os.path.isdir(target) or not os.path.isfile(target) or _is_archive(target):
-        runpy.run_path(target, run_name="__main__")
-    else:
-        sys.path[0] = os.path.dirname(os.path.abspath(target))
-        with open(target, "rb") as file:
-            source = file.read()
-        vars(main_module).update(__file__=target, __builtins__=sys.modules["builtins"], __cached__=None)
-        exec(compile(source, target, "exec"), vars(main_module))
-
-
-def _is_archive(path: str) -> bool:
-    with open(path, "rb") as file:
-        return file.read(4) == b"PK\x03\x04"
+    _command_line.run(request.program, request.as_module)
 
 
 if __name__ == "__main__":

@@ -5,8 +5,8 @@ import importlib
 from typing import Any
 
 import pytest
-from helpers import ROOT
-from parity import INSTANCES, LEFT_OUT, MOVED, PUBLIC
+from helpers import ROOT, run_isolated
+from parity import INSTANCES, LEFT_OUT, MOVED, NOT_REPLACED, PUBLIC, REPLACED
 
 DOCUMENT = ROOT / "docs" / "differences.md"
 
@@ -73,3 +73,26 @@ def test_public_names_do_not_hide_builtins_by_accident() -> None:
             continue
         public = getattr(importlib.import_module(key), "__all__", ())
         assert not set(public) & set(dir(builtins)), key
+
+
+def test_what_gevent_replaces_is_replaced_or_told_with_the_reason() -> None:
+    run_isolated(
+        """
+        import importlib
+        from parity import NOT_REPLACED, REPLACED
+        from corolib import monkey
+        modules = {name: importlib.import_module(name) for name in REPLACED}
+        before = {(name, each) for name, module in modules.items() for each in vars(module)}
+        monkey.patch_all()
+        for module, names in REPLACED.items():
+            for name in names.split():
+                if (module, name) in before:  # each Python has a part of them
+                    patched = monkey.is_object_patched(module, name)
+                    assert patched != ((module, name) in NOT_REPLACED), (module, name)
+                    assert hasattr(modules[module], name), f"{module}.{name} has been removed"
+        """
+    )
+    document = (ROOT / "docs" / "patching.md").read_text()
+    for (module, name), reason in NOT_REPLACED.items():
+        assert name in REPLACED[module].split()
+        assert f"| `{module}.{name}` | {reason} |" in document

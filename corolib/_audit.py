@@ -1,0 +1,224 @@
+"""Who still holds what patching has replaced: a walk through all modules.
+
+Patching sets names in the standard library's modules. Whoever took an object from there before
+(`from time import sleep`) keeps it, and blocks every greenlet with it. Such references are found where
+programs keep them: in the globals of modules, in containers that are globals, in classes, in the arguments
+that functions have by default, in what functions enclose, and in classes derived from one that was replaced.
+"""
+
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from importlib.machinery import EXTENSION_SUFFIXES
+from types import CellType, FunctionType, ModuleType
+from typing import Any, NamedTuple
+
+from ._imports import importers
+
+__all__ = ["Place", "Reference", "places", "references"]
+
+#: Sets the place where something was found to something else.
+_Setter = Callable[[Any], object]
+
+
+class Reference(NamedTuple):
+    """One place that holds what was there before patching."""
+
+    #: The module, by its name in sys.modules.
+    module: str
+    #: The place in it: "sleep", "Client.sleep", "TABLE['sleep']", "wait(pause=)", "Client(socket)" for a
+    #: class derived from one.
+    attribute: str
+    #: What it holds: "time.sleep".
+    original: str
+    #: The module that imported `module` first: None if nobody is seen to have.
+    importer: str | None
+
+    def __str__(self) -> str:
+        by = "" if self.importer is None else f", first imported by {self.importer}"
+        return f"{self.module}.{self.attribute} is the {self.original} of before patching{by}"
+
+
+class Place(NamedTuple):
+    """The same, with the means to change it."""
+
+    module: str
+    attribute: str
+    value: Any
+    #: None: it cannot be set.
+    set: _Setter | None
+
+
+def references(found: Iterable[Place], originals: dict[int, str]) -> list[Reference]:
+    """The same places, to be shown; `originals`: id() of an object -> what it is called."""
+    found = list(found)
+    guess = _Importers() if found else None
+    return [
+        Reference(
+            each.module,
+            each.attribute,
+            originals[id(each.value)],
+            importers.get(each.module) or (guess.of(each.module) if guess else None),
+        )
+        for each in found
+    ]
+
+
+def places(originals: dict[int, str], spared: Iterable[str]) -> Iterator[Place]:
+    """Where `originals` (the keys are id() of objects) are held: in all modules but those that are spared.
+
+    These, modules in C (what is called there by another name is where the standard library has it from), and
+    corolib itself.
+    """
+    spared = set(spared)
+    walked: set[int] = set()
+    everything: list[tuple[str, Any]] = list(sys.modules.items())  # some put other things there
+    for name, module in everything:
+        if (
+            issubclass(type(module), ModuleType)
+            and id(module) not in walked
+            and name not in spared
+            and name.partition(".")[0] != "corolib"
+            and not _in_c(module)
+        ):
+            walked.add(id(module))  # some have two names
+            for attribute, value, setter in _in_namespace(module, vars(module), name, set()):
+                if id(value) in originals:
+                    yield Place(name, attribute, value, setter)
+
+
+def _in_c(module: ModuleType) -> bool:
+    origin = getattr(vars(module).get("__spec__"), "origin", None)
+    return origin == "built-in" or (isinstance(origin, str) and origin.endswith(tuple(EXTENSION_SUFFIXES)))
+
+
+_Found = Iterator[tuple[str, Any, _Setter | None]]
+
+
+def _in_namespace(owner: Any, names: Any, home: str, seen: set[int]) -> _Found:
+    for name, value in list(names.items()):
+        if isinstance(name, str):
+            yield name, value, _attribute_setter(owner, name)
+            yield from _inside(name, value, home, seen)
+
+
+#: What most globals are.
+_PLAIN = frozenset((str, int, float, bool, bytes, type(None), ModuleType))
+
+
+def _inside(name: str, value: Any, home: str, seen: set[int]) -> _Found:
+    """What a global holds in its turn. Only types that are known are looked into, by their types alone:
+    isinstance() would ask the object, and nobody's code is to be called.
+    """
+    kind = type(value)
+    if kind in _PLAIN or id(value) in seen:
+        return
+    if kind in (staticmethod, classmethod):
+        value, kind = value.__func__, type(value.__func__)
+    if kind is FunctionType:
+        seen.add(id(value))
+        if value.__module__ == home:
+            yield from _in_function(name, value)
+    elif kind is dict:
+        for key, item in list(value.items()):
+            yield f"{name}[{key!r}]", item, _item_setter(value, key)
+    elif kind is list:
+        for index, item in enumerate(value):
+            yield f"{name}[{index}]", item, _item_setter(value, index)
+    elif kind is tuple:
+        for index, item in enumerate(value):
+            yield f"{name}[{index}]", item, None
+    elif issubclass(kind, type) and value.__dict__.get("__module__") == home:
+        seen.add(id(value))
+        for attribute, item, setter in _in_namespace(value, vars(value), home, seen):
+            yield f"{name}.{attribute}", item, setter
+        for base in value.__mro__[1:]:
+            yield f"{name}({base.__name__})", base, None
+
+
+def _in_function(name: str, function: FunctionType) -> _Found:
+    code = function.__code__
+    arguments = code.co_varnames[: code.co_argcount]
+    defaults = function.__defaults__ or ()
+    for index, (argument, value) in enumerate(
+        zip(arguments[len(arguments) - len(defaults) :], defaults, strict=True)
+    ):
+        yield f"{name}({argument}=)", value, _default_setter(function, index)
+    for argument, value in list((function.__kwdefaults__ or {}).items()):
+        yield f"{name}({argument}=)", value, _item_setter(function.__kwdefaults__, argument)
+    for variable, cell in zip(code.co_freevars, function.__closure__ or (), strict=True):
+        try:
+            yield f"{name}(){variable}", cell.cell_contents, _cell_setter(cell)
+        except ValueError:
+            continue  # nothing in it yet
+
+
+def _attribute_setter(owner: Any, name: str) -> _Setter:
+    return lambda value: setattr(owner, name, value)
+
+
+def _item_setter(container: Any, key: Any) -> _Setter:
+    return lambda value: container.__setitem__(key, value)
+
+
+def _cell_setter(cell: CellType) -> _Setter:
+    return lambda value: setattr(cell, "cell_contents", value)
+
+
+def _default_setter(function: FunctionType, index: int) -> _Setter:
+    def set_default(value: Any) -> None:
+        defaults = function.__defaults__ or ()
+        function.__defaults__ = (*defaults[:index], value, *defaults[index + 1 :])
+
+    return set_default
+
+
+class _Importers:
+    """Which module imported which first, as far as it can be seen from what they hold.
+
+    sys.modules has the modules in the order in which their imports ended. One that imports another ends after
+    it, so of those that hold a module, or something out of it, the one that ended next is likely to have
+    brought it in: unless it was itself imported by another of them, which had taken the module before that.
+    """
+
+    def __init__(self) -> None:
+        #: Module -> who holds something of it -> where among the names of that one, which are in the order in
+        #: which they were set.
+        self._holders: dict[str, dict[str, int]] = {}
+        self._ended: dict[str, float] = {}
+        everything: list[tuple[str, Any]] = list(sys.modules.items())
+        for number, (holder, module) in enumerate(everything):
+            self._ended[holder] = number
+            if issubclass(type(module), ModuleType):
+                if holder == "__main__" or getattr(vars(module).get("__spec__"), "_initializing", False):
+                    self._ended[holder] = float("inf")
+                for place, value in enumerate(list(vars(module).values())):
+                    name = _home(value)
+                    if name is not None and name != holder:
+                        self._holders.setdefault(name, {}).setdefault(holder, place)
+
+    def of(self, module: str) -> str | None:
+        held = self._holders.get(module, {})
+        since = self._ended.get(module, -1)
+        after = sorted((each for each in held if self._ended[each] > since), key=self._ended.__getitem__)
+        # A package has its modules whether it has imported them or not.
+        package = module.rpartition(".")[0]
+        found = [each for each in after if each != package] or after
+        if not found:
+            return None
+        first = found[0]
+        for each in found[1:]:
+            if held[each] < self._holders.get(first, {}).get(each, -1):
+                first = each
+        return first
+
+
+def _home(value: Any) -> str | None:
+    if issubclass(type(value), ModuleType):
+        name = vars(value).get("__name__")
+    elif type(value) is FunctionType:
+        name = value.__module__
+    elif issubclass(type(value), type):
+        name = value.__dict__.get("__module__")
+    else:
+        return None
+    return name if isinstance(name, str) else None
