@@ -1,6 +1,7 @@
 """The servers that the programs talk to: each with its own data directory and port, stopped at the end."""
 
 import getpass
+import grp
 import os
 import pwd
 import shutil
@@ -74,7 +75,7 @@ def running(command: list[object], log: Path, port: int, **options: Any) -> Iter
 @contextmanager
 def scripted(script: str, *arguments: object) -> Iterator[list[str]]:
     """A server of this folder, which tells on one line where it is and ends with its stdin."""
-    command = [sys.executable, str(HERE / script), *map(str, arguments)]
+    command = [sys.executable, "-W", "ignore", str(HERE / script), *map(str, arguments)]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         try:
             yield process.stdout.readline().split()
@@ -204,6 +205,8 @@ def sshd() -> Iterator[tuple[int, str, Path]]:
             PasswordAuthentication no
             MaxSessions 100
             MaxStartups 100
+            # A shell that sshd starts reads what is at home, which may be much.
+            SetEnv HOME={place}
             Subsystem sftp internal-sftp
             """
         )
@@ -215,10 +218,15 @@ def sshd() -> Iterator[tuple[int, str, Path]]:
 def imap() -> Iterator[int]:
     """Its port; any user, password `secret`."""
     needs(tools=("dovecot",), packages="dovecot-imapd")
-    user = getpass.getuser()
-    group = pwd.getpwnam(user).pw_gid
+    # As root it insists on being others: those that Debian's package makes.
+    owner = pwd.getpwuid(os.geteuid())
+    internal, stranger = ("dovecot", "dovenull") if owner.pw_uid == 0 else (owner.pw_name, owner.pw_name)
+    mailer = pwd.getpwnam(internal)
     port = free_port()
     with directory() as place:
+        place.chmod(0o755)
+        (place / "mail").mkdir()
+        shutil.chown(place / "mail", internal)
         config = place / "dovecot.conf"
         config.write_text(
             f"""
@@ -228,9 +236,9 @@ def imap() -> Iterator[int]:
             log_path = /dev/stderr
             ssl = no
             disable_plaintext_auth = no
-            default_internal_user = {user}
-            default_internal_group = {pwd.getpwnam(user).pw_gid and user}
-            default_login_user = {user}
+            default_internal_user = {internal}
+            default_internal_group = {grp.getgrgid(mailer.pw_gid).gr_name}
+            default_login_user = {stranger}
             mail_location = maildir:{place}/mail/%u
             first_valid_uid = 0
             passdb {{
@@ -239,7 +247,7 @@ def imap() -> Iterator[int]:
             }}
             userdb {{
                 driver = static
-                args = uid={os.geteuid()} gid={group} home={place}/mail/%u
+                args = uid={mailer.pw_uid} gid={mailer.pw_gid} home={place}/mail/%u
             }}
             service imap-login {{
                 chroot =
