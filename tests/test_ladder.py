@@ -58,6 +58,7 @@ LADDER = [
     ),
     # servers
     *(
+        "server.listeners",
         "server.base",
         "server.stream",
         "server.datagram",
