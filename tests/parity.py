@@ -4,7 +4,7 @@ A key is a module, or a module and a class in it. What stands behind a class is 
 there is a way to make one in INSTANCES, else in the class. Names that are called something else, or are
 somewhere else, are in MOVED; those that are not there at all in LEFT_OUT, each with its reason, which
 docs/differences.md gives as well. Only the parts that are built are listed: the root, the hub and the loop,
-greenlets, the primitives, pools, os, signal, util, the monitor, settings.
+greenlets, the primitives, pools, servers, os, signal, util, the monitor, settings.
 """
 
 from collections.abc import Callable
@@ -16,6 +16,11 @@ MAPPING = "apply apply_async apply_cb imap imap_unordered map map_async map_cb "
 QUEUE = (
     "__bool__ __iter__ __len__ __class_getitem__ copy empty full get get_nowait getters hub is_shutdown "
     "maxsize peek peek_nowait put put_nowait putters qsize queue "
+)
+SERVER = (
+    "address close closed do_close do_handle do_read family fatal_errors full handle init_socket "
+    "is_fatal_error loop max_accept max_delay min_delay pool reuse_addr serve_forever server_host "
+    "server_port set_handle set_listener set_spawn start start_accepting started stop stop_accepting stop_timeout "
 )
 
 PUBLIC: dict[str, str] = {
@@ -106,6 +111,12 @@ PUBLIC: dict[str, str] = {
     "corolib.threadpool:ThreadPool": MAPPING
     + "adjust fork_watcher hub join kill manager maxsize pid size spawn task_queue __len__",
     "corolib.threadpool:ThreadPoolExecutor": "kill map shutdown submit",
+    # -- servers
+    "corolib.server": "DatagramServer StreamServer",
+    "corolib.server:StreamServer": SERVER
+    + "backlog get_listener ssl_args ssl_enabled wrap_socket_and_handle",
+    "corolib.server:DatagramServer": SERVER + "get_listener sendto",
+    "corolib.tools.backdoor:BackdoorServer": SERVER + "banner locals wrap_socket_and_handle",
     # -- the system
     "corolib.os": """close fork fork_and_watch forkpty forkpty_and_watch make_nonblocking nb_read
         nb_write posix_spawn posix_spawnp tp_read tp_write waitpid _read _write ignored_errors""",
@@ -172,6 +183,9 @@ INSTANCES: dict[str, Callable[[], Any]] = {
     "corolib.errors:LoopExit": _make("corolib.errors", "LoopExit"),
     "corolib.errors:HubDestroyed": _make("corolib.errors", "HubDestroyed"),
     "corolib.hub:loop": lambda: _hub().loop,
+    "corolib.server:StreamServer": _make("corolib.server", "StreamServer", 0, print),
+    "corolib.server:DatagramServer": _make("corolib.server", "DatagramServer", 0, print),
+    "corolib.tools.backdoor:BackdoorServer": _make("corolib.tools.backdoor", "BackdoorServer", 0),
     "corolib.hub:callback": _loop("run_callback", int),
     "corolib.hub:io": _loop("io", 0, 1),
     "corolib.hub:timer": _loop("timer", 1),
@@ -221,6 +235,9 @@ MOVED: dict[tuple[str, str], str] = {
     ("gevent._imap", "IMap, IMapUnordered"): "corolib.pool",
     ("gevent._monitor", "PeriodicMonitoringThread"): "corolib.tools.monitor",
     ("gevent._tracer", "all tracers"): "corolib.tools.trace",
+    ("gevent.backdoor", "BackdoorServer"): "corolib.tools.backdoor",
+    ("gevent.baseserver", "BaseServer"): "corolib.server.BaseServer",
+    ("gevent.baseserver", "parse_address"): "corolib.server.listeners.parse_address",
 }
 
 #: (owner, name) -> why it is not there.
@@ -238,7 +255,6 @@ LEFT_OUT: dict[tuple[str, str], str] = {
     ("corolib._config:config", "ares_flags"): "there is no c-ares; the other `ares_` settings neither",
     ("corolib", "contextvars"): "the standard library's module is right for greenlets: each has a context",
     ("corolib", "builtins"): "there is nothing in it to stand in for",
-    ("corolib", "backdoor"): "it comes with the servers that it stands on",
 }
 
 #: The names of the standard library that gevent's patch_all() replaces, on some Python.
