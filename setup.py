@@ -1,4 +1,4 @@
-"""The three native parts of corolib; all other facts about the package are in pyproject.toml."""
+"""The native parts of corolib; all other facts about the package are in pyproject.toml."""
 
 import os
 import re
@@ -36,7 +36,7 @@ def native(name: str, folder: str, includes: list[str]) -> Extension:
     return Extension(
         name,
         sources=sorted(glob(f"{folder}/*.c")),
-        depends=sorted(glob("corolib/_*/**/*.h", recursive=True)),
+        depends=sorted(glob("corolib/**/_*/**/*.h", recursive=True)),
         include_dirs=[folder, *includes],
         extra_compile_args=[*FLAGS],
     )
@@ -97,6 +97,7 @@ setup(
     ext_modules=[
         native("corolib._switch._engine", "corolib/_switch", []),
         native("corolib._hub._core", "corolib/_hub", ["corolib/_ev", "corolib/_switch"]),
+        native("corolib.server._http._core", "corolib/server/_http", []),
     ],
     cffi_modules=["corolib/_ev/build.py:ffibuilder"],
     cmdclass={"build_ext": Build},

@@ -113,12 +113,14 @@ def test_distributions_hold_what_is_needed(tree: Path, tmp_path: Path) -> None:
         "corolib/py.typed",
         "corolib/_switch/_engine.pyi",
         "corolib/_hub/_core.pyi",
+        "corolib/server/_http/_core.pyi",
         "corolib/_ev/_libev.pyi",
     } <= names
     assert "corolib/_switch/capi.h" in names
     assert {name.split(".")[0] for name in names if name.endswith(".so")} == {
         "corolib/_switch/_engine",
         "corolib/_hub/_core",
+        "corolib/server/_http/_core",
         "corolib/_ev/_libev",
     }
     assert not [name for name in names if name.endswith((".c", ".S", ".o")) or name.startswith("tests")]

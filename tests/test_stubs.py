@@ -12,7 +12,7 @@ def test_stubs_match_the_built_modules() -> None:
     done = subprocess.run(
         [
             *(sys.executable, "-m", "mypy.stubtest", "--mypy-config-file", "pyproject.toml"),
-            *("corolib._switch._engine", "corolib._hub._core"),
+            *("corolib._switch._engine", "corolib._hub._core", "corolib.server._http._core"),
         ],
         cwd=ROOT,
         capture_output=True,

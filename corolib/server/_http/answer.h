@@ -1,0 +1,21 @@
+/* Heads of answers: checked, and put together with as much of the body as there is. */
+#ifndef HTTP_ANSWER_H
+#define HTTP_ANSWER_H
+
+#include <Python.h>
+
+/* What check() finds and answer() is told: see the docstrings in module.c. */
+enum {
+    ANSWER_DATE = 1,     /* found: has a Date; told: add one */
+    ANSWER_SERVER = 2,   /* has a Server */
+    ANSWER_CLOSE = 4,    /* Connection: close */
+    ANSWER_KEEP = 8,     /* Connection: keep-alive */
+    ANSWER_CHUNKED = 16, /* told only: the body comes in chunks, of which this is the first */
+    ANSWER_OTHER = 32,   /* a Connection that says neither */
+};
+
+PyObject *answer_check(PyObject *module, PyObject *const *args, Py_ssize_t nargs);
+PyObject *answer_make(PyObject *module, PyObject *const *args, Py_ssize_t nargs);
+PyObject *answer_date(PyObject *module, PyObject *const *args, Py_ssize_t nargs);
+
+#endif

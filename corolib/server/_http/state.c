@@ -1,0 +1,180 @@
+/* The tables of names, and the texts. */
+#include "state.h"
+
+#include <string.h>
+
+#include "rules.h"
+
+/* Names that requests often have; all others work just the same, a little slower. */
+static const struct {
+    const char *name;
+    enum field field;
+} names[] = {
+    {"host", FIELD_HOST},
+    {"content-length", FIELD_CONTENT_LENGTH},
+    {"content-type", FIELD_CONTENT_TYPE},
+    {"transfer-encoding", FIELD_TRANSFER_ENCODING},
+    {"connection", FIELD_CONNECTION},
+    {"expect", FIELD_EXPECT},
+    {"cookie", FIELD_COOKIE},
+    {"upgrade", FIELD_UPGRADE},
+    {"proxy", FIELD_DROPPED},
+    {"accept", FIELD_PLAIN},
+    {"accept-charset", FIELD_PLAIN},
+    {"accept-encoding", FIELD_PLAIN},
+    {"accept-language", FIELD_PLAIN},
+    {"access-control-request-headers", FIELD_PLAIN},
+    {"access-control-request-method", FIELD_PLAIN},
+    {"authorization", FIELD_PLAIN},
+    {"cache-control", FIELD_PLAIN},
+    {"content-encoding", FIELD_PLAIN},
+    {"content-language", FIELD_PLAIN},
+    {"content-range", FIELD_PLAIN},
+    {"date", FIELD_PLAIN},
+    {"dnt", FIELD_PLAIN},
+    {"forwarded", FIELD_PLAIN},
+    {"from", FIELD_PLAIN},
+    {"if-match", FIELD_PLAIN},
+    {"if-modified-since", FIELD_PLAIN},
+    {"if-none-match", FIELD_PLAIN},
+    {"if-range", FIELD_PLAIN},
+    {"if-unmodified-since", FIELD_PLAIN},
+    {"keep-alive", FIELD_PLAIN},
+    {"max-forwards", FIELD_PLAIN},
+    {"origin", FIELD_PLAIN},
+    {"pragma", FIELD_PLAIN},
+    {"priority", FIELD_PLAIN},
+    {"proxy-authorization", FIELD_PLAIN},
+    {"range", FIELD_PLAIN},
+    {"referer", FIELD_PLAIN},
+    {"sec-ch-ua", FIELD_PLAIN},
+    {"sec-ch-ua-mobile", FIELD_PLAIN},
+    {"sec-ch-ua-platform", FIELD_PLAIN},
+    {"sec-fetch-dest", FIELD_PLAIN},
+    {"sec-fetch-mode", FIELD_PLAIN},
+    {"sec-fetch-site", FIELD_PLAIN},
+    {"sec-fetch-user", FIELD_PLAIN},
+    {"sec-gpc", FIELD_PLAIN},
+    {"sec-websocket-extensions", FIELD_PLAIN},
+    {"sec-websocket-key", FIELD_PLAIN},
+    {"sec-websocket-protocol", FIELD_PLAIN},
+    {"sec-websocket-version", FIELD_PLAIN},
+    {"te", FIELD_PLAIN},
+    {"traceparent", FIELD_PLAIN},
+    {"tracestate", FIELD_PLAIN},
+    {"trailer", FIELD_PLAIN},
+    {"upgrade-insecure-requests", FIELD_PLAIN},
+    {"user-agent", FIELD_PLAIN},
+    {"via", FIELD_PLAIN},
+    {"x-csrf-token", FIELD_PLAIN},
+    {"x-forwarded-for", FIELD_PLAIN},
+    {"x-forwarded-host", FIELD_PLAIN},
+    {"x-forwarded-port", FIELD_PLAIN},
+    {"x-forwarded-proto", FIELD_PLAIN},
+    {"x-real-ip", FIELD_PLAIN},
+    {"x-request-id", FIELD_PLAIN},
+    {"x-requested-with", FIELD_PLAIN},
+};
+
+/* Of what the IANA lists, without CONNECT, which is for proxies. */
+static const char *const methods[] = {
+    "GET",        "POST",   "HEAD",      "PUT",    "DELETE", "OPTIONS",    "PATCH",    "TRACE",
+    "PROPFIND",   "REPORT", "PROPPATCH", "MKCOL",  "COPY",   "MOVE",       "LOCK",     "UNLOCK",
+    "SEARCH",     "BIND",   "REBIND",    "UNBIND", "ACL",    "MKACTIVITY", "CHECKOUT", "MERGE",
+    "MKCALENDAR", "LINK",   "UNLINK",    "QUERY",  "PURGE",
+};
+
+static size_t slot_of(const char *name, size_t length)
+{
+    /* The case bit is set in every byte: letters become lower case, and '-' has it anyway. */
+    unsigned hash = (unsigned)length;
+    for (size_t i = 0; i < length; i++) hash = hash * 31 + ((unsigned char)name[i] | 0x20);
+    return hash & (FIELD_SLOTS - 1);
+}
+
+const struct known_field *state_field(const struct http_state *state, const char *name, size_t length)
+{
+    for (size_t slot = slot_of(name, length);; slot = (slot + 1) & (FIELD_SLOTS - 1)) {
+        const struct known_field *known = &state->fields[slot];
+        if (known->name == NULL) return NULL;
+        if (rules_is(name, length, known->name)) return known;
+    }
+}
+
+PyObject *state_method(const struct http_state *state, const char *name, size_t length)
+{
+    for (const struct known_method *method = state->methods; method->text != NULL; method++)
+        if (method->length == length && memcmp(method->name, name, length) == 0) return method->text;
+    return NULL;
+}
+
+static PyObject *key_of(const char *name, enum field field)
+{
+    char key[64] = "HTTP_";
+    size_t at = field == FIELD_CONTENT_LENGTH || field == FIELD_CONTENT_TYPE ? 0 : 5;
+    for (; *name != '\0'; name++) key[at++] = *name == '-' ? '_' : Py_TOUPPER(*name);
+    key[at] = '\0';
+    return PyUnicode_InternFromString(key);
+}
+
+int state_fill(struct http_state *state)
+{
+    for (size_t i = 0; i < Py_ARRAY_LENGTH(names); i++) {
+        size_t slot = slot_of(names[i].name, strlen(names[i].name));
+        while (state->fields[slot].name != NULL) slot = (slot + 1) & (FIELD_SLOTS - 1);
+        PyObject *key = key_of(names[i].name, names[i].field);
+        if (key == NULL) return -1;
+        state->fields[slot] = (struct known_field){names[i].name, key, names[i].field};
+    }
+    for (size_t i = 0; i < Py_ARRAY_LENGTH(methods); i++) {
+        struct known_method *method = &state->methods[i];
+        *method =
+            (struct known_method){methods[i], strlen(methods[i]), PyUnicode_InternFromString(methods[i])};
+        if (method->text == NULL) return -1;
+    }
+    const struct {
+        PyObject **place;
+        const char *text;
+    } texts[] = {
+        {&state->request_method, "REQUEST_METHOD"},
+        {&state->path_info, "PATH_INFO"},
+        {&state->query_string, "QUERY_STRING"},
+        {&state->request_uri, "REQUEST_URI"},
+        {&state->server_protocol, "SERVER_PROTOCOL"},
+        {&state->http_host, "HTTP_HOST"},
+        {&state->protocols[0], "HTTP/1.0"},
+        {&state->protocols[1], "HTTP/1.1"},
+        {&state->empty, ""},
+        {&state->star, "*"},
+        {&state->slash, "/"},
+        {&state->comma, ","},
+        {&state->semicolon, "; "},
+    };
+    for (size_t i = 0; i < Py_ARRAY_LENGTH(texts); i++)
+        if ((*texts[i].place = PyUnicode_InternFromString(texts[i].text)) == NULL) return -1;
+    return 0;
+}
+
+int state_visit(struct http_state *state, visitproc visit, void *arg)
+{
+    Py_VISIT(state->refused);
+    Py_VISIT(state->reader);
+    return 0; /* all else is texts, which refer to nothing */
+}
+
+void state_clear(struct http_state *state)
+{
+    for (size_t i = 0; i < FIELD_SLOTS; i++) {
+        state->fields[i].name = NULL;
+        Py_CLEAR(state->fields[i].key);
+    }
+    for (size_t i = 0; i < METHODS_MAX; i++) Py_CLEAR(state->methods[i].text);
+    PyObject **const texts[] = {&state->request_method, &state->path_info,       &state->query_string,
+                                &state->request_uri,    &state->server_protocol, &state->http_host,
+                                &state->protocols[0],   &state->protocols[1],    &state->empty,
+                                &state->star,           &state->slash,           &state->comma,
+                                &state->semicolon};
+    for (size_t i = 0; i < Py_ARRAY_LENGTH(texts); i++) Py_CLEAR(*texts[i]);
+    Py_CLEAR(state->refused);
+    Py_CLEAR(state->reader);
+}

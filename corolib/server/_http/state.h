@@ -1,0 +1,61 @@
+/* What the module keeps: texts that every request needs, and the tables they are found in. */
+#ifndef HTTP_STATE_H
+#define HTTP_STATE_H
+
+#include <Python.h>
+
+#include <stdbool.h>
+
+/* Fields that mean something to the server itself. */
+enum field {
+    FIELD_PLAIN,
+    FIELD_HOST,
+    FIELD_CONTENT_LENGTH,
+    FIELD_CONTENT_TYPE,
+    FIELD_TRANSFER_ENCODING,
+    FIELD_CONNECTION,
+    FIELD_EXPECT,
+    FIELD_COOKIE,
+    FIELD_UPGRADE,
+    FIELD_DROPPED, /* Proxy: its key would be HTTP_PROXY, which many programs take for a setting of theirs */
+};
+
+#define FIELD_SLOTS 256 /* a power of two, a good deal more than there are known names */
+
+struct known_field {
+    const char *name; /* lower case; NULL: an empty slot */
+    PyObject *key;    /* owned: its key in the environ */
+    enum field field;
+};
+
+#define METHODS_MAX 40
+
+struct known_method {
+    const char *name;
+    size_t length;
+    PyObject *text; /* owned */
+};
+
+struct http_state {
+    struct known_field fields[FIELD_SLOTS];
+    struct known_method methods[METHODS_MAX]; /* the frequent ones first; ends with a NULL */
+    PyObject *refused;                        /* the exception */
+    PyTypeObject *reader;
+    /* keys and values of the environ */
+    PyObject *request_method, *path_info, *query_string, *request_uri, *server_protocol, *http_host;
+    PyObject *protocols[2]; /* by minor version */
+    PyObject *empty, *star, *slash;
+    PyObject *comma, *semicolon; /* what repeated fields are joined with */
+};
+
+/* The entry of a field's name, in whatever case; NULL if it is not known. */
+const struct known_field *state_field(const struct http_state *state, const char *name, size_t length);
+
+/* The text of a method; NULL if it is none that HTTP servers know. */
+PyObject *state_method(const struct http_state *state, const char *name, size_t length);
+
+int state_fill(struct http_state *state);
+int state_visit(struct http_state *state, visitproc visit, void *arg);
+void state_clear(struct http_state *state);
+
+#endif
