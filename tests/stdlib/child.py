@@ -128,7 +128,7 @@ class Names:
     """Test -> its name; of tests that have the same one the second gets "#2" and so on."""
 
     def __init__(self) -> None:
-        # By identity, and with the test itself: a suite lets go of what has run, and its address is used again.
+        # By identity, and with the test itself: what has run is let go, and its address used again.
         self._of: dict[int, tuple[str, object]] = {}
         self._times: dict[str, int] = {}
 
