@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from programs import program
+from compiled import program
 from report import table
 from rows import IMPLEMENTATIONS, WORKLOADS
 from workload import cores, positive

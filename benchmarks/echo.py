@@ -15,7 +15,7 @@ from pathlib import Path
 from tempfile import TemporaryFile
 from typing import Any
 
-from programs import program
+from compiled import program
 from rows import WORKLOADS
 from workload import cores, parse, print_line
 

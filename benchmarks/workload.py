@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable
 from types import ModuleType
 
-from programs import compiler_version
+from compiled import compiler_version
 from rows import IMPLEMENTATIONS, WORKLOADS
 
 #: A body runs `size` units of work with the functions of a module and returns named values.

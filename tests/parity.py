@@ -20,7 +20,8 @@ QUEUE = (
 SERVER = (
     "address close closed do_close do_handle do_read family fatal_errors full handle init_socket "
     "is_fatal_error loop max_accept max_delay min_delay pool reuse_addr serve_forever server_host "
-    "server_port set_handle set_listener set_spawn start start_accepting started stop stop_accepting stop_timeout "
+    "server_port set_handle set_listener set_spawn start start_accepting started stop "
+    "stop_accepting stop_timeout "
 )
 
 PUBLIC: dict[str, str] = {

@@ -35,7 +35,7 @@ def part(name: str) -> ModuleType:
 rows = part("rows")
 spread = part("spread")
 report = part("report")
-programs = part("programs")
+compiled = part("compiled")
 driver = part("driver")
 counts = part("counts")
 
@@ -304,9 +304,9 @@ def test_start_up_is_not_in_the_cost_of_a_unit() -> None:
 @pytest.fixture(scope="module")
 def generator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., dict[str, Any]]]:
     """Builds both programs anew; runs the load generator and gives what it printed."""
-    before, programs.BUILT = programs.BUILT, tmp_path_factory.mktemp("built")
+    before, compiled.BUILT = compiled.BUILT, tmp_path_factory.mktemp("built")
     try:
-        path = programs.program("loadgen")
+        path = compiled.program("loadgen")
 
         def run(*arguments: object) -> dict[str, Any]:
             command = [str(path), *map(str, arguments)]
@@ -316,13 +316,13 @@ def generator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[...
 
         yield run
     finally:
-        programs.BUILT = before
+        compiled.BUILT = before
 
 
 @contextmanager
 def epoll_echo() -> Iterator[int]:
     """The echo server in C, and its port."""
-    with subprocess.Popen([programs.program("epoll_echo")], stdout=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen([compiled.program("epoll_echo")], stdout=subprocess.PIPE, text=True) as process:
         try:
             assert process.stdout is not None
             yield int(process.stdout.readline())
@@ -402,17 +402,17 @@ def test_load_generator_notices_a_wrong_answer(
 )
 def test_load_generator_says_what_is_wrong_with_its_arguments(arguments: list[str], complaint: str) -> None:
     done = subprocess.run(
-        [programs.program("loadgen"), *arguments], check=False, capture_output=True, text=True, timeout=50
+        [compiled.program("loadgen"), *arguments], check=False, capture_output=True, text=True, timeout=50
     )
     assert done.returncode == 2
     assert complaint in done.stderr
 
 
 def test_missing_compiler_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(programs, "BUILT", tmp_path)
+    monkeypatch.setattr(compiled, "BUILT", tmp_path)
     monkeypatch.setenv("CC", "no-such-compiler -x")
     with pytest.raises(SystemExit, match="expected a C compiler 'no-such-compiler', found none"):
-        programs.program("epoll_echo")
+        compiled.program("epoll_echo")
     assert list(tmp_path.iterdir()) == []
 
 
