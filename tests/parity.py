@@ -303,3 +303,49 @@ NOT_REPLACED: dict[tuple[str, str], str] = {
     ("threading", "_shutdown"): "it waits for what `_thread` says, which is replaced",
     ("logging", "_lock"): "locks that exist are exchanged, wherever they are",
 }
+
+#: The names of the standard library that gevent's patch_all() replaces, on some Python.
+REPLACED: dict[str, str] = {
+    "os": "close fork forkpty posix_spawn posix_spawnp waitpid",
+    "time": "sleep",
+    "socket": """create_connection fromfd getaddrinfo getfqdn gethostbyaddr gethostbyname gethostbyname_ex
+        getnameinfo socket socketpair SocketType _fallback_socketpair""",
+    "select": "epoll poll select",
+    "selectors": "DefaultSelector EpollSelector",
+    "ssl": "SSLContext SSLSocket get_server_certificate wrap_socket",
+    "subprocess": """CompletedProcess Popen call check_call check_output run _fork_exec _use_posix_spawn
+        _USE_POSIX_SPAWN""",
+    "signal": "getsignal set_wakeup_fd signal",
+    "queue": "LifoQueue PriorityQueue Queue SimpleQueue",
+    "_thread": """LockType _local allocate_lock exit get_ident stack_size start_new_thread _ThreadHandle
+        _make_thread_handle lock start_joinable_thread""",
+    "threading": """Event Lock Thread Timer _CRLock _DummyThread _active_limbo_lock _allocate_lock _shutdown
+        get_ident local _set_sentinel _start_new_thread _ThreadHandle _make_thread_handle
+        _start_joinable_thread""",
+    "_threading_local": "local",
+    "logging": "_lock",
+}
+
+_OUR_POPEN = "it works through `Popen`, which is replaced"
+_OUR_LOCKS = "it is Python code over locks, which are replaced"
+
+#: Those of them that are not replaced here, and why a patched program works all the same.
+NOT_REPLACED: dict[tuple[str, str], str] = {
+    ("socket", "SocketType"): "the C type that all sockets derive from, ours too",
+    ("socket", "_fallback_socketpair"): "`socketpair` does not use it on POSIX",
+    ("selectors", "EpollSelector"): "it is made of `select.epoll`, which is cooperative",
+    ("ssl", "SSLContext"): "its sockets are cooperative, those of contexts made before too",
+    ("ssl", "wrap_socket"): "it makes an `SSLContext`",
+    **{("subprocess", name): _OUR_POPEN for name in ("call", "check_call", "check_output", "run")},
+    ("subprocess", "CompletedProcess"): "it only holds values",
+    ("subprocess", "_fork_exec"): "children are made as without patching",
+    ("subprocess", "_use_posix_spawn"): "children are made as without patching",
+    ("subprocess", "_USE_POSIX_SPAWN"): "children are made as without patching",
+    **{("queue", name): _OUR_LOCKS for name in ("LifoQueue", "PriorityQueue", "Queue")},
+    ("_thread", "exit"): "it raises SystemExit, which ends a greenlet as it ends a thread",
+    ("_thread", "stack_size"): "it is of native threads; a greenlet's stack is as large as it needs",
+    **{("threading", name): _OUR_LOCKS for name in ("Thread", "Timer")},
+    ("threading", "_active_limbo_lock"): "locks that exist are exchanged, wherever they are",
+    ("threading", "_shutdown"): "it waits for what `_thread` says, which is replaced",
+    ("logging", "_lock"): "locks that exist are exchanged, wherever they are",
+}
