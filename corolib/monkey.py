@@ -11,13 +11,12 @@ What is replaced by what is the table below. Objects that were there before stay
 What came too late is told in a warning; audit() finds who still holds what was there before.
 """
 
-import contextlib
 import sys
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from importlib import import_module
-from types import ModuleType
+from types import FunctionType, ModuleType
 from typing import Any, NamedTuple
 
 from . import _command_line
@@ -238,11 +237,9 @@ def _set_names(target: ModuleType, source: ModuleType, items: Iterable[str]) -> 
         return False
     for item in sorted(event.target_item_names):
         new = getattr(source, item)
-        if getattr(new, "__module__", None) == source.__name__:
-            # What is replaced says of itself where it is at home, in its repr and when it is pickled; bound
-            # methods have no say in it.
-            with contextlib.suppress(AttributeError):
-                new.__module__ = target.__name__
+        if isinstance(new, (type, FunctionType)) and new.__module__ == source.__name__:
+            # What is replaced says of itself where it is at home, in its repr and when it is pickled.
+            new.__module__ = target.__name__
         patch_item(target, item, new)
     return True
 
