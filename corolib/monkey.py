@@ -398,6 +398,8 @@ def patch_thread(
 ) -> None:
     """Threads become greenlets, with locks, events and thread-local storage to match.
 
+    And with the semaphores and the forks of multiprocessing.
+
     Native locks that exist already are exchanged, unless `existing_locks` is false. The other arguments are
     those of others' patch_thread(): here a thread is a greenlet altogether or not at all. Native threads that
     run already stay what they are, with a warning. To be called in the main thread.
@@ -407,6 +409,7 @@ def patch_thread(
     # Late, like all of the upper standard library: importing monkey must not bring in threading.
     from . import _patch_threading
     from ._native import in_main_thread
+    from ._patch_multiprocessing import patch_multiprocessing
 
     if not in_main_thread():
         raise RuntimeError("patch_thread() must be called in the main thread")
@@ -417,6 +420,7 @@ def patch_thread(
             _patch_threading.patch_threads()
         if existing_locks and "_thread" in patched:
             _patch_threading.patch_locks()
+        patch_multiprocessing()
 
     if _patch_rows("thread", then) and threads:
         names = ", ".join(sorted(each.name for each in threads))

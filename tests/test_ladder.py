@@ -74,6 +74,7 @@ LADDER = [
         "events",
         "_patch_threading",
         "_imports",
+        "_patch_multiprocessing",
         "_audit",
         "_command_line",
         "monkey",

@@ -151,6 +151,8 @@ class Hub(greenlet):
     def chain_signals(self) -> tuple[int, int]:
         """Have signals wake the loop, and the descriptor of set_wakeup_fd() too: (ours, the one before)."""
     def destroy(self, error: Any = ..., /) -> None: ...
+    def vanish_all(self) -> None:
+        """vanish() all greenlets that wait here or are about to run, the main one too; not the current."""
     def parked(self) -> list[greenlet]:
         """The greenlets that are parked in a wait of this hub."""
     # handle_error() and loop_exit() are called here, and defined in corolib.hub.Hub.

@@ -300,6 +300,13 @@ static PyObject *hub_parked(PyObject *self, PyObject *unused)
     return list;
 }
 
+static PyObject *hub_vanish_all(PyObject *self, PyObject *unused)
+{
+    (void)unused;
+    park_vanish_all(hub_core(self));
+    Py_RETURN_NONE;
+}
+
 static PyObject *get_ready_count(PyObject *self, void *closure)
 {
     (void)closure;
@@ -394,6 +401,10 @@ static PyMethodDef hub_methods[] = {
     {"destroy", FAST(hub_destroy), METH_FASTCALL,
      "destroy($self, error=GreenletExit(), /)\n--\n\nEnd the hub with `error`: what waits in it is dropped. "
      "Its thread only, and not from within the hub."},
+    {"vanish_all", hub_vanish_all, METH_NOARGS,
+     "vanish_all($self, /)\n--\n\nvanish() all greenlets that wait here or are about to run, the main one "
+     "too: "
+     "not the current."},
     {"parked", hub_parked, METH_NOARGS,
      "parked($self, /)\n--\n\nThe greenlets that wait here, longest waiting first."},
     {NULL, NULL, 0, NULL},

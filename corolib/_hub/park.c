@@ -491,6 +491,16 @@ void park_vanish(PyObject *greenlet)
         give_back(park);
 }
 
+void park_vanish_all(struct hub *hub)
+{
+    while (hub->parked != NULL) park_vanish(hub->parked->greenlet);
+    /* What one gives back may make another one ready, behind it. */
+    for (size_t i = 0; i < hub->ready.len; i++) {
+        PyObject *entry = hub->ready.ring[(hub->ready.head + i) & (hub->ready.cap - 1)];
+        if (PyObject_TypeCheck(entry, engine->type)) park_vanish(entry);
+    }
+}
+
 void park_abandon(struct hub *hub)
 {
     struct park *park;

@@ -92,6 +92,8 @@ bool park_in_turn(PyObject *entry);
 /* The hub will not resume it any more, whatever happens: it leaves what it waits for, and gives back what it
  * was handed. It lives for ever, since its end would raise GreenletExit in it. May run Python code. */
 void park_vanish(PyObject *greenlet);
+/* The same for all that wait in this hub or are ready. */
+void park_vanish_all(struct hub *);
 /* The hub goes: forget all waits; references they hold are dropped (which kills their greenlets). */
 void park_abandon(struct hub *);
 /* Engine hooks: the greenlet is gone; what its record owns, for the collector. */
