@@ -9,6 +9,7 @@ one poll(2) more; a regular file is always ready.
 import os
 import stat
 from collections.abc import Callable
+from fcntl import F_GETFL, fcntl
 from select import PIPE_BUF, POLLIN, POLLOUT
 from typing import Any
 
@@ -23,12 +24,12 @@ __implements__ = ("read", "write")
 _read: Callable[[int, int], bytes] = original("os", "read")
 _write: Callable[[int, Any], int] = original("os", "write")
 
-#: The loop's word for what poll(2) was asked.
-_EVENTS = {POLLIN: 1, POLLOUT: 2}
+#: What poll(2) is asked -> the loop's word for it, and how a descriptor is open that it cannot be done with.
+_EVENTS = {POLLIN: (1, os.O_WRONLY), POLLOUT: (2, os.O_RDONLY)}
 
 
 def _wait(fd: Any, event: int) -> None:
-    """Switches until the descriptor is ready; not if it would not block, if it is none, or in the hub."""
+    """Switches until the descriptor is ready; not if it would not block or is refused, or in the hub."""
     hub = get_hub_if_exists()
     if hub is None or hub.destroyed or getcurrent() is hub:
         return
@@ -37,8 +38,12 @@ def _wait(fd: Any, event: int) -> None:
         asked.register(fd, event)
     except (TypeError, ValueError, OverflowError):
         return  # the call itself knows better what to say
-    while not asked.poll(0) and os.get_blocking(fd):
-        with io(hub, fd, _EVENTS[event]) as watcher:
+    events, refused = _EVENTS[event]
+    while not asked.poll(0):
+        flags = fcntl(fd, F_GETFL)
+        if flags & os.O_NONBLOCK or flags & os.O_ACCMODE == refused:
+            return
+        with io(hub, fd, events) as watcher:
             watcher.wait()
 
 

@@ -132,6 +132,12 @@ def test_regular_files_and_devices(tmp_path):
         assert _descriptors.read(null.fileno(), 1) == b""
 
 
+@pytest.mark.parametrize("end", ["read", "write"])
+def test_the_wrong_end_of_a_pipe_is_not_waited_for(pipe, end):
+    with pytest.raises(OSError, match=os.strerror(errno.EBADF)):
+        _descriptors.write(pipe[0], b"text") if end == "read" else _descriptors.read(pipe[1], 1)
+
+
 @pytest.mark.parametrize(
     "call",
     [
