@@ -113,7 +113,8 @@ TABLE = (
     # Its lock is threading's, and its selector select's.
     Row("subprocess", "subprocess", "subprocess", after=("os", "select", "threading")),
     # Queue, LifoQueue and PriorityQueue are Python code over threading's locks, and cooperative with these.
-    Row("_queue", "queue", "queue", names=("SimpleQueue",)),
+    # Empty is the same; but not in a copy of the module.
+    Row("_queue", "queue", "queue", names=("Empty", "SimpleQueue")),
     Row("queue", "queue", "queue", after=("_queue", "threading"), names=("SimpleQueue",)),
 )
 
@@ -237,7 +238,7 @@ def _set_names(target: ModuleType, source: ModuleType, items: Iterable[str]) -> 
         return False
     for item in sorted(event.target_item_names):
         new = getattr(source, item)
-        if isinstance(new, (type, FunctionType)) and new.__module__ == source.__name__:
+        if isinstance(new, (type, FunctionType)) and str(new.__module__).partition(".")[0] == __package__:
             # What is replaced says of itself where it is at home, in its repr and when it is pickled.
             new.__module__ = target.__name__
         patch_item(target, item, new)

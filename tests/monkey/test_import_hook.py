@@ -132,3 +132,19 @@ def test_a_module_can_still_be_run_and_its_source_had() -> None:
         """
     )
     assert done.stdout.count("told") == 1
+
+
+def test_a_copy_of_queue_raises_the_same_empty() -> None:
+    run_isolated(
+        """
+        from corolib import monkey
+        monkey.patch_all()
+        import queue, sys
+        del sys.modules["queue"], sys.modules["_queue"]
+        import _queue, queue as copy
+        assert copy is not queue and copy.SimpleQueue is queue.SimpleQueue is _queue.SimpleQueue
+        assert copy.Empty is queue.Empty is _queue.Empty
+        try: copy.SimpleQueue().get(block=False)
+        except copy.Empty: pass
+        """
+    )
