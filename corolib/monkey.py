@@ -437,11 +437,13 @@ def patch_select(aggressive: bool = True) -> None:
     """
 
     def then(patched: set[str]) -> None:
-        # Late: it brings in the standard library's selectors.
+        # Late: they bring in the standard library's selectors.
+        from ._patch_asyncio import patch_loops
         from .selectors import make_existing_cooperative
 
         if {"select", "selectors"} <= patched:
             make_existing_cooperative()
+            when_imported("asyncio.base_events", patch_loops)
 
     _patch_rows("select", then)
 

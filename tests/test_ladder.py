@@ -73,6 +73,7 @@ LADDER = [
         "_run",
         "events",
         "_patch_threading",
+        "_patch_asyncio",
         "_imports",
         "_patch_multiprocessing",
         "_audit",
