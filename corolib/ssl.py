@@ -101,6 +101,7 @@ class SSLSocket(socket):
     _writer: Any  # the greenlet that is in a write
     _cut: bool  # a write was given up in the middle of a record
     _sslobj: Any
+    do_handshake_on_connect: bool
     suppress_ragged_eofs: bool
 
     if TYPE_CHECKING:
@@ -149,6 +150,26 @@ class SSLSocket(socket):
                     name = "read" if direction is self._readable else "write"
                 raise TimeoutError(f"The {name} operation timed out") from None
             self._cut &= writing is not True
+
+    @classmethod
+    def _create(
+        cls, sock: Any, server_side: bool = False, do_handshake_on_connect: bool = True, **options: Any
+    ) -> "SSLSocket":
+        # The standard library's, but for the handshake: before Python 3.13 it leaves the socket open if that
+        # is ended by anything but an OSError, as by a kill or a Timeout.
+        self: SSLSocket = _create_without_handshake(cls, sock, server_side, False, **options)
+        self.do_handshake_on_connect = do_handshake_on_connect
+        if do_handshake_on_connect and self._connected:
+            try:
+                if self.timeout == 0:
+                    raise ValueError(
+                        "do_handshake_on_connect should not be specified for non-blocking sockets"
+                    )
+                self.do_handshake()
+            except BaseException:
+                self.close()
+                raise
+        return self
 
     def read(self, len: int = 1024, buffer: Any = None) -> Any:
         """Up to `len` bytes, b"" at the end; or into a buffer, and how many. Switches."""
@@ -230,6 +251,7 @@ _names.update(
     }
 )
 _adopt_methods(SSLSocket)
+_create_without_handshake = adopt(_StdlibSocket._create.__func__, _names, CellType(SSLSocket))
 
 
 # The standard library's functions that make contexts or sockets, on ours. wrap_socket() has gone by 3.12.
