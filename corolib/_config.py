@@ -229,15 +229,14 @@ class Config:
 
     def choose(self, name: str, known: Mapping[str, Any] = MappingProxyType({})) -> Any:
         """The first entry of a setting that there is: what a word means in `known`, what a dotted path leads
-        to, or the object itself. ImportError if there is none.
+        to (a word may mean one), or the object itself. ImportError if there is none.
         """
         failed = []
         for entry in getattr(self, name):
-            if not isinstance(entry, str):
-                return entry
-            if entry in known:
-                return known[entry]
-            module, _, attribute = entry.rpartition(".")
+            meant = known.get(entry, entry) if isinstance(entry, str) else entry
+            if not isinstance(meant, str):
+                return meant
+            module, _, attribute = meant.rpartition(".")
             try:
                 if not module:
                     raise ImportError(f"expected {', '.join([*known, 'package.module.name'])}")

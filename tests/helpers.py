@@ -66,16 +66,17 @@ def run_isolated(
     timeout: float = 60,
     check: bool = True,
     options: Sequence[str] = (),
+    under: Sequence[str] = (),
 ) -> subprocess.CompletedProcess[str]:
     """Run source text (a str, dedented) or a file (a Path) in a fresh interpreter that finds corolib and
     these helpers.
 
-    `env` adds to this process's environment, `options` are the interpreter's own (such as "-W", "error").
-    With `check` a status other than 0 fails the test with everything the script wrote. `timeout` is in
-    seconds of a real machine.
+    `env` adds to this process's environment, `options` are the interpreter's own (such as "-W", "error"),
+    `under` is a command that starts it. With `check` a status other than 0 fails the test with everything the
+    script wrote. `timeout` is in seconds of a real machine.
     """
     source = [str(script)] if isinstance(script, Path) else ["-c", dedent(script)]
-    command = [sys.executable, *options, *source, *map(str, args)]
+    command = [*under, sys.executable, *options, *source, *map(str, args)]
     path = os.pathsep.join([str(ROOT), str(ROOT / "tests")])
     environ = {**os.environ, "PYTHONPATH": path, "PYTHONUNBUFFERED": "1", **(env or {})}
     try:

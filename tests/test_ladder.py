@@ -38,6 +38,8 @@ LADDER = [
         "resolver.base",
         "resolver.shared",
         "resolver.thread",
+        "resolver.conf",
+        "resolver.exchange",
         "resolver.dns",
         "resolver",
     ),

@@ -20,7 +20,13 @@ class BlockingResolver(Resolver):
 
 
 #: The words of `config.resolver`.
-KINDS: dict[str, Callable[[], Resolver]] = {"thread": ThreadResolver, "block": BlockingResolver}
+KINDS: dict[str, Callable[[], Resolver] | str] = {
+    "thread": ThreadResolver,
+    # A path: dnspython is imported only if it is to be used.
+    "dns": "corolib.resolver.dns.DnsResolver",
+    "block": BlockingResolver,
+}
+KINDS["dnspython"] = KINDS["dns"]
 
 
 def chosen() -> Callable[[], Resolver]:

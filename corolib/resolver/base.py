@@ -26,6 +26,9 @@ from .rows import Address, AddressInfo, Port, numeric_rows, rows
 
 __all__ = ["AddressInfo", "Resolver", "is_numeric"]
 
+#: The families of which names have addresses; 0: any.
+FAMILIES = (0, AF_INET, AF_INET6)
+
 #: What `_socket` reads as "any address" and "everybody" where it takes a host.
 WILDCARDS = ("", "<broadcast>")
 
@@ -98,7 +101,7 @@ class Resolver:
             if found is not None:
                 return found
         name = _text(host, (str, bytes))
-        if not name or flags & AI_NUMERICHOST or is_numeric(name):
+        if not name or name == "*" or flags & AI_NUMERICHOST or family not in FAMILIES or is_numeric(name):
             found = _socket.getaddrinfo(host, port, family, type, proto, flags)
             return found
         if port is not None and not isinstance(port, (int, str, bytes)):
@@ -134,21 +137,17 @@ class Resolver:
         name = _text(ip_address)
         if name is None or name in WILDCARDS:
             return _socket.gethostbyaddr(ip_address)  # type: ignore[arg-type]  # raises what is to be raised
-        address = name
-        if not is_numeric(name):
-            entries = self.hosts.by_name(name)
-            if not entries:
-                answer: tuple[str, list[str], list[str]] = self._ask("gethostbyaddr", _encode(ip_address))
-                return answer
-            address = entries[0].address
+        address = self.getaddrinfo(
+            bytes(ip_address) if isinstance(ip_address, bytearray) else ip_address, None
+        )[0][4][0]
         for entry in self.hosts.by_address(address):
             return entry.names[0], list(entry.names[1:]), [entry.address]
-        answer = self._ask("gethostbyaddr", address)
+        answer: tuple[str, list[str], list[str]] = self._ask("gethostbyaddr", address)
         return answer
 
     def getnameinfo(self, sockaddr: tuple[Any, ...], flags: int) -> tuple[str, str]:
         """(host, service) of a socket address, whose host must be numeric."""
-        if flags & NI_NUMERICHOST and not flags & NI_NAMEREQD:
+        if flags & NI_NUMERICHOST:
             return _socket.getnameinfo(sockaddr, flags)
         # Checks the argument as well: from here on it is an address.
         numeric = _socket.getnameinfo(sockaddr, NI_NUMERICHOST | flags & ~NI_NAMEREQD)
