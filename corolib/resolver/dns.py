@@ -43,6 +43,7 @@ import dns.resolver
 import dns.reversename
 
 from .._config import config
+from .._switch import getcurrent
 from ..greenlet import Greenlet
 from ..timeout import Timeout
 from .base import wanted
@@ -183,8 +184,9 @@ class DnsResolver(SharingResolver):
             value = getattr(self, "_" + question.function)(*question.args)
         except Exception as failure:
             error = failure
-        self._look_ups.pop(question)
-        self._answered(question, value, error)
+        if self._look_ups.get(question) is getcurrent():  # else it has been withdrawn, or is asked once more
+            del self._look_ups[question]
+            self._answered(question, value, error)
 
     # -- the functions of the socket module ------------------------------------------------------------------
 
@@ -362,45 +364,55 @@ class DnsResolver(SharingResolver):
     def _query(self, name: dns.name.Name, rdtype: dns.rdatatype.RdataType) -> Found:
         """The records of a name that is complete. NotFound if there are none."""
         conf = self._read()
-        for resolver in self._resolvers:
-            limit = Timeout(resolver.lifetime)
-            try:
-                with limit:
-                    answer = run(
-                        resolver.resolve(
-                            name,
-                            rdtype,
-                            tcp=conf.use_tcp,
-                            raise_on_no_answer=False,
-                            search=False,
-                            backend=self._backend,
-                        )
-                    )
-            except Timeout as timeout:
-                if timeout is not limit:
-                    raise
-                raise NotFound(Why.TRY_AGAIN, dead=True) from None
-            except dns.resolver.NXDOMAIN:
-                raise NotFound(Why.NO_NAME) from None
-            except dns.resolver.NoNameservers as failure:
-                # (server, by TCP or not, port, error or name of an error, answer)
-                said = [error[3] for error in failure.kwargs["errors"]]
-                if ("FORMERR" in said or "NOTIMP" in said) and resolver is not self._resolvers[-1]:
-                    continue  # a server that does not know EDNS
-                raise _reason(said) from None
-            except dns.resolver.YXDOMAIN:
-                raise NotFound(Why.NO_RECOVERY) from None
-            except dns.exception.DNSException:  # its own deadline
-                raise NotFound(Why.TRY_AGAIN, dead=True) from None
-            found = Found(name, answer)
-            if not found.values:
-                raise NotFound(Why.NO_DATA)
-            return found
-        raise AssertionError("the last resolver has no EDNS")
+        modern, old = self._resolvers
+        limit = Timeout(modern.lifetime)
+        try:
+            with limit:
+                try:
+                    answer = self._resolve(modern, name, rdtype, conf)
+                except dns.resolver.NoNameservers as failure:
+                    said = _said(failure)
+                    if "FORMERR" not in said and "NOTIMP" not in said:
+                        raise
+                    answer = self._resolve(old, name, rdtype, conf)  # a server that does not know EDNS
+        except Timeout as timeout:
+            if timeout is not limit:
+                raise
+            raise NotFound(Why.TRY_AGAIN, dead=True) from None
+        except dns.resolver.NXDOMAIN:
+            raise NotFound(Why.NO_NAME) from None
+        except dns.resolver.NoNameservers as failure:
+            raise _reason(_said(failure)) from None
+        except dns.resolver.YXDOMAIN:
+            raise NotFound(Why.NO_RECOVERY) from None
+        except dns.exception.DNSException:  # its own deadline
+            raise NotFound(Why.TRY_AGAIN, dead=True) from None
+        found = Found(name, answer)
+        if not found.values:
+            raise NotFound(Why.NO_DATA)
+        return found
+
+    def _resolve(
+        self,
+        resolver: dns.asyncresolver.Resolver,
+        name: dns.name.Name,
+        rdtype: dns.rdatatype.RdataType,
+        conf: Conf,
+    ) -> dns.resolver.Answer:
+        return run(
+            resolver.resolve(
+                name, rdtype, tcp=conf.use_tcp, raise_on_no_answer=False, search=False, backend=self._backend
+            )
+        )
+
+
+def _said(failure: dns.resolver.NoNameservers) -> list[object]:
+    """What was got of the servers: errors that they answered, by name, and exceptions."""
+    # (server, by TCP or not, port, error or name of an error, answer)
+    return [error[3] for error in failure.kwargs["errors"]]
 
 
 def _reason(said: list[object]) -> NotFound:
-    """From what was got of the servers: errors that they answered, by name, and exceptions."""
     words = [word for word in said if isinstance(word, str)]
     if any(isinstance(error, dns.message.ChainTooLong) for error in said):
         return NotFound(Why.NO_DATA)
