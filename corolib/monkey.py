@@ -314,7 +314,9 @@ def _names_of_originals() -> dict[int, str]:
 def _found(originals: dict[int, str]) -> Iterator[Place]:
     """The places that hold one of these. The modules that are patched were seen to by their rows."""
     for place in places(originals, {row.target for row in TABLE}):
-        if (place.module, place.attribute) not in HARMLESS:
+        derived = place.set is None and place.attribute.endswith("(socket)")
+        # A class derived from the plain class of sockets is as cooperative as that is by then.
+        if not derived and (place.module, place.attribute) not in HARMLESS:
             yield place
 
 
@@ -454,7 +456,10 @@ def patch_selectors(aggressive: bool = True) -> None:
 
 
 def patch_socket(dns: bool = True, aggressive: bool = True) -> None:
-    """Sockets, and with `dns` look-ups of names. (`aggressive` has no effect.)"""
+    """Sockets, those that are there already too, and with `dns` look-ups of names.
+
+    (`aggressive` has no effect.)
+    """
     if "socket" not in _done:
         try:
             # Without patch_ssl() its sockets stay those of the standard library, and block: they must not
@@ -462,7 +467,14 @@ def patch_socket(dns: bool = True, aggressive: bool = True) -> None:
             import ssl as ssl
         except ImportError:
             pass  # a Python without it
-        _patch_rows("socket")
+
+        def then(patched: set[str]) -> None:
+            from ._patch_sockets import patch_plain_sockets
+
+            if "socket" in saved.get("socket", ()):
+                patch_plain_sockets(original("socket", "socket"))
+
+        _patch_rows("socket", then)
     if dns:
         patch_dns()
 

@@ -76,6 +76,7 @@ LADDER = [
         "events",
         "_patch_threading",
         "_patch_asyncio",
+        "_patch_sockets",
         "_imports",
         "_patch_multiprocessing",
         "_audit",

@@ -291,6 +291,9 @@ def main() -> int:
     parser.add_argument("--limit", type=float, default=TEST_LIMIT, help="seconds for each test (%(default)s)")
     parser.add_argument("--json", type=Path, help="write all outcomes to this file")
     options = parser.parse_args()
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        # Started in the background by a shell: the interpreters would inherit it, and some tests need it.
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     reports = []
     for module in _modules(options.modules or MODULES, options.python):
         report = run(
