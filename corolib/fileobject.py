@@ -52,18 +52,29 @@ class DescriptorIO(_io.RawIOBase):
     in the same direction gets ConcurrentObjectUseError; close() raises OSError (EBADF) in both.
     """
 
+    _unblock_early = True
+
     def __init__(self, fd: int, mode: str = "rb", closefd: bool = True) -> None:
         self._fd = -1
         super().__init__()
         self._readable = "r" in mode or "+" in mode
         self._writable = not self._readable or "+" in mode
         self._closefd = closefd
+        #: Whether it has to be made non-blocking before it is used.
+        self._blocks = True
+        #: Whether it was made non-blocking here.
+        self._changed = False
         self._watchers: dict[int, tuple[Hub, _hub.io]] = {}
         #: As io.FileIO has it.
         self.name = fd
         self.mode = mode if "b" in mode else mode + "b"
-        self._changed = make_nonblocking(fd)
+        if self._unblock_early:
+            self._unblock(fd)
         self._fd = fd
+
+    def _unblock(self, fd: int) -> None:
+        self._changed |= make_nonblocking(fd)
+        self._blocks = False
 
     def __repr__(self) -> str:
         state = "closed" if self._fd < 0 else f"name={self.name!r} mode={self.mode!r} closefd={self._closefd}"
@@ -117,8 +128,11 @@ class DescriptorIO(_io.RawIOBase):
         if not self.readable():
             raise _io.UnsupportedOperation("File not open for reading")
         while True:
+            fd = self._check_open()
+            if self._blocks:
+                self._unblock(fd)
             try:
-                return _readv(self._check_open(), [buffer])
+                return _readv(fd, [buffer])
             except BlockingIOError:
                 self._wait(_READ)
 
@@ -129,8 +143,11 @@ class DescriptorIO(_io.RawIOBase):
         with memoryview(data) as given, given.cast("B") as view:
             written = 0
             while True:
+                fd = self._check_open()
+                if self._blocks:
+                    self._unblock(fd)
                 try:
-                    written += _write(self._check_open(), view[written:])
+                    written += _write(fd, view[written:])
                 except BlockingIOError:
                     self._wait(_WRITE)
                 else:
@@ -167,6 +184,24 @@ class DescriptorIO(_io.RawIOBase):
         super().close()
 
 
+class PipeIO(DescriptorIO):
+    """A pipe to a child process: non-blocking while it is used here, but not for who asks for its number.
+
+    It may be handed to other children, as in `Popen(..., stdin=first.stdout)`, which share the open file and
+    could make nothing of a read that fails because there is nothing yet.
+    """
+
+    _unblock_early = False
+
+    def fileno(self) -> int:
+        """The descriptor, which blocks until it is used here again."""
+        fd = super().fileno()
+        if self._changed:
+            _os.set_blocking(fd, True)
+            self._changed, self._blocks = False, True
+        return fd
+
+
 def _stack(raw: Any, mode: str, buffering: int, text: _Text) -> Any:
     """What open() puts around a raw file."""
     binary = "b" in mode
@@ -197,7 +232,7 @@ def open_pipe(fd: int, mode: str = "rb", buffering: int = -1) -> Any:
             RuntimeWarning,
             stacklevel=2,
         )
-    return _stack(DescriptorIO(fd, mode), mode, buffering, (None, None, None))
+    return _stack(PipeIO(fd, mode), mode, buffering, (None, None, None))
 
 
 class _FileObject:

@@ -93,6 +93,37 @@ def test_wait_with_a_timeout():
         child.terminate()  # it is gone: nothing happens
 
 
+def test_a_pipe_that_is_handed_to_another_child_blocks_there():
+    look = "import os, sys; print(os.get_blocking(0), os.get_blocking(1), sys.stdin.read(), end='')"
+    with python("print('one'); input(); print('two')", stdin=PIPE, stdout=PIPE) as first:
+        assert first.stdout.raw.readline() == b"one\n"  # it has been used here
+        with python(look, stdin=first.stdout, stdout=PIPE, text=True) as second:
+            first.stdin.write(b"\n")
+            first.stdin.close()
+            first.stdout.close()
+            assert second.communicate()[0] == "True True two\n"
+    with python("print(input())", stdin=PIPE, stdout=PIPE) as last:
+        with python(look, stdin=subprocess.DEVNULL, stdout=last.stdin) as first:
+            last.stdin.close()
+            assert first.wait() == 0
+            assert last.stdout.read() == b"True True \n"
+
+
+def test_a_pipe_that_was_lent_is_still_waited_for_here():
+    record = Recorder()
+    with python("print(len(input()))", stdin=PIPE, stdout=PIPE, bufsize=0) as child:
+        reading = corolib.spawn(lambda: record(child.stdout.readline()))
+        writing = corolib.spawn(child.stdin.write, b"x" * 1_000_000)
+        corolib.sleep(0)
+        # Both wait. Who asks for the number may do with it what needs blocking.
+        assert os.get_blocking(child.stdin.fileno()) and os.get_blocking(child.stdout.fileno())
+        record("others")
+        writing.join()
+        child.stdin.write(b"\n")
+        reading.join()
+    record.check(["others", b"1000000\n"])
+
+
 def test_the_functions():
     command = [PYTHON, "-S", "-E", "-c", "import sys; print('out'); sys.exit(3)"]
     done = subprocess.run(command, capture_output=True, text=True)
