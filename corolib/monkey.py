@@ -22,6 +22,7 @@ from typing import Any, NamedTuple
 from . import _command_line
 from ._audit import Place, Reference, places, references
 from ._imports import at_next_import, when_imported
+from ._libraries import WITH_SELECT
 from ._native import original, saved
 from .events import (
     DidPatchAllEvent,
@@ -446,6 +447,8 @@ def patch_select(aggressive: bool = True) -> None:
         if {"select", "selectors"} <= patched:
             make_existing_cooperative()
             when_imported("asyncio.base_events", patch_loops)
+            for name, adapt in WITH_SELECT.items():
+                when_imported(name, adapt)
 
     _patch_rows("select", then)
 

@@ -79,6 +79,7 @@ LADDER = [
         "_patch_sockets",
         "_imports",
         "_patch_multiprocessing",
+        "_libraries",
         "_audit",
         "_command_line",
         "monkey",

@@ -21,6 +21,23 @@ def test_psycopg(postgres) -> None:
     assert lines[-2:] == [f"waiting {CROWD} 0", "served True"]
 
 
+@pytest.mark.parametrize("moment", ["before", "after"])
+def test_psycopg_waits_in_python_whenever_it_was_imported_unless_told_how(moment) -> None:
+    needs(modules=("psycopg",))
+    script = """
+        import sys
+        if sys.argv[1] == "after":
+            import psycopg
+        from corolib import monkey
+        monkey.patch_all()
+        import psycopg.waiting
+        print(psycopg.waiting.wait.__name__)
+        """
+    assert run_isolated(script, moment).stdout == "wait_poll\n"
+    env = {"PSYCOPG_WAIT_FUNC": "wait_selector"}
+    assert run_isolated(script, moment, env=env).stdout == "wait_selector\n"
+
+
 def test_psycopg2(postgres) -> None:
     needs(modules=("psycopg2",))
     lines = run_both("use_psycopg2.py", *postgres, CROWD, patching=PSYCOPG2).splitlines()
