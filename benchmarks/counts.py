@@ -79,7 +79,10 @@ def drive(tool: Sequence[str], count: Count, implementation: str, size: int) -> 
     """Run `size` units under a tool: a server with its load outside, or else the script alone."""
     if count.connections:
         server_core, client_core = cores()
-        with serving([*tool, *server_command(implementation, count.case)], server_core) as (_, port):
+        with serving([*tool, *server_command(implementation, count.workload, count.case)], server_core) as (
+            _,
+            port,
+        ):
             load(port, count.connections, shape(count.case)[1], "requests", size, client_core)
         return
     script = [*tool, *command(count.workload, implementation, count.case, size), "--repeat", "1"]

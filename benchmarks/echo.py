@@ -26,12 +26,12 @@ WARM_UP_S = 0.3
 END_S = 60
 
 
-def server_command(implementation: str, case: str) -> list[str]:
+def server_command(implementation: str, workload: str, case: str, *words: str) -> list[str]:
     """What starts the echo server of an implementation."""
-    row = WORKLOADS["echo"].rows[case][implementation]
+    row = WORKLOADS[workload].rows[case][implementation]
     if row.style == "program":
-        return [str(program(row.source))]
-    return [sys.executable, str(HERE / "servers.py"), implementation]
+        return [str(program(row.source)), *words]
+    return [sys.executable, str(HERE / "servers.py"), implementation, *words]
 
 
 def shape(case: str) -> tuple[int, int]:
@@ -70,9 +70,11 @@ def serving(command: list[str], core: int) -> Iterator[tuple[int, int]]:
             process.kill()
 
 
-def load(port: int, connections: int, size: int, kind: str, limit: float, core: int) -> dict[str, Any]:
+def load(
+    port: int, connections: int, size: int, kind: str, limit: float, core: int, *words: str
+) -> dict[str, Any]:
     """Run the load generator, pinned to a core; a wrong answer ends the measurement."""
-    command = [str(program("loadgen")), str(port), str(connections), str(size), kind, f"{limit:g}"]
+    command = [str(program("loadgen")), str(port), str(connections), str(size), kind, f"{limit:g}", *words]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         os.sched_setaffinity(process.pid, {core})
         output, _ = process.communicate()
@@ -90,19 +92,26 @@ def on_cpu_ns(pid: int) -> int:
     return int(Path(f"/proc/{pid}/schedstat").read_text().split()[0])
 
 
+def measure(
+    command: list[str], connections: int, size: int, milliseconds: int, *words: str
+) -> dict[str, float]:
+    """What the load generator found, and the server's time on a CPU per request."""
+    server_core, client_core = cores()
+    allow_many_files()
+    with serving(command, server_core) as (pid, port):
+        load(port, connections, size, "seconds", WARM_UP_S, client_core, *words)
+        before = on_cpu_ns(pid)
+        result = load(port, connections, size, "seconds", milliseconds / 1000, client_core, *words)
+        spent = on_cpu_ns(pid) - before
+    values = {name: result[name] for name in ("requests", "requests_per_s", "p50_us", "p99_us")}
+    return values | {"cpu_us": spent / 1000 / result["requests"]}
+
+
 def main() -> None:
     """Measure one case with one implementation."""
     options = parse("echo", None)
-    connections, size = shape(options.case)
-    server_core, client_core = cores()
-    allow_many_files()
-    with serving(server_command(options.implementation, options.case), server_core) as (pid, port):
-        load(port, connections, size, "seconds", WARM_UP_S, client_core)
-        before = on_cpu_ns(pid)
-        result = load(port, connections, size, "seconds", options.size / 1000, client_core)
-        spent = on_cpu_ns(pid) - before
-    values = {name: result[name] for name in ("requests", "requests_per_s", "p50_us", "p99_us")}
-    print_line("echo", options, values | {"cpu_us": spent / 1000 / result["requests"]})
+    command = server_command(options.implementation, "echo", options.case)
+    print_line("echo", options, measure(command, *shape(options.case), options.size))
 
 
 if __name__ == "__main__":

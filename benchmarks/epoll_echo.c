@@ -1,15 +1,19 @@
 /*
  * The limit: an echo server that does nothing but recv, send and epoll_wait.
  *
- * It listens on a free port of 127.0.0.1, prints the port, and serves until it is killed. Level-triggered,
- * one thread. A send that finds the socket full leaves the rest in the connection's own buffer and waits
- * for room; until then nothing more is received from it.
+ *     epoll_echo [once]
+ *
+ * It listens on a free port of 127.0.0.1, prints the port, and serves until it is killed. With `once` it
+ * closes each connection after the first answer. Level-triggered, one thread. A send that finds the socket
+ * full leaves the rest in the connection's own buffer and waits for room; until then nothing more is received
+ * from it.
  */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
 #include <errno.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -30,6 +34,7 @@ struct connection {
 };
 
 static char buffer[BUFFER]; /* shared: a request is echoed before the next one is received */
+static bool once;
 
 static void fail(const char *what)
 {
@@ -93,7 +98,7 @@ static void receive(int epoll, struct connection *c)
     ssize_t received = recv(c->fd, buffer, sizeof buffer, 0);
     if (received < 0 && (errno == EAGAIN || errno == EINTR)) return;
     ssize_t sent = received > 0 ? give(c->fd, buffer, (size_t)received) : -1;
-    if (sent < 0) {
+    if (sent < 0 || (once && sent == received)) {
         drop(c);
         return;
     }
@@ -115,13 +120,22 @@ static void send_rest(int epoll, struct connection *c)
     c->length -= (size_t)sent;
     memmove(c->rest, c->rest + sent, c->length);
     if (c->length > 0) return;
+    if (once) {
+        drop(c);
+        return;
+    }
     free(c->rest);
     c->rest = NULL;
     watch(epoll, EPOLL_CTL_MOD, c, EPOLLIN);
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
+    once = argc == 2 && strcmp(argv[1], "once") == 0;
+    if (argc > 1 && !once) {
+        fprintf(stderr, "usage: epoll_echo [once]\n");
+        return 2;
+    }
     struct connection door = {.fd = listener()};
     int epoll = epoll_create1(EPOLL_CLOEXEC);
     if (epoll < 0) fail("epoll_create1");

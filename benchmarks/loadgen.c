@@ -1,13 +1,18 @@
 /*
  * The load generator: many connections, each with one request on its way, every answer compared.
  *
- *     loadgen PORT CONNECTIONS SIZE seconds S
- *     loadgen PORT CONNECTIONS SIZE requests N
+ *     loadgen PORT CONNECTIONS SIZE seconds S [fresh]
+ *     loadgen PORT CONNECTIONS SIZE requests N [fresh]
  *
  * Connects to 127.0.0.1, sends SIZE bytes on each connection, waits until as many are back, compares them
  * with what was sent and goes on, until the time is over or N requests were begun. Then it waits for the
  * answers still on their way and closes in order: a close with unread data would send resets, which are
  * work for the server that the others' clients do not make.
+ *
+ * With `fresh` each request has a connection of its own, as many at a time as CONNECTIONS says: the server
+ * closes it after its answer, and the time is that from connect() to the end of the stream. The server closes
+ * first since the one who does is left with the port number in TIME_WAIT, and this program has 28,000 of
+ * them.
  *
  * Prints one JSON line: requests (answered and right), errors (wrong answers and broken connections),
  * seconds, requests_per_s, and p50_us, p99_us of the time from a request's first byte to its answer's last.
@@ -49,6 +54,8 @@ struct connection {
 
 struct run {
     int epoll;
+    uint16_t port;
+    bool fresh; /* a connection for each request */
     size_t size;
     uint64_t deadline; /* ns, or UINT64_MAX */
     uint64_t budget;   /* requests that may still begin */
@@ -142,9 +149,27 @@ static void send_more(struct run *r, struct connection *c)
     if (full != c->writing) watch(r, EPOLL_CTL_MOD, c, full);
 }
 
+static void dial(struct run *r, struct connection *c)
+{
+    /* Blocks until it is connected: on loopback that is at once, unless the server's queue is full. */
+    c->fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    struct sockaddr_in address = {
+        .sin_family = AF_INET,
+        .sin_port = htons(r->port),
+        .sin_addr.s_addr = htonl(INADDR_LOOPBACK),
+    };
+    if (c->fd < 0 || connect(c->fd, (struct sockaddr *)&address, sizeof address) < 0) fail("connect");
+    int yes = 1;
+    /* One small request on a fresh connection is sent at once in any case. */
+    if (!r->fresh && setsockopt(c->fd, IPPROTO_TCP, TCP_NODELAY, &yes, sizeof yes) < 0) fail("setsockopt");
+    if (fcntl(c->fd, F_SETFL, O_NONBLOCK) < 0) fail("fcntl");
+    watch(r, EPOLL_CTL_ADD, c, false);
+}
+
 static void begin(struct run *r, struct connection *c, uint64_t when)
 {
     if (r->budget == 0 || when >= r->deadline) return;
+    if (c->fd < 0) dial(r, c);
     r->budget--;
     r->waiting++;
     c->busy = true;
@@ -159,12 +184,13 @@ static void receive(struct run *r, struct connection *c)
 {
     ssize_t received = recv(c->fd, c->answer + c->received, r->size + 1 - c->received, 0);
     if (received < 0 && (errno == EAGAIN || errno == EINTR)) return;
-    if (received <= 0 || !c->busy) {
+    bool whole = c->received == r->size && c->sent == r->size;
+    if (received < 0 || !c->busy || (received == 0 && !(r->fresh && whole))) {
         give_up(r, c);
         return;
     }
     c->received += (size_t)received;
-    if (c->received < r->size) return;
+    if (c->received < r->size || (r->fresh && received > 0 && c->received == r->size)) return;
     if (c->received > r->size || c->sent < r->size || memcmp(c->request, c->answer, r->size) != 0) {
         give_up(r, c);
         return;
@@ -175,25 +201,21 @@ static void receive(struct run *r, struct connection *c)
     r->waiting--;
     c->busy = false;
     r->finished = when;
+    if (r->fresh) {
+        close(c->fd);
+        c->fd = -1;
+        when = now();
+    }
     begin(r, c, when);
 }
 
-static void open_connection(struct run *r, struct connection *c, uint16_t port)
+static void open_connection(struct run *r, struct connection *c, size_t index)
 {
-    c->fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0); /* blocks until it is connected */
-    struct sockaddr_in address = {
-        .sin_family = AF_INET,
-        .sin_port = htons(port),
-        .sin_addr.s_addr = htonl(INADDR_LOOPBACK),
-    };
-    if (c->fd < 0 || connect(c->fd, (struct sockaddr *)&address, sizeof address) < 0) fail("connect");
-    int yes = 1;
-    if (setsockopt(c->fd, IPPROTO_TCP, TCP_NODELAY, &yes, sizeof yes) < 0) fail("setsockopt");
-    if (fcntl(c->fd, F_SETFL, O_NONBLOCK) < 0) fail("fcntl");
+    c->fd = -1;
+    if (!r->fresh) dial(r, c);
     c->request = take(r->size, 1);
     c->answer = take(r->size + 1, 1);
-    for (size_t i = 0; i < r->size; i++) c->request[i] = (char)(i * 31 + (size_t)c->fd);
-    watch(r, EPOLL_CTL_ADD, c, false);
+    for (size_t i = 0; i < r->size; i++) c->request[i] = (char)(i * 31 + index);
 }
 
 static void drive(struct run *r)
@@ -256,13 +278,16 @@ static double duration(const char *text)
 
 int main(int argc, char **argv)
 {
-    if (argc != 6 || (strcmp(argv[4], "seconds") != 0 && strcmp(argv[4], "requests") != 0)) {
-        fprintf(stderr, "usage: loadgen PORT CONNECTIONS SIZE seconds|requests NUMBER\n");
+    bool fresh = argc == 7 && strcmp(argv[6], "fresh") == 0;
+    if ((argc != 6 && !fresh) || (strcmp(argv[4], "seconds") != 0 && strcmp(argv[4], "requests") != 0)) {
+        fprintf(stderr, "usage: loadgen PORT CONNECTIONS SIZE seconds|requests NUMBER [fresh]\n");
         return 2;
     }
     uint16_t port = (uint16_t)number(argv[1], "PORT", 65535);
     size_t count = number(argv[2], "CONNECTIONS", 1000000);
     static struct run r = {.deadline = UINT64_MAX, .budget = UINT64_MAX};
+    r.port = port;
+    r.fresh = fresh;
     r.size = number(argv[3], "SIZE", 1 << 30);
     bool timed = strcmp(argv[4], "seconds") == 0;
     double limit = timed ? duration(argv[5]) : 0.0;
@@ -271,7 +296,7 @@ int main(int argc, char **argv)
     r.epoll = epoll_create1(EPOLL_CLOEXEC);
     if (r.epoll < 0) fail("epoll_create1");
     struct connection *all = take(count, sizeof *all);
-    for (size_t i = 0; i < count; i++) open_connection(&r, &all[i], port);
+    for (size_t i = 0; i < count; i++) open_connection(&r, &all[i], i);
 
     uint64_t started = now();
     r.finished = started;

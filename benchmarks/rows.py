@@ -269,6 +269,45 @@ WORKLOADS = {
         {"100x64": ECHO, "1000x64": ECHO, "100x1024": ECHO, "100x65536": ECHO},
         repeat=1,
     ),
+    "accept": Workload(
+        "accept: connect, one request, close; the server on one core, the load generator on another",
+        "accept.py",
+        {
+            # As above.
+            "64x64": Case(
+                "64 at a time x 64 B",
+                2_000,
+                700,
+                (
+                    Value("requests_per_s", "connections per second", False, {"gevent": 1.5}),
+                    Value(
+                        "cpu_us", "server CPU per connection (us)", True, {"gevent": None, "c-epoll": None}
+                    ),
+                    Value("p99_us", "99th percentile of a connection's time (us)", True, {"gevent": None}),
+                ),
+            )
+        },
+        {"64x64": ECHO},
+        repeat=1,
+    ),
+    "idle": Workload(
+        "idle: many connections that wait, and an active one among them",
+        "idle.py",
+        {
+            "connections": Case(
+                "15,000 connections",
+                15_000,
+                5_000,
+                (
+                    Value("bytes", "resident bytes per idle connection", True, {"gevent": 0.36}),
+                    Value("p99_us", "99th percentile of the active one (us)", True, {"gevent": 0.80}),
+                    Value("p50_us", "median of the active one (us)", True, {"gevent": None}),
+                ),
+            )
+        },
+        {"connections": ECHO},
+        repeat=1,
+    ),
 }
 
 INSTRUCTIONS = (

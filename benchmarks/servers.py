@@ -1,7 +1,7 @@
-"""The echo servers in Python: `servers.py IMPLEMENTATION` prints its port and serves until it is killed.
+"""The echo servers in Python: `servers.py IMPLEMENTATION [once]` prints its port and serves until killed.
 
 All do the same: accept on 127.0.0.1, switch Nagle's delay off, send back what comes, 64 KiB at most in one
-piece.
+piece. With `once` a connection is closed after the first piece.
 """
 
 import importlib
@@ -23,29 +23,27 @@ def announce(implementation: str, port: int) -> None:
     print(port, flush=True)
 
 
-def green(package: ModuleType, implementation: str) -> None:
-    """A greenlet per connection."""
+def green(package: ModuleType, implementation: str, once: bool) -> None:
+    """A StreamServer: a greenlet per connection."""
     socket = importlib.import_module(f"{package.__name__}.socket")
+    server = importlib.import_module(f"{package.__name__}.server")
 
-    def handle(connection: Any) -> None:
-        with connection:
-            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            while data := connection.recv(CHUNK):
-                connection.sendall(data)
+    def serve(connection: Any, _: Any) -> None:
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        while data := connection.recv(CHUNK):
+            connection.sendall(data)
 
-    def serve() -> None:
-        listener = socket.socket()
-        listener.bind(("127.0.0.1", 0))
-        listener.listen(BACKLOG)
-        announce(implementation, listener.getsockname()[1])
-        while True:
-            connection, _ = listener.accept()
-            package.spawn(handle, connection)
+    def serve_once(connection: Any, _: Any) -> None:
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        connection.sendall(connection.recv(CHUNK))
 
-    package.joinall([package.spawn(serve)])
+    served = server.StreamServer(("127.0.0.1", 0), serve_once if once else serve, backlog=BACKLOG)
+    served.start()
+    announce(implementation, served.server_port)
+    served.serve_forever()
 
 
-def streams(package: ModuleType, implementation: str) -> None:
+def streams(package: ModuleType, implementation: str, once: bool) -> None:
     """A coroutine per connection, with a reader and a writer."""
     # Imported here since it is an implementation: the processes of the others must not have it.
     import asyncio
@@ -54,6 +52,8 @@ def streams(package: ModuleType, implementation: str) -> None:
         while data := await reader.read(CHUNK):
             writer.write(data)
             await writer.drain()
+            if once:
+                break
         writer.close()
 
     async def serve() -> None:
@@ -65,7 +65,7 @@ def streams(package: ModuleType, implementation: str) -> None:
         runner.run(serve())
 
 
-def protocol(package: ModuleType, implementation: str) -> None:
+def protocol(package: ModuleType, implementation: str, once: bool) -> None:
     """Two callbacks per connection."""
     # Imported here since it is an implementation: the processes of the others must not have it.
     import asyncio
@@ -74,13 +74,16 @@ def protocol(package: ModuleType, implementation: str) -> None:
         """Writes what it gets."""
 
         def connection_made(self, transport: asyncio.BaseTransport) -> None:
-            """Keep the transport's method: the only thing that is called later."""
+            """Keep the transport's methods: the only things that are called later."""
             # Not every loop's transport is a subclass of the class with this method.
             self.write = cast(asyncio.Transport, transport).write
+            self.close = transport.close
 
         def data_received(self, data: bytes) -> None:
             """Send it back."""
             self.write(data)
+            if once:
+                self.close()
 
     async def serve() -> None:
         loop = asyncio.get_running_loop()
@@ -95,12 +98,12 @@ def protocol(package: ModuleType, implementation: str) -> None:
 STYLES = {"green": green, "streams": streams, "protocol": protocol}
 
 
-def main(implementation: str) -> None:
+def main(implementation: str, *words: str) -> None:
     """Serve with the style and the package of the implementation's row."""
     for rows in WORKLOADS["echo"].rows.values():
         row = rows[implementation]
-    STYLES[row.style](importlib.import_module(row.source), implementation)
+    STYLES[row.style](importlib.import_module(row.source), implementation, "once" in words)
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    main(*sys.argv[1:])

@@ -320,9 +320,10 @@ def generator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[...
 
 
 @contextmanager
-def epoll_echo() -> Iterator[int]:
+def epoll_echo(*words: str) -> Iterator[int]:
     """The echo server in C, and its port."""
-    with subprocess.Popen([compiled.program("epoll_echo")], stdout=subprocess.PIPE, text=True) as process:
+    command = [compiled.program("epoll_echo"), *words]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         try:
             assert process.stdout is not None
             yield int(process.stdout.readline())
@@ -365,6 +366,23 @@ def test_load_generator_finds_every_echo_right(
     assert found["requests_per_s"] == pytest.approx(requests / found["seconds"], rel=0.01)
 
 
+@pytest.mark.parametrize(("connections", "size"), [(1, 1), (20, 64)])
+def test_load_generator_opens_a_connection_for_each_request(
+    generator: Callable[..., dict[str, Any]], connections: int, size: int
+) -> None:
+    with epoll_echo("once") as port:
+        found = generator(port, connections, size, "requests", 100, "fresh")
+    assert (found["requests"], found["errors"]) == (100, 0)
+
+
+def test_load_generator_wants_a_fresh_connection_to_be_closed(
+    generator: Callable[..., dict[str, Any]],
+) -> None:
+    with answering(lambda data: data + b"x") as port:
+        found = generator(port, 1, 64, "requests", 3, "fresh")
+    assert (found["requests"], found["errors"]) == (0, 1)
+
+
 def test_load_generator_stops_when_the_time_is_over(generator: Callable[..., dict[str, Any]]) -> None:
     with epoll_echo() as port:
         found = generator(port, 5, 64, "seconds", 0.05)
@@ -393,7 +411,8 @@ def test_load_generator_notices_a_wrong_answer(
 @pytest.mark.parametrize(
     ("arguments", "complaint"),
     [
-        (["1", "2", "3", "seconds"], "usage: loadgen PORT CONNECTIONS SIZE seconds|requests NUMBER"),
+        (["1", "2", "3", "seconds"], "usage: loadgen PORT CONNECTIONS SIZE seconds|requests NUMBER [fresh]"),
+        (["1", "2", "3", "seconds", "1", "stale"], "usage: loadgen"),
         (["99999", "1", "1", "seconds", "1"], "PORT: expected a number from 1 to 65535, found '99999'"),
         (["1", "0", "1", "seconds", "1"], "CONNECTIONS: expected a number from 1 to 1000000, found '0'"),
         (["1", "1", "-1", "seconds", "1"], "SIZE: expected a number from 1 to 1073741824, found '-1'"),

@@ -385,23 +385,27 @@ class BaseServer:
         """Have a piece of work handled, where `spawn` says. Whatever fails here, it is closed."""
         try:
             if self._spawn is None:
-                self._run_handler(*args)
+                self._runner(self, *args)
             else:
-                self._spawn(self._run_handler, *args)
+                self._spawn(self._runner, self, *args)
         except BaseException:
             self.do_close(*args)
             raise
 
-    def _run_handler(self, *args: Any) -> None:
+    @staticmethod
+    def _runner(server: "BaseServer", *args: Any) -> None:
+        """What runs in the greenlet: the handler, and the end. A static method, since each greenlet would
+        have a bound one of its own.
+        """
         me = getcurrent()
-        self._running.add(me)
+        server._running.add(me)
         try:
-            self._handle(*args)
+            server._handle(*args)
         finally:
-            self._running.discard(me)
-            if self._over:
-                self._over.wake_all()
-            self.do_close(*args)
+            server._running.discard(me)
+            if server._over:
+                server._over.wake_all()
+            server.do_close(*args)
 
     def do_close(self, *args: Any) -> None:
         """Called with the handler's arguments when it is over. For subclasses."""

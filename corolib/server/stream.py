@@ -8,6 +8,7 @@ from _socket import SO_ACCEPTCONN, SOL_SOCKET
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from .._switch import getcurrent
 from ..socket import socket
 from .base import BaseServer
 from .listeners import bound_socket, parse_address
@@ -187,6 +188,22 @@ class StreamServer(BaseServer):
         found = (self.socket if listener is None else listener).accept_as(socket)
         found[0]._setup()
         return found  # type: ignore[no-any-return]  # of a listener of any kind
+
+    @staticmethod
+    def _runner(server: BaseServer, sock: Any, address: Any, *more: Any) -> None:
+        """As in BaseServer. A call with `*` would keep 340 bytes more of C stack for each connection."""
+        if more:
+            BaseServer._runner(server, sock, address, *more)
+            return
+        me = getcurrent()
+        server._running.add(me)
+        try:
+            server._handle(sock, address)
+        finally:
+            server._running.discard(me)
+            if server._over:
+                server._over.wake_all()
+            server.do_close(sock, address)
 
     def do_close(self, sock: Any, *args: Any) -> None:
         """Close the connection, once its handler is over."""
