@@ -153,6 +153,21 @@ PUBLIC: dict[str, str] = {
         max_memory_usage memory_monitor_period monitor_thread print_blocking_reports print_help
         resolver resolver_nameservers resolver_timeout set settings threadpool
         threadpool_idle_task_timeout track_greenlet_tree""",
+    # -- the web server
+    "corolib.pywsgi": """Environ Input LoggingLogAdapter SecureEnviron WSGIHandler WSGISecureEnviron
+        WSGIServer format_date_time""",
+    "corolib.pywsgi:WSGIServer": """application base_env environ environ_class error_log get_environ handle
+        handler_class log secure_environ_class set_environ set_max_accept update_environ""",
+    "corolib.pywsgi:WSGIHandler": """ApplicationError application close_connection code command
+        connection_upgraded environ finalize_headers format_request get_environ handle handle_error
+        handle_one_request handle_one_response headers headers_sent ignored_socket_errors log_error
+        log_request path process_result protocol_version provided_content_length provided_date
+        read_request request_version requestline response_length response_use_chunked result rfile
+        run_application start_response status time_finish time_start write wsgi_input""",
+    "corolib.pywsgi:LoggingLogAdapter": "flush write writelines",
+    "corolib.pywsgi:SecureEnviron": """copy default_print_masked_keys default_secure_repr
+        default_whitelist_keys print_masked_keys secure_repr whitelist_keys""",
+    "corolib.pywsgi:Input": "__iter__ __next__ read readline readlines",
 }
 
 
@@ -219,6 +234,9 @@ INSTANCES: dict[str, Callable[[], Any]] = {
     },
     "corolib.pool:Pool": _make("corolib.pool", "Pool", 1),
     "corolib.threadpool:ThreadPool": _make("corolib.threadpool", "ThreadPool", 1),
+    "corolib.pywsgi:WSGIServer": _make("corolib.pywsgi", "WSGIServer", ("127.0.0.1", 0), print),
+    "corolib.pywsgi:LoggingLogAdapter": _make("corolib.pywsgi", "LoggingLogAdapter", print),
+    "corolib.pywsgi:SecureEnviron": _make("corolib.pywsgi", "SecureEnviron"),
     "corolib._config:config": lambda: __import__("corolib._config", fromlist=["config"]).config,
 }
 
@@ -254,6 +272,14 @@ LEFT_OUT: dict[tuple[str, str], str] = {
     ): "`os.fork()` watches nobody: a status stays with the kernel until somebody asks",
     ("corolib._config:config", "trace_malloc"): "`python -X tracemalloc` does it for the whole program",
     ("corolib._config:config", "ares_flags"): "there is no c-ares; the other `ares_` settings neither",
+    (
+        "corolib.pywsgi:WSGIHandler",
+        "read_requestline",
+    ): "a head is read as a whole; override `read_request()`, which takes no argument",
+    (
+        "corolib.pywsgi:WSGIHandler",
+        "MessageClass",
+    ): "nothing parses the fields but the server itself; `headers` is a `http.client.HTTPMessage`",
     ("corolib", "contextvars"): "the standard library's module is right for greenlets: each has a context",
     ("corolib", "builtins"): "there is nothing in it to stand in for",
 }

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from urllib.request import urlopen
 
 import pytest
 from helpers import ROOT, run_isolated
@@ -55,6 +56,17 @@ def test_echo_server() -> None:
         assert process.wait(10) == 0
         assert process.stdout.read() == "good-bye\n"
         assert process.stderr.read() == ""
+
+
+def test_web_server() -> None:
+    with server("web_server.py") as (process, address):
+        for target, expected in (("/", b"Hello\n"), ("/stream", b"3\n2\n1\n"), ("/metrics", b"# EOF\n")):
+            with urlopen(f"http://127.0.0.1:{address[1]}{target}", timeout=10) as answer:
+                assert answer.read().endswith(expected)
+        process.send_signal(signal.SIGINT)
+        assert process.wait(10) == 0
+        assert process.stdout.read() == "good-bye\n"
+        assert '"GET /stream HTTP/1.1" 200 6' in process.stderr.read()
 
 
 def test_chat_server() -> None:

@@ -66,6 +66,7 @@ LADDER = [
         "server.datagram",
         "server._http",
         "server.http1",
+        *("server.input", "server.environ", "server.accesslog", "server.counters", "server.handler"),
         "server.wsgi",
         "server",
     ),

@@ -237,9 +237,10 @@ static int fill(struct reader *reader)
         Py_XDECREF(query);
         return -1;
     }
-    if (set_new(environ, state->query_string, query) < 0 ||
-        set_new(environ, state->request_uri,
-                PyUnicode_DecodeLatin1(line.target, (Py_ssize_t)line.target_length, NULL)) < 0)
+    Py_XSETREF(reader->method, Py_NewRef(method));
+    Py_XSETREF(reader->target, PyUnicode_DecodeLatin1(line.target, (Py_ssize_t)line.target_length, NULL));
+    if (set_new(environ, state->query_string, query) < 0 || reader->target == NULL ||
+        PyDict_SetItem(environ, state->request_uri, reader->target) < 0)
         return -1;
     if (target.authority == NULL) return 0;
     /* RFC 9112, 3.2.2: it replaces what Host says. */

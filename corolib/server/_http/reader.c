@@ -129,7 +129,10 @@ int reader_feed(struct reader *reader, Py_ssize_t count)
     reader->heads = reader->chunk_lines = reader->chunk_ends = reader->ends = 0;
     PyObject *feed = Py_NewRef(reader->feed), *result = PyObject_CallOneArg(feed, bytes);
     Py_DECREF(feed);
-    Py_DECREF(bytes);
+    if (reader->phase == PHASE_HEAD)
+        Py_XSETREF(reader->head, bytes);
+    else
+        Py_DECREF(bytes);
     if (result == NULL) return parser_failed(reader);
     Py_DECREF(result);
     return 0;
@@ -152,7 +155,7 @@ static PyObject *on_header(PyObject *self, PyObject *const *args, Py_ssize_t nar
 {
     struct reader *reader = reader_of(self);
     if (nargs != 2 || !PyBytes_CheckExact(args[0]) || !PyBytes_CheckExact(args[1]) ||
-        reader->environ == NULL) {
+        (reader->environ == NULL && !reader->in_trailers)) {
         PyErr_SetString(PyExc_TypeError, "on_header() is for the parser: name and value, as bytes");
         return NULL;
     }
@@ -176,6 +179,7 @@ COUNTER(on_message_complete, ends)
 static void begin_request(struct reader *reader)
 {
     Py_CLEAR(reader->environ);
+    Py_CLEAR(reader->head);
     reader->phase = PHASE_HEAD;
     reader->scanned = reader->line = 0;
     reader->blank = 0;
@@ -210,7 +214,9 @@ static PyObject *reader_head(PyObject *self, PyObject *const *args, Py_ssize_t n
         reader->phase = PHASE_OVER;
         return NULL;
     }
-    return Py_NewRef(reader->environ);
+    PyObject *environ = reader->environ;
+    reader->environ = NULL; /* it is the application's now */
+    return environ;
 }
 
 static PyObject *reader_body(PyObject *self, PyObject *const *args, Py_ssize_t nargs)
@@ -238,6 +244,7 @@ static PyObject *reader_close(PyObject *self, PyObject *unused)
     reader->phase = PHASE_OVER;
     Py_CLEAR(reader->feed);
     Py_CLEAR(reader->environ);
+    Py_CLEAR(reader->head);
     Py_CLEAR(reader->data);
     reader->start = 0;
     Py_RETURN_NONE;
@@ -367,6 +374,9 @@ static int reader_clear(PyObject *self)
     Py_CLEAR(reader->base);
     Py_CLEAR(reader->extra);
     Py_CLEAR(reader->environ);
+    Py_CLEAR(reader->method);
+    Py_CLEAR(reader->target);
+    Py_CLEAR(reader->head);
     Py_CLEAR(reader->data);
     return 0;
 }
@@ -408,6 +418,14 @@ static PyMethodDef methods[] = {
 };
 
 static PyMemberDef members[] = {
+    {"method", T_OBJECT, offsetof(struct reader, method), READONLY,
+     PyDoc_STR("of the last request; or None")},
+    {"target", T_OBJECT, offsetof(struct reader, target), READONLY,
+     PyDoc_STR("of the last request, as it was sent; or None")},
+    {"raw_head", T_OBJECT, offsetof(struct reader, head), READONLY,
+     PyDoc_STR("the bytes of the last request's head; or None")},
+    {"minor", T_INT, offsetof(struct reader, minor), READONLY,
+     PyDoc_STR("1 if the last request was one of HTTP/1.1, 0 if of 1.0")},
     {"chunked", T_BOOL, offsetof(struct reader, chunked), READONLY, PyDoc_STR("the body comes in chunks")},
     {"content_length", T_LONGLONG, offsetof(struct reader, content_length), READONLY,
      PyDoc_STR("what Content-Length says; -1 if it is not there")},

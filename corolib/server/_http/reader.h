@@ -34,7 +34,10 @@ struct reader {
 
     PyObject *base;    /* owned: what every environ begins with: nothing that a field could be taken for */
     PyObject *extra;   /* owned or NULL: such entries of the server, put in last and only where nothing is */
-    PyObject *environ; /* owned or NULL: of the current request */
+    PyObject *environ; /* owned or NULL: of the head that is being read */
+
+    /* What the request said, whatever the application does with its environ. Owned or NULL. */
+    PyObject *method, *target, *head;
 
     /* What was received and is not used up: `data` from `start` on. */
     PyObject *data; /* owned or NULL; bytes, never changed */

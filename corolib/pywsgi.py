@@ -1,0 +1,27 @@
+"""The WSGI server under the name of its class: `from corolib.pywsgi import WSGIServer`."""
+
+from .server._http import date as _date
+from .server.accesslog import LoggingLogAdapter
+from .server.environ import Environ, SecureEnviron, WSGISecureEnviron
+from .server.handler import FileWrapper, WSGIHandler
+from .server.http1 import Limits
+from .server.input import Input
+from .server.wsgi import WSGIServer
+
+__all__ = [
+    "Environ",
+    "FileWrapper",
+    "Input",
+    "Limits",
+    "LoggingLogAdapter",
+    "SecureEnviron",
+    "WSGIHandler",
+    "WSGISecureEnviron",
+    "WSGIServer",
+    "format_date_time",
+]
+
+
+def format_date_time(timestamp: float) -> bytes:
+    """A time as HTTP has dates, in bytes."""
+    return _date(timestamp).encode("ascii")
