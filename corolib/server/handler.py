@@ -104,7 +104,7 @@ class WSGIHandler:
     #: Raised when an application breaks the rules of WSGI.
     ApplicationError = AssertionError
 
-    # -- of the request being served; here as they are before the first
+    # Of the request being served; here as they are before the first.
     environ: dict[str, Any] | None = None
     application: Any = None
     #: "200 OK", as the application gave it; None before start_response().
@@ -125,6 +125,10 @@ class WSGIHandler:
     time_finish = 0.0
     connection_upgraded = False
     close_connection = False
+    #: Nothing of a request has come yet, ever.
+    fresh = True
+    #: It waits for a request.
+    idle = False
 
     _add = 0  # what the head says beside what the application does
     _length = -1  # the Content-Length that we add
@@ -137,11 +141,7 @@ class WSGIHandler:
     _environ: dict[str, Any] | None = None
     _timeout: float | None = None  # of the socket, as set last
     _waited = 0.0  # seconds for this body
-    _deadline: str = ""  # which one is running
     _raw: io.BufferedReader | None = None
-    #: It waits for a request, and nothing of one is there. Those that have had none yet are `fresh` as well.
-    idle = False
-    fresh = True
 
     def __init__(self, sock: Any, address: Any, server: Any, rfile: Any = None) -> None:
         self.socket = sock
@@ -149,6 +149,7 @@ class WSGIHandler:
         self.server = server
         self._receive: Callable[[int], bytes] = sock.recv if rfile is None else rfile.read1
         self._reader = make_reader(server.connection_environ(address), server.limits)
+        self.application = server.application
 
     # -- the request, as it was sent -------------------------------------------------------------------------
 
@@ -222,7 +223,6 @@ class WSGIHandler:
         if not self.read_request():
             return None
         self.environ = self.get_environ()
-        self.application = self.server.application
         self.handle_one_response()
         if self.close_connection:
             self._end_politely()
@@ -245,16 +245,19 @@ class WSGIHandler:
         reader, server = self._reader, self.server
         deadline = None
         try:
-            environ = reader.head() if reader.buffered else None
-            if environ is None:
-                if reader.started:
+            if reader.buffered:
+                environ = reader.head()
+                if environ is None:
                     deadline = self._begin_head()
-                else:
-                    if server.draining:
-                        return False
-                    self._deadline = "connect" if self.fresh else "keepalive"
-                    self._set_timeout(server.connect_timeout if self.fresh else server.keepalive_timeout)
-                    self.idle = True
+            else:
+                environ = None
+                if server.draining:
+                    return False
+                timeout = server.connect_timeout if self.fresh else server.keepalive_timeout
+                if timeout != self._timeout:
+                    self._set_timeout(timeout)
+                self.idle = True
+            if environ is None:
                 while True:
                     data = self._receive(RECEIVE)
                     self.idle = False
@@ -272,22 +275,22 @@ class WSGIHandler:
                             raise TimeoutError("timed out")
                         self._set_timeout(left)
         except TimeoutError:
-            server.counters.cut(self._deadline)
-            if self._deadline == "header":
+            self.idle = False
+            if deadline is None:
+                server.counters.cut("connect" if self.fresh else "keepalive")
+            else:
+                server.counters.cut("header")
                 self._refuse(408, "the head took too long")
             return False
         except Refused as refused:
             self._refuse(*refused.args)
             return False
-        finally:
-            self.idle = False
         self._environ = environ
         self.fresh = False
         return True
 
     def _begin_head(self) -> float:
         """The first bytes of a head are there: when the rest has to be."""
-        self._deadline = "header"
         timeout = self.server.header_timeout
         self._set_timeout(timeout)
         return get_hub().now() + (timeout or 0.0)
@@ -403,6 +406,7 @@ class WSGIHandler:
             environ = server.environ_class(environ)
         if not reader.complete:
             self._waited = 0.0
+            self._continued = False
             source: Any = Input(self._more_body)
         elif reader.upgrade:
             source = UpgradeInput(self)
@@ -418,17 +422,12 @@ class WSGIHandler:
         """
         self.time_start = time.time()
         self.time_finish = 0.0
+        # What ends the connection once it is set (an upgrade, a bad body) need not be reset.
         self.status = None
         self.code = 0
-        self.result = None
         self.headers_sent = False
         self.response_use_chunked = False
-        self.connection_upgraded = False
         self.response_length = 0
-        self._continued = False
-        self._input_failed = 0
-        self._broken = False
-        self._left = None
         server = self.server
         self.close_connection = not self._reader.keep_alive
         try:
@@ -550,12 +549,17 @@ class WSGIHandler:
 
     def _write_with_headers(self, data: bytes) -> None:
         self.finalize_headers()
-        data = self._allowed(data)
+        length = len(data)
+        if length == self._left:
+            self._left = 0  # the usual case: all of it
+        else:
+            data = self._allowed(data)
+            length = len(data)
         self.headers_sent = True
         assert self.status is not None
-        if len(data) <= TOGETHER:
+        if length <= TOGETHER:
             self._sendall(answer(self.status, self.response_headers, self._add, self._length, data))
-            self.response_length += len(data)
+            self.response_length = length
         else:
             self._sendall(answer(self.status, self.response_headers, self._add, self._length, b""))
             self._send_body(data)

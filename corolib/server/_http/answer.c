@@ -128,7 +128,17 @@ PyObject *answer_check(PyObject *module, PyObject *const *args, Py_ssize_t nargs
         default: break;
         }
     }
-    return Py_BuildValue("iiL", code, found, (long long)content_length);
+    PyObject *result = PyTuple_New(3);
+    PyObject *numbers[] = {PyLong_FromLong(code), PyLong_FromLong(found),
+                           PyLong_FromLongLong(content_length)};
+    for (Py_ssize_t i = 0; i < 3; i++) {
+        if (result != NULL && numbers[i] != NULL)
+            PyTuple_SET_ITEM(result, i, numbers[i]);
+        else
+            Py_XDECREF(numbers[i]);
+    }
+    if (result != NULL && PyErr_Occurred()) Py_CLEAR(result);
+    return result;
 }
 
 /* Dates. */
