@@ -4,7 +4,7 @@ import re
 import time
 
 import pytest
-from helpers import run_isolated
+from helpers import EMULATED, run_isolated
 from switch.building import HERE, build_engine, run_with
 
 FUZZ = HERE / "fuzz"
@@ -36,7 +36,8 @@ def test_a_fault_is_found_and_shrunk_to_a_program_that_shows_it():
     assert done.returncode == 1, done.stdout
     assert "mismatch" in done.stdout and "MISMATCH at step" in done.stdout
     shrunk = re.search(r"shrunk from 120 to (\d+) operations", done.stdout)
-    assert 3 <= int(shrunk[1]) <= 12, done.stdout
+    # It stops when its time is over, which is soon on a processor that is emulated.
+    assert 3 <= int(shrunk[1]) <= (40 if EMULATED else 12), done.stdout
     program = re.search(r"--program (\S+) --lanes (\d+)", done.stdout)
     again = fuzz(
         "--program", program[1], "--lanes", program[2], "--plant", "lost-value", check=False, timeout=60
