@@ -441,12 +441,12 @@ def patch_select(aggressive: bool = True) -> None:
 
     def then(patched: set[str]) -> None:
         # Late: they bring in the standard library's selectors.
-        from ._patch_asyncio import patch_loops
+        from ._patch_asyncio import patch_asyncio
         from .selectors import make_existing_cooperative
 
         if {"select", "selectors"} <= patched:
             make_existing_cooperative()
-            when_imported("asyncio.base_events", patch_loops)
+            patch_asyncio()
             for name, adapt in WITH_SELECT.items():
                 when_imported(name, adapt)
 
