@@ -17,6 +17,7 @@ from socket import AddressFamily, SocketKind
 from typing import TYPE_CHECKING, Any, Final
 
 from . import _hub
+from ._eyeballs import race
 from ._hub import TIMED_OUT
 from .hub import get_hub
 from .resolver import get_resolver
@@ -228,35 +229,45 @@ def create_connection(
     source_address: tuple[str, int] | None = None,
     *,
     all_errors: bool = False,
+    happy_eyeballs_delay: float | None = None,
 ) -> socket:
     """Connect to (host, port), trying each address of the host in turn; the timeout is for each try.
 
     Switches. If no address can be reached the last error is raised, or with `all_errors` an ExceptionGroup of
-    them.
+    them. With `happy_eyeballs_delay` (seconds; RFC 8305 recommends 0.25) the next address, of the other
+    family if there is one, is tried when the last has not answered for so long; the first connection counts.
     """
+    if happy_eyeballs_delay is not None and not happy_eyeballs_delay >= 0:
+        raise ValueError(f"happy_eyeballs_delay: expected seconds, 0 or more, found {happy_eyeballs_delay!r}")
     host, port = address
     errors: list[OSError] = []
     make: Callable[..., socket] = _current("socket")
-    for family, kind, proto, _, where in _current("getaddrinfo")(host, port, 0, SOCK_STREAM):
-        connection = None
+
+    def connect(row: tuple[Any, ...]) -> socket:
+        connection = make(*row[:3])
         try:
-            connection = make(family, kind, proto)
             if timeout is not _GLOBAL_DEFAULT_TIMEOUT:
                 connection.settimeout(timeout)
             if source_address:
                 connection.bind(source_address)
-            connection.connect(where)
+            connection.connect(row[4])
+        except BaseException:
+            # No connection; or killed, or a Timeout, in the middle of it.
+            connection.close()
+            raise
+        return connection
+
+    rows = _current("getaddrinfo")(host, port, 0, SOCK_STREAM)
+    if happy_eyeballs_delay is not None and len(rows) > 1:
+        winner, errors = race(rows, connect, happy_eyeballs_delay)
+        if winner is not None:
+            return winner
+        rows = ()
+    for row in rows:
+        try:
+            return connect(row)
         except OSError as error:
             errors.append(error)
-            if connection is not None:
-                connection.close()
-        except BaseException:
-            # Killed, or a Timeout, in the middle of it.
-            if connection is not None:
-                connection.close()
-            raise
-        else:
-            return connection
     try:
         if not errors:
             raise OSError("getaddrinfo returns an empty list")

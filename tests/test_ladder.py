@@ -45,6 +45,7 @@ LADDER = [
     ),
     # standard library
     *(
+        "_eyeballs",
         "time",
         "os",
         "_descriptors",
