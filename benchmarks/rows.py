@@ -27,6 +27,7 @@ IMPLEMENTATIONS = {
     "corolib": Implementation("corolib", frozenset({"corolib"})),
     "greenlet": Implementation("greenlet", frozenset({"greenlet"})),
     "gevent": Implementation("gevent", frozenset({"gevent", "greenlet"})),
+    "stdlib": Implementation("", frozenset()),
     "asyncio": Implementation("", frozenset({"asyncio"})),
     "asyncio-protocol": Implementation("", frozenset({"asyncio"})),
     "uvloop": Implementation("uvloop", frozenset({"uvloop", "asyncio"})),
@@ -101,6 +102,7 @@ class Count:
 
 RAW = {"corolib": Row("raw", "corolib._switch"), "greenlet": Row("raw", "greenlet")}
 GREEN = {"corolib": Row("green", "corolib"), "gevent": Row("green", "gevent")}
+PLAIN = {"stdlib": Row("plain", "socket")}
 COROUTINES = {"asyncio": Row("coroutine", "asyncio"), "uvloop": Row("coroutine", "uvloop")}
 ECHO = {
     "corolib": Row("green", "corolib"),
@@ -131,6 +133,11 @@ def per_yield(required: float) -> tuple[Value, ...]:
 def against_gevent(unit: str, required: float | None) -> tuple[Value, ...]:
     """What cases report that are compared with one peer only."""
     return (Value("ns", f"ns per {unit}", True, {"gevent": required}),)
+
+
+def milliseconds(required: float) -> Value:
+    """What the cases of the import workload report."""
+    return Value("ms", "ms until it is done", True, {"gevent": required})
 
 
 def echo(gevent: float, protocol: float, cpu: float | None) -> tuple[Value, ...]:
@@ -202,6 +209,25 @@ WORKLOADS = {
             "many": Case("all at once, ten threads", 10_000, 5_000, against_gevent("task", 0.4)),
         },
         {"one": GREEN, "many": GREEN},
+    ),
+    "names": Workload(
+        "names: `getaddrinfo()` of what is known",
+        "names.py",
+        {
+            "numeric": Case("`127.0.0.1`", 20_000, 5_000, against_gevent("look-up", 0.10)),
+            "localhost": Case("`localhost`", 5_000, 1_000, against_gevent("look-up", 0.30)),
+        },
+        dict.fromkeys(("numeric", "localhost"), GREEN | PLAIN),
+    ),
+    "import": Workload(
+        "import: until a program can begin",
+        "import_.py",
+        {
+            "import": Case("import the package and its usual names", 5, 3, (milliseconds(0.5),)),
+            "patch": Case("import `monkey` and `patch_all()`", 5, 3, (milliseconds(0.4),)),
+        },
+        {"import": GREEN, "patch": GREEN | PLAIN},
+        repeat=1,
     ),
     "memory": Workload(
         "memory: what a parked greenlet costs",
