@@ -45,7 +45,7 @@ class Popen(_stdlib.Popen):  # type: ignore[type-arg]  # generic in text or byte
 
     _start: Any = adopt(_stdlib.Popen.__init__, _names)
     _execute_child: Any = adopt(_stdlib.Popen._execute_child, _names)  # type: ignore[attr-defined]  # private
-    _communicate: Any = adopt(_stdlib.Popen._communicate, _names)  # type: ignore[attr-defined]  # private
+    _exchange: Any = adopt(_stdlib.Popen._communicate, _names)  # type: ignore[attr-defined]  # private
     _end: AsyncResult[int] | None = None
 
     def __init__(self, *args: Any, threadpool: object = None, **kwargs: Any) -> None:
@@ -77,6 +77,14 @@ class Popen(_stdlib.Popen):  # type: ignore[type-arg]  # generic in text or byte
                 raise TimeoutExpired(self.args, timeout)  # type: ignore[arg-type]  # not None, since `until` is not
             _os.wait_for_end(self.pid, left)
         return self.returncode
+
+    def _communicate(self, input: Any, endtime: float | None, orig_timeout: float | None) -> Any:
+        """What communicate() does with more than one pipe, or a timeout."""
+        left = getattr(self, "_input", None)
+        if not input and left and self.stdin is not None and not self.stdin.closed:
+            # Going on after a timeout, the standard library forgets that not all of the input was sent.
+            input = left
+        return self._exchange(input, endtime, orig_timeout)
 
     # -- for wait() and iwait()
 
