@@ -1,4 +1,9 @@
-"""The WSGI server under the name of its class: `from corolib.pywsgi import WSGIServer`."""
+"""The WSGI server under the name of its class: `from corolib.pywsgi import WSGIServer`.
+
+`python -m corolib.pywsgi module:application` serves an application; see --help.
+"""
+
+import sys
 
 from .server._http import date as _date
 from .server.accesslog import LoggingLogAdapter
@@ -25,3 +30,9 @@ __all__ = [
 def format_date_time(timestamp: float) -> bytes:
     """A time as HTTP has dates, in bytes."""
     return _date(timestamp).encode("ascii")
+
+
+if __name__ == "__main__":
+    from ._serve import main  # not for those who only want the classes
+
+    sys.exit(main())

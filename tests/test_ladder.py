@@ -69,9 +69,10 @@ LADDER = [
         "server.http1",
         *("server.input", "server.environ", "server.accesslog", "server.counters", "server.handler"),
         "server.wsgi",
+        "server.prefork",
         "server",
     ),
-    *("pywsgi", "websocket"),
+    "websocket",
     # around
     *(
         "_run",
@@ -85,6 +86,7 @@ LADDER = [
         "_audit",
         "_command_line",
         "monkey",
+        *("_serve", "pywsgi"),
         "testing",
         "tools",
         "util",
