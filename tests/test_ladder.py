@@ -10,7 +10,7 @@ from helpers import ROOT
 PACKAGE = ROOT / "corolib"
 
 # A name stands for the module, or for a whole package whose members may import each other; a trailing "." for
-# all modules below that name.
+# that package and all modules below it.
 LADDER = [
     # ground: none of these imports another
     *("_switch", "_ev", "_native", "_adopt", "_config"),
@@ -117,7 +117,7 @@ def rung_of(module: str) -> str | None:
     if module in LADDER:
         return module
     for entry in LADDER:
-        if entry and module.startswith(entry if entry.endswith(".") else entry + "."):
+        if entry and f"{module}.".startswith(entry if entry.endswith(".") else entry + "."):
             return entry
     return None
 
