@@ -190,9 +190,26 @@ GEVENT = Library(
         "gevent.resolver_thread": row(moved={"Resolver": ".resolver.thread:ThreadResolver"}),
         "gevent.resolver.blocking": row(moved={"Resolver": ".resolver:BlockingResolver"}),
         "gevent.resolver._hostsfile": row(".resolver.hosts", "HostsFile"),
+        "gevent.resolver.dnspython": row(moved={"Resolver": ".resolver.dns:DnsResolver"}),
         "gevent.resolver.ares": row(absent={"Resolver": _ARES}),
         "gevent.resolver_ares": row(absent={"Resolver": _ARES}),
         "gevent.ares": row(absent={"channel": _ARES}),
+        # -- servers
+        "gevent.baseserver": row(
+            ".server.base", "BaseServer", moved={"parse_address": ".server.listeners:parse_address"}
+        ),
+        "gevent.server": row(".server", "DatagramServer StreamServer BaseServer"),
+        "gevent.pywsgi": row(
+            ".pywsgi",
+            """Environ Input LoggingLogAdapter SecureEnviron WSGIHandler WSGISecureEnviron WSGIServer
+            format_date_time""",
+            absent={
+                "MAX_REQUEST_LINE": "Limits of the server has that and more",
+                "OldMessage": "heads are read by a parser in C",
+                "headers_factory": "heads are read by a parser in C",
+            },
+        ),
+        "gevent.backdoor": row(".tools.backdoor", "BackdoorServer"),
         # -- patching
         "gevent.monkey": row(
             ".monkey",
