@@ -15,7 +15,7 @@ import pytest
 from helpers import PATIENCE
 
 # Before they are imported: their assertions are to say what they have found.
-pytest.register_assert_rewrite("scenarios", "seeds", "switchpoints")
+pytest.register_assert_rewrite("programs.running", "scenarios", "seeds", "switchpoints")
 
 # Seconds, and more than run_isolated() takes to give a script up: that fails one test, this ends the run.
 # A test that needs more says so with @pytest.mark.hang_after(seconds).

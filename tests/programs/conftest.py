@@ -17,9 +17,7 @@ from typing import Any
 
 import pytest
 import trustme
-
-pytest.register_assert_rewrite("programs.running")
-from programs.running import find, needs  # noqa: E402  # its assertions are to say what they have found
+from programs.running import find, needs
 
 HERE = Path(__file__).parent
 #: Seconds until a server has to be there.
