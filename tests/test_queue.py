@@ -597,3 +597,26 @@ def test_put_by_a_thread_without_a_hub_wakes_a_greenlet():
     for n in range(20):
         threading.Thread(target=made.put, args=(n,)).start()
         assert made.get() == n
+
+
+def test_who_keeps_a_queue_filled_for_itself_holds_up_nobody() -> None:
+    """As a pool's worker does whose tasks submit more."""
+    queue, ended = SimpleQueue[int](), []
+
+    def worker() -> None:
+        while not ended:
+            queue.put(queue.get() + 1)
+
+    queue.put(0)
+    greenlet = Greenlet.spawn(worker)
+    sleep(0)
+    ended.append(True)
+    greenlet.join()
+    assert 0 < queue.get() < 1000
+    for number in range(200):
+        queue.put(number)
+    turns = []
+    other = Greenlet.spawn(lambda: turns.append(queue.qsize()))
+    assert [queue.get() for _ in range(60)] == list(range(60)) and not turns  # a few are taken at a stretch
+    assert [queue.get_nowait() for _ in range(100)] == list(range(60, 160)) and not turns
+    other.join()

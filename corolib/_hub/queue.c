@@ -38,6 +38,7 @@ struct queue {
     bool own_put, own_get, own_size; /* a subclass has _put(), _get(), _qsize() of its own */
     bool emptied;                    /* shut down at once: what comes back is thrown away, too */
     char shut_down;
+    unsigned char streak; /* get() that has not waited, in a row; see be_fair() */
 };
 
 /* What a putter is woken with: a place is kept for it; and everybody at shutdown. */
@@ -282,6 +283,21 @@ static PyObject *queue_put_nowait(PyObject *self, PyObject *item)
 
 /* Getting. */
 
+/* A greenlet that always finds an item lets others run after so many: one that keeps a queue filled for
+ * itself would hold up everybody for ever. */
+#define FAIR_STREAK 64
+
+static int be_fair(struct queue *queue)
+{
+    if (++queue->streak <= FAIR_STREAK) return 0;
+    queue->streak = 0;
+    struct hub *hub = hub_if_exists();
+    if (hub == NULL) return PyErr_Occurred() ? -1 : 0;
+    if (engine->current() == hub->self) return 0;
+    struct park *park = park_begin(&hub);
+    return park == NULL ? -1 : park_yield(park);
+}
+
 /* Takes the next item out: 1, 0 if there is none, -1. */
 static int take(struct queue *queue, PyObject **item)
 {
@@ -298,6 +314,7 @@ static PyObject *get_slowly(PyObject *self, int blocks, double timeout, bool pee
 {
     struct queue *queue = cast(self);
     PyObject *item = NULL;
+    if (blocks && timeout != 0 && be_fair(queue) < 0) return NULL; /* before anything has been taken */
     for (int looks = 0;; looks++) {
         enter(queue);
         int found;
@@ -317,6 +334,7 @@ static PyObject *get_slowly(PyObject *self, int blocks, double timeout, bool pee
         if (looks > 0) break;                /* no Python code has run since */
         if (hub_here() == NULL) return NULL; /* that may have: one more look */
     }
+    queue->streak = 0;
     item = waitlist_wait(&queue->getters, self, timeout);
     if (item == hub_timed_out || item == closed) {
         Py_DECREF(item);
@@ -610,7 +628,8 @@ static PyMethodDef simple_methods[] = {
     {"get", FAST(queue_get), METH_FASTCALL | METH_KEYWORDS,
      "get($self, /, block=True, timeout=None)\n--\n\nTake the next item out. Empty if there is none in time, "
      "or "
-     "at all with `block` false.\n\nSwitches only if it has to wait. ShutDown if the queue is shut down and "
+     "at all with `block` false.\n\nSwitches only if it has to wait, or has not in 64 calls. ShutDown if the "
+     "queue is shut down and "
      "empty. ValueError if `timeout`\nis negative."},
     {"get_nowait", queue_get_nowait, METH_NOARGS,
      "get_nowait($self, /)\n--\n\nget(block=False); never switches."},

@@ -12,6 +12,7 @@ from typing import NamedTuple
 from stdlib.runner import BAD, Report
 
 ALL = ((3, 11), (3, 12), (3, 13), (3, 14), (3, 15))
+OLDER = ALL[:2]
 
 
 class Row(NamedTuple):
@@ -40,6 +41,53 @@ def row(
 
 
 ROWS = (
+    row(
+        "test_threading",
+        "ThreadTests.test_various_ops ThreadTests.test_various_ops_large_stack "
+        "ThreadTests.test_various_ops_small_stack",
+        "Wants native identifiers that differ: all greenlets of a native thread have that thread's, by which "
+        "the kernel knows it.",
+    ),
+    row(
+        "test_threading",
+        "ThreadTests.test_PyThreadState_SetAsyncExc",
+        "Raises an exception in a native thread by its identifier; a greenlet has Greenlet.kill() for that.",
+    ),
+    row(
+        "test_threading",
+        "InterruptMainTests.test_can_interrupt_tight_loops",
+        "Two threads each compute until the other has done something: a greenlet that never waits keeps "
+        "others from running.",
+    ),
+    row(
+        "test_threading",
+        "EventTests.test_at_fork_reinit",
+        "Reaches for the condition inside an Event: there is none.",
+    ),
+    row(
+        "test_threading",
+        "ThreadTests.test_foreign_thread ThreadTests.test_ident_of_no_threading_threads",
+        "Want the entry of a thread that threading has not started to outlive it; it goes with the greenlet, "
+        "as it does in the standard library from 3.13 on.",
+        OLDER,
+    ),
+    row(
+        "test_threading",
+        "ThreadTests.test_disallow_instantiation",
+        "The type of a lock can be called, as in the standard library from 3.13 on.",
+        OLDER,
+    ),
+    row(
+        "test_fork1",
+        "ForkTest.test_threaded_import_lock_fork",
+        "Holds the interpreter's lock of all imports while it waits; that belongs to the native thread, so "
+        "another greenlet may fork meanwhile. (An import does not hold it for the length of the import.)",
+    ),
+    row(
+        "test_signal",
+        "StressTest.test_stress_modifying_handlers",
+        "A thread sends signals in a loop in which it never waits, which keeps others from running.",
+    ),
     row(
         "test_threadsignals",
         "ThreadSignals.test_signals",
