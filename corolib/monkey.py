@@ -241,7 +241,7 @@ def _set_names(target: ModuleType, source: ModuleType, items: Iterable[str]) -> 
         new = getattr(source, item)
         if isinstance(new, (type, FunctionType)) and str(new.__module__).partition(".")[0] == __package__:
             # What is replaced says of itself where it is at home, in its repr and when it is pickled.
-            new.__module__ = target.__name__
+            getattr(new, "__func__", new).__module__ = target.__name__  # a method shows that of its function
         patch_item(target, item, new)
     return True
 
