@@ -173,6 +173,7 @@ int sigaction(int signum, const struct sigaction *action, struct sigaction *old)
 /* Own functions, in source.c. */
 void corolib_ev_init(void *watcher);
 uintptr_t corolib_evapi_table(void);
+void corolib_ev_survive_errors(void);
 
 /* The one way from libev into Python: called for every event of a watcher made here. */
 extern "Python" void corolib_ev_event(ev_watcher *watcher, int revents);

@@ -9,7 +9,7 @@
 #include <ev.h>
 #include <stddef.h>
 
-#define COROLIB_EVAPI_VERSION 1u
+#define COROLIB_EVAPI_VERSION 2u
 
 struct evapi {
     unsigned version; /* COROLIB_EVAPI_VERSION */
@@ -36,6 +36,10 @@ struct evapi {
     void (*async_start)(struct ev_loop *, ev_async *);
     void (*async_stop)(struct ev_loop *, ev_async *);
     void (*async_send)(struct ev_loop *, ev_async *);
+
+    /* The error with which the last poll of the calling thread has failed, and forgets it; 0 if it has not.
+     */
+    int (*take_error)(void);
 };
 
 #endif

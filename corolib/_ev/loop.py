@@ -68,6 +68,10 @@ def time() -> float:
     return now
 
 
+# Before any loop runs: libev would end the process.
+lib.corolib_ev_survive_errors()
+
+
 def table_address() -> int:
     """Where the table of libev's functions for corolib._hub is (evapi.h)."""
     address: int = lib.corolib_evapi_table()

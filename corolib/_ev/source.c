@@ -2,8 +2,12 @@
  * corolib._hub. */
 #include "evapi.h"
 
+#include <errno.h>
 #include <signal.h>
 #include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 #include <sys/stat.h>
 
 #if !EV_MULTIPLICITY
@@ -38,6 +42,34 @@ static void corolib_ev_init(void *watcher)
     w->data = NULL;
 }
 
+static _Thread_local int poll_error;
+
+static int take_error(void)
+{
+    int error = poll_error;
+    poll_error = 0;
+    return error;
+}
+
+/* libev's hook for system calls that must not fail, one for the process; without it libev aborts. That
+ * epoll_wait() fails is survived: the hub takes the error after each poll (see poll_failed() in _hub/loop.c).
+ * If the last one was not taken, the loop is run by no hub. The other calls are made again and again until
+ * they succeed, so to return from here would be to spin. */
+static void system_error(const char *message)
+{
+    if (strstr(message, "epoll_wait") != NULL && poll_error == 0) {
+        poll_error = errno;
+        return;
+    }
+    perror(message);
+    abort();
+}
+
+static void corolib_ev_survive_errors(void)
+{
+    ev_set_syserr_cb(system_error);
+}
+
 static const struct evapi table = {
     .version = COROLIB_EVAPI_VERSION,
     .size = sizeof(struct evapi),
@@ -65,6 +97,8 @@ static const struct evapi table = {
     .async_start = ev_async_start,
     .async_stop = ev_async_stop,
     .async_send = ev_async_send,
+
+    .take_error = take_error,
 };
 
 /* An integer, so that it can travel through Python; valid as long as the process lives. */

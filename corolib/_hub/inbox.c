@@ -6,6 +6,8 @@
  * must be woken; there is nothing between. */
 #include <Python.h>
 
+#include <unistd.h>
+
 #include "hub.h"
 
 static void on_wakeup(struct ev_loop *loop, ev_async *watcher, int revents)
@@ -17,6 +19,14 @@ static void on_wakeup(struct ev_loop *loop, ev_async *watcher, int revents)
 int inbox_open(struct hub *hub)
 {
     ev_async_init(&hub->wakeup, on_wakeup);
+    /* libev aborts the process if it gets no descriptor for this, so we look first whether there are any. */
+    int fds[2];
+    if (pipe(fds) < 0) {
+        PyErr_SetFromErrno(PyExc_OSError);
+        return -1;
+    }
+    close(fds[0]);
+    close(fds[1]);
     hub_ev->async_start(hub->loop, &hub->wakeup);
     hub_ev->unref(hub->loop);
     return 0;

@@ -11,6 +11,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "fd.h"
@@ -235,14 +236,31 @@ static int deadlocked(struct hub *hub)
     return 0;
 }
 
+/* The poll has failed. If libev's epoll is gone (closed behind our back, as by a daemon that closes all it
+ * does not know) it makes a new one and registers everything again, as after a fork. Else the system is short
+ * of something for the moment: a pause, and the loop looks again. */
+static void poll_failed(struct hub *hub, int error)
+{
+    if (error == EBADF || error == EINVAL) {
+        hub_ev->loop_fork(hub->loop);
+        return;
+    }
+    const struct timespec pause = {.tv_nsec = 1000 * 1000};
+    Py_BEGIN_ALLOW_THREADS nanosleep(&pause, NULL);
+    Py_END_ALLOW_THREADS
+}
+
 /* One look at the descriptors, for `wait` seconds at most; 0 for no wait, PARK_FOREVER for no limit. Returns
  * libev's count of active watchers that are not ours. */
 static int look(struct hub *hub, double wait)
 {
     hub->unpolled = 0;
     hub->polls++;
+    int active, error;
     if (wait == 0) {
-        return hub_ev->run(hub->loop, EVRUN_NOWAIT);
+        active = hub_ev->run(hub->loop, EVRUN_NOWAIT);
+        if ((error = hub_ev->take_error()) != 0) poll_failed(hub, error);
+        return active;
     }
     if (wait > 0) {
         hub_ev->now_update(hub->loop); /* the alarm counts from libev's idea of now */
@@ -254,9 +272,10 @@ static int look(struct hub *hub, double wait)
      * queue must keep it from blocking. */
     hub->polling = true;
     hub_ev->ref(hub->loop);
-    int active = hub_ev->run(hub->loop, EVRUN_ONCE);
+    active = hub_ev->run(hub->loop, EVRUN_ONCE);
     hub_ev->unref(hub->loop);
     hub->polling = false;
+    if ((error = hub_ev->take_error()) != 0) poll_failed(hub, error);
     if (wait > 0) {
         /* An alarm that went off was stopped by libev, which took a reference we had given back already. */
         hub_ev->ref(hub->loop);

@@ -381,3 +381,53 @@ def test_a_descriptor_closed_behind_our_back_before_the_poll_wakes_its_waiter():
         """
     )
     assert done.stdout.split() == ["9", "alive"]
+
+
+def test_a_loop_whose_epoll_is_closed_makes_a_new_one():
+    """As by a daemon that closes all it does not know. libev alone would abort the process."""
+    run_isolated(
+        """
+        import os, _socket
+        from corolib import _hub
+        from corolib.greenlet import Greenlet
+        from corolib.hub import sleep
+
+        near, far = (_hub.Socket(fileno=end.detach()) for end in _socket.socketpair())
+        reader = Greenlet.spawn(near.recv, 10)
+        sleep(0.01)
+        links = {fd: f"/proc/self/fd/{fd}" for fd in os.listdir("/proc/self/fd")}
+        links = {fd: os.readlink(link) for fd, link in links.items() if os.path.islink(link)}
+        (epoll,) = (int(fd) for fd, what in links.items() if "eventpoll" in what)
+        _socket.close(epoll)
+        sleep(0.01)
+        far.send(b"x")
+        assert reader.get(timeout=20) == b"x"
+        """
+    )
+
+
+def test_a_hub_for_which_there_are_no_descriptors_is_an_error():
+    run_isolated(
+        """
+        import errno, os, resource
+        from corolib.hub import get_hub
+
+        resource.setrlimit(resource.RLIMIT_NOFILE, (20, 20))
+        held = []
+        try:
+            while True:
+                held.append(os.dup(0))
+        except OSError:
+            pass
+        for left in range(8):
+            try:
+                get_hub()
+            except OSError as error:
+                assert error.errno == errno.EMFILE, error
+                os.close(held.pop())
+            else:
+                break
+        assert 0 < left < 7, left
+        assert get_hub() is get_hub()
+        """
+    )
