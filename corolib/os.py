@@ -13,6 +13,7 @@ import os as _os
 from collections.abc import Callable
 from errno import EAGAIN, EINTR
 from operator import index
+from posix import fstat, sysconf
 from select import PIPE_BUF
 from stat import S_ISREG
 from typing import Any, Protocol
@@ -23,9 +24,11 @@ from ._hub import io
 from ._native import monotonic, original
 from .hub import get_hub, get_hub_if_exists, sleep
 
-__implements__ = ("close", "fork", "forkpty", "posix_spawn", "posix_spawnp", "waitpid")
+__implements__ = ("close", "closerange", "dup2", "fork", "forkpty", "posix_spawn", "posix_spawnp", "waitpid")
 __all__ = [
     "close",
+    "closerange",
+    "dup2",
     "fork",
     "fork_and_watch",
     "fork_unwatched",
@@ -51,6 +54,8 @@ _posix_spawn: Callable[..., int] = original("os", "posix_spawn")
 _posix_spawnp: Callable[..., int] = original("os", "posix_spawnp")
 _waitpid: Callable[[int, int], tuple[int, int]] = original("os", "waitpid")
 _close: Callable[[int], None] = original("os", "close")
+_closerange: Callable[[int, int], None] = original("os", "closerange")
+_dup2: Callable[[int, int, bool], int] = original("os", "dup2")
 _read: Callable[[int, int], bytes] = original("os", "read")
 _write: Callable[[int, Any], int] = original("os", "write")
 
@@ -256,10 +261,34 @@ def posix_spawnp(*args: Any, **kwargs: Any) -> int:
 def close(fd: int, /) -> None:
     """Close a descriptor. Greenlets of this thread that wait for it get OSError (EBADF). Never switches."""
     fd = index(fd)
-    hub = get_hub_if_exists()
-    if hub is not None and fd >= 0 and not hub.destroyed:
-        hub.fd_closing(fd)
+    _tell(range(fd, fd + 1))
     _close(fd)
+
+
+def closerange(fd_low: int, fd_high: int, /) -> None:
+    """Close the descriptors from fd_low up to, but not with, fd_high; as close(), and errors are ignored."""
+    fd_low, fd_high = index(fd_low), index(fd_high)
+    # Numbers beyond those that there can be are nobody's.
+    _tell(range(fd_low, min(fd_high, sysconf("SC_OPEN_MAX"))))
+    _closerange(fd_low, fd_high)
+
+
+def dup2(fd: int, fd2: int, inheritable: bool = True) -> int:
+    """Make fd2 a duplicate of fd, closing what it was before; for that as close()."""
+    fd, fd2 = index(fd), index(fd2)
+    if fd != fd2:
+        fstat(fd)  # raises what dup2() would, before anybody is told
+        _tell(range(fd2, fd2 + 1))
+    return _dup2(fd, fd2, inheritable)
+
+
+def _tell(fds: range) -> None:
+    """The numbers are about to be closed: those of this thread who wait for them are told."""
+    hub = get_hub_if_exists()
+    if hub is not None and not hub.destroyed:
+        for fd in fds:
+            if fd >= 0:
+                hub.fd_closing(fd)
 
 
 def make_nonblocking(fd: int) -> bool:

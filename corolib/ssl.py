@@ -59,18 +59,19 @@ def _adopt_methods(cls: type) -> None:
 class _Direction:
     """Who waits until the descriptor is readable, or writable.
 
-    One greenlet waits in the hub. An operation of the other direction that needs the same (TLS may have to
-    write in order to read, and the reverse) waits for that greenlet instead, and then tries again.
+    One greenlet waits in the hub. TLS may have to write in order to read, and the reverse: an operation that
+    needs the same as one of the other direction waits for that one's greenlet instead, and then tries again.
     """
 
-    __slots__ = ("busy", "others")
+    __slots__ = ("busy", "crossed", "others")
 
     def __init__(self) -> None:
         self.busy = False
+        self.crossed = False  # by an operation of the other direction
         self.others: WaitList | None = None
 
     def until_ready(self, wait: Callable[[float | None], None], left: float | None, crossed: bool) -> None:
-        if self.busy and crossed:
+        if self.busy and (crossed or self.crossed):
             if self.others is None:
                 self.others = WaitList(self)
             if self.others.wait(left) is TIMED_OUT:
@@ -78,7 +79,7 @@ class _Direction:
             return
         if self.busy:
             raise ConcurrentObjectUseError("This socket is already used by another greenlet")
-        self.busy = True
+        self.busy, self.crossed = True, crossed
         try:
             wait(left)
         finally:

@@ -410,12 +410,38 @@ def test_close_wakes_who_waits(pipe):
         green_os.close("1")
 
 
+@pytest.mark.parametrize("how", ["closerange", "dup2"])
+def test_whatever_closes_a_number_wakes_who_waits_for_it(pipe, how):
+    get_hub().handle_error = lambda *error: None
+    green_os.make_nonblocking(pipe[0])
+    waiter = Greenlet.spawn(green_os.nb_read, pipe[0], 1)
+    sleep(0.001)
+    if how == "closerange":
+        green_os.closerange(pipe[0], pipe[0] + 1)
+        green_os.closerange(1 << 20, 1 << 30)  # nothing there, and it takes no time
+    else:
+        with pytest.raises(OSError):
+            green_os.dup2(1 << 20, pipe[0])
+        assert green_os.dup2(pipe[0], pipe[0]) == pipe[0]
+        sleep(0.001)
+        assert not waiter.ready()
+        assert green_os.dup2(pipe[1], pipe[0], False) == pipe[0]
+        assert os.fstat(pipe[0]).st_ino == os.fstat(pipe[1]).st_ino
+    waiter.join()
+    assert waiter.exception.errno == errno.EBADF
+    if how == "closerange":
+        with pytest.raises(OSError):
+            os.fstat(pipe[0])
+
+
 def test_the_rest_is_the_standard_librarys():
     assert green_os.getpid is os.getpid and green_os.path is os.path
     with pytest.raises(AttributeError):
         green_os.no_such_name
     assert set(green_os.__implements__) == {
         "close",
+        "closerange",
+        "dup2",
         "fork",
         "forkpty",
         "posix_spawn",

@@ -3,6 +3,7 @@
 import gc
 import socket as plain
 import ssl as stdlib
+import sys
 import weakref
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,6 +16,7 @@ from helpers import Recorder, run_isolated
 import corolib
 from corolib import ssl
 from corolib.errors import ConcurrentObjectUseError
+from corolib.hub import get_hub
 from corolib.socket import create_connection, create_server, socket, socketpair
 
 
@@ -342,6 +344,51 @@ def test_unwrap_ends_on_both_sides_and_goes_on_in_the_clear(pair):
         near.unwrap()
 
 
+def test_a_read_that_has_to_write_and_a_write_that_waits_for_room_do_not_block_each_other(contexts):
+    """As in a change of keys; OpenSSL cannot be brought to it at will, so something else stands for it."""
+    near, far = connected(contexts)
+
+    class Renegotiating:
+        room = False
+
+        def read(self, size, *buffer):
+            if not self.room:
+                raise ssl.SSLWantWriteError
+            return b"read"
+
+        def write(self, data):
+            if not self.room:
+                raise ssl.SSLWantWriteError
+            return len(data)
+
+    kept, near._sslobj = near._sslobj, Renegotiating()
+    with pytest.raises(BlockingIOError):
+        while True:
+            socket.send(near, bytes(1 << 20), plain.MSG_DONTWAIT)
+    reader, writer = corolib.spawn(near.recv, 10), corolib.spawn(near.sendall, b"x")
+    corolib.sleep(0)
+    assert not reader.ready()
+    assert not writer.ready()
+    near._sslobj.room = True
+    with pytest.raises(BlockingIOError):
+        while True:
+            socket.recv(far, 1 << 20, plain.MSG_DONTWAIT)
+    assert reader.get() == b"read"
+    writer.get()
+    near._sslobj = kept
+    near.close()
+    far.close()
+
+
+def test_unwrap_with_data_in_flight_says_so_and_the_data_can_be_read(contexts):
+    near, far = connected(contexts)
+    far.sendall(b"in flight")
+    with pytest.raises(ssl.SSLError, match=r"(?i)application.data.after.close.notify"):
+        near.unwrap()
+    near.close()
+    far.close()
+
+
 def test_unwrap_gives_up_when_the_time_is_over(pair):
     near, _ = pair
     near.settimeout(0.02)
@@ -407,6 +454,88 @@ def test_a_server_name_callback_may_switch(contexts, authority):
     record.check(["others", "localhost"])
     near.close()
     far.close()
+
+
+def test_a_server_name_callback_that_raises_fails_the_handshake_on_both_sides(authority, monkeypatch):
+    server, client = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    authority.issue_cert("localhost").configure_cert(server)
+    authority.configure_trust(client)
+    unraisable = []
+    monkeypatch.setattr(sys, "unraisablehook", lambda each: unraisable.append(each.exc_type))
+
+    def choose(sock, name, context):
+        corolib.sleep(0)
+        raise ZeroDivisionError
+
+    server.sni_callback = choose
+    near, far = socketpair()
+    accepting = corolib.spawn(server.wrap_socket, far, server_side=True)
+    get_hub().handle_error = lambda *error: None
+    with pytest.raises(ssl.SSLError, match=r"(?i)alert"):
+        client.wrap_socket(near, server_hostname="localhost")
+    with pytest.raises(ssl.SSLError, match=r"(?i)callback"):
+        accepting.get()
+    assert unraisable == [ZeroDivisionError]
+
+
+def test_a_client_shows_its_certificate(authority):
+    server, client = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    authority.issue_cert("localhost").configure_cert(server)
+    authority.configure_trust(server)
+    authority.configure_trust(client)
+    server.verify_mode = ssl.CERT_REQUIRED
+    get_hub().handle_error = lambda *error: None
+    near, far = socketpair()
+    accepting = corolib.spawn(server.wrap_socket, far, server_side=True)
+    with client.wrap_socket(near, server_hostname="localhost") as wrapped:
+        with pytest.raises(ssl.SSLError, match=r"(?i)peer did not return a certificate"):
+            accepting.get()
+        with pytest.raises(ssl.SSLError, match=r"(?i)certificate required"):
+            wrapped.recv(1)
+    authority.issue_cert("client").configure_cert(client)
+    near, far = connected((server, client))
+    assert far.getpeercert()["subjectAltName"] == (("DNS", "client"),)
+    near.close()
+    far.close()
+
+
+def test_sendall_of_nothing_with_and_without_a_timeout(pair):
+    near, far = pair
+    for timeout in (None, 1, 0):
+        near.settimeout(timeout)
+        assert near.sendall(b"") is None
+    near.settimeout(1)
+    near.sendall(b"x")
+    assert far.recv(10) == b"x"
+
+
+def test_each_wait_has_an_exception_of_its_own(pair):
+    """One that is raised again and again would collect the frames of all who met it."""
+    near, _ = pair
+    near.settimeout(0.001)
+    seen = []
+    for _ in range(3):
+        with pytest.raises(TimeoutError) as caught:
+            near.recv(1)
+        seen.append(caught.value)
+    assert len(set(map(id, seen))) == 3
+    assert all(each.__context__ is None or each.__context__ not in seen for each in seen)
+
+
+@pytest.mark.slow
+@pytest.mark.heavy
+def test_ten_thousand_handshakes_leave_no_memory(contexts):
+    def shake(count):
+        for _ in range(count):
+            near, far = connected(contexts)
+            near.close()
+            far.close()
+        gc.collect()
+        return int(Path("/proc/self/statm").read_text().split()[1]) * 4
+
+    before = shake(1000)
+    after = shake(10_000)
+    assert after - before < 2000, "KiB"
 
 
 def test_the_protocol_is_agreed_on(authority):

@@ -1,26 +1,13 @@
 """docs/engine-cases.md: every known kind of failure is in the table once, with tests that are there."""
 
-import ast
-import re
 from pathlib import Path
 
 import pytest
+from cases import check_tests, read_table
 from helpers import ROOT
 
 HERE = Path(__file__).resolve().parent
-ROW = re.compile(r"^\| (E\d\d) \| (.*) \| (.*) \|$")
-TABLE = ROOT / "docs" / "engine-cases.md"
-if not TABLE.exists():
-    pytest.skip("the tests are here without the project's documents", allow_module_level=True)
-ROWS = [match.groups() for line in TABLE.read_text().splitlines() if (match := ROW.match(line))]
-
-
-def names_in(path):
-    return {
-        node.name
-        for node in ast.walk(ast.parse(path.read_text()))
-        if isinstance(node, ast.FunctionDef) and node.name.startswith("test_")
-    }
+ROWS = read_table(ROOT / "docs" / "engine-cases.md", "E")
 
 
 def test_every_case_is_there_once_and_in_order():
@@ -29,11 +16,4 @@ def test_every_case_is_there_once_and_in_order():
 
 @pytest.mark.parametrize(("case", "what", "tests"), ROWS, ids=[row[0] for row in ROWS])
 def test_the_tests_of_a_case_exist(case, what, tests):
-    assert what.endswith(".")
-    named = re.findall(r"`(test_\w+\.py)::(test_\w+)`", tests)
-    if not named:
-        assert tests.startswith("No test: "), "neither a test nor a reason"
-        return
-    assert re.sub(r"`test_\w+\.py::test_\w+`", "", tests).strip(", ") == "", "something else stands there"
-    for file, name in named:
-        assert name in names_in(HERE / file), f"{case}: there is no {name} in {file}"
+    check_tests(case, what, tests, HERE)
