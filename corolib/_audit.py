@@ -9,7 +9,7 @@ that functions have by default, in what functions enclose, and in classes derive
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from importlib.machinery import EXTENSION_SUFFIXES
-from types import CellType, FunctionType, ModuleType
+from types import BuiltinFunctionType, CellType, FunctionType, MethodDescriptorType, ModuleType
 from typing import Any, NamedTuple
 
 from ._imports import importers
@@ -69,6 +69,7 @@ def places(originals: dict[int, str], spared: Iterable[str]) -> Iterator[Place]:
     These, modules in C (what is called there by another name is where the standard library has it from), and
     corolib itself.
     """
+    wanted = frozenset(originals)
     spared = set(spared)
     walked: set[int] = set()
     everything: list[tuple[str, Any]] = list(sys.modules.items())  # some put other things there
@@ -81,9 +82,8 @@ def places(originals: dict[int, str], spared: Iterable[str]) -> Iterator[Place]:
             and not _in_c(module)
         ):
             walked.add(id(module))  # some have two names
-            for attribute, value, setter in _in_namespace(module, vars(module), name, set()):
-                if id(value) in originals:
-                    yield Place(name, attribute, value, setter)
+            for attribute, value, setter in _in_namespace(module, vars(module), name, set(), wanted):
+                yield Place(name, attribute, value, setter)
 
 
 def _in_c(module: ModuleType) -> bool:
@@ -93,63 +93,81 @@ def _in_c(module: ModuleType) -> bool:
 
 _Found = Iterator[tuple[str, Any, _Setter | None]]
 
-
-def _in_namespace(owner: Any, names: Any, home: str, seen: set[int]) -> _Found:
-    for name, value in list(names.items()):
-        if isinstance(name, str):
-            yield name, value, _attribute_setter(owner, name)
-            yield from _inside(name, value, home, seen)
+#: id() of what is looked for. There are a hundred thousand places and few that hold it: so each container is
+#: asked as a whole whether one of them is in it, before anything is named.
+_Wanted = frozenset[int]
 
 
-#: What most globals are.
-_PLAIN = frozenset((str, int, float, bool, bytes, type(None), ModuleType))
+def _in_namespace(owner: Any, names: Any, home: str, seen: set[int], wanted: _Wanted) -> _Found:
+    items = list(names.items())
+    if not wanted.isdisjoint(map(id, names.values())):
+        for name, value in items:
+            if id(value) in wanted and isinstance(name, str):
+                yield name, value, _attribute_setter(owner, name)
+    for name, value in items:
+        kind = type(value)
+        if kind in _PLAIN or id(value) in seen or not isinstance(name, str):
+            continue
+        if kind is FunctionType and not (value.__defaults__ or value.__closure__ or value.__kwdefaults__):
+            continue
+        yield from _inside(name, value, home, seen, wanted)
 
 
-def _inside(name: str, value: Any, home: str, seen: set[int]) -> _Found:
+#: What most globals are, and what nothing can be in.
+_PLAIN = frozenset(
+    (str, int, float, bool, bytes, type(None), ModuleType, BuiltinFunctionType, MethodDescriptorType)
+)
+
+
+def _inside(name: str, value: Any, home: str, seen: set[int], wanted: _Wanted) -> _Found:
     """What a global holds in its turn. Only types that are known are looked into, by their types alone:
     isinstance() would ask the object, and nobody's code is to be called.
     """
     kind = type(value)
-    if kind in _PLAIN or id(value) in seen:
-        return
     if kind in (staticmethod, classmethod):
         value, kind = value.__func__, type(value.__func__)
     if kind is FunctionType:
-        seen.add(id(value))
         if value.__module__ == home:
-            yield from _in_function(name, value)
+            seen.add(id(value))
+            yield from _in_function(name, value, wanted)
     elif kind is dict:
-        for key, item in list(value.items()):
-            yield f"{name}[{key!r}]", item, _item_setter(value, key)
-    elif kind is list:
-        for index, item in enumerate(value):
-            yield f"{name}[{index}]", item, _item_setter(value, index)
-    elif kind is tuple:
-        for index, item in enumerate(value):
-            yield f"{name}[{index}]", item, None
+        if not wanted.isdisjoint(map(id, value.values())):
+            for key, item in list(value.items()):
+                if id(item) in wanted:
+                    yield f"{name}[{key!r}]", item, _item_setter(value, key)
+    elif kind is list or kind is tuple:
+        if not wanted.isdisjoint(map(id, value)):
+            for index, item in enumerate(value):
+                if id(item) in wanted:
+                    yield f"{name}[{index}]", item, _item_setter(value, index) if kind is list else None
     elif issubclass(kind, type) and value.__dict__.get("__module__") == home:
         seen.add(id(value))
-        for attribute, item, setter in _in_namespace(value, vars(value), home, seen):
+        for attribute, item, setter in _in_namespace(value, vars(value), home, seen, wanted):
             yield f"{name}.{attribute}", item, setter
         for base in value.__mro__[1:]:
-            yield f"{name}({base.__name__})", base, None
+            if id(base) in wanted:
+                yield f"{name}({base.__name__})", base, None
 
 
-def _in_function(name: str, function: FunctionType) -> _Found:
+def _in_function(name: str, function: FunctionType, wanted: _Wanted) -> _Found:
     code = function.__code__
     arguments = code.co_varnames[: code.co_argcount]
     defaults = function.__defaults__ or ()
     for index, (argument, value) in enumerate(
         zip(arguments[len(arguments) - len(defaults) :], defaults, strict=True)
     ):
-        yield f"{name}({argument}=)", value, _default_setter(function, index)
+        if id(value) in wanted:
+            yield f"{name}({argument}=)", value, _default_setter(function, index)
     for argument, value in list((function.__kwdefaults__ or {}).items()):
-        yield f"{name}({argument}=)", value, _item_setter(function.__kwdefaults__, argument)
+        if id(value) in wanted:
+            yield f"{name}({argument}=)", value, _item_setter(function.__kwdefaults__, argument)
     for variable, cell in zip(code.co_freevars, function.__closure__ or (), strict=True):
         try:
-            yield f"{name}(){variable}", cell.cell_contents, _cell_setter(cell)
+            value = cell.cell_contents
         except ValueError:
             continue  # nothing in it yet
+        if id(value) in wanted:
+            yield f"{name}(){variable}", value, _cell_setter(cell)
 
 
 def _attribute_setter(owner: Any, name: str) -> _Setter:

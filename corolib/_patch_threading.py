@@ -204,32 +204,27 @@ def patch_locks() -> None:
     """
     native_lock = type(original("_thread", "allocate_lock")())
     native_rlock = type(original("_thread", "RLock")())
-    everything = gc.get_objects()
-    spared: set[int] = set()
-    class_of_dict: dict[int, type] = {}
-    for each in everything:
-        if issubclass(type(each), type):  # isinstance() would ask the object
-            class_of_dict.update((id(names), each) for names in gc.get_referents(each) if type(names) is dict)
-        elif _ours(each):
-            inner = gc.get_referents(each)
-            spared.update(map(id, inner))
-            spared.update(map(id, gc.get_referents(*(names for names in inner if type(names) is dict))))
+    # From the locks outward: a program has few locks, but so many objects that a loop over all of them would
+    # take longer than the rest of patching.
+    kinds = {native_lock, native_rlock}
+    locks = [each for each in gc.get_referents(*gc.get_objects()) if type(each) in kinds]
+    holders = gc.get_referrers(*locks)
+    class_of_dict, spared = _owners(holders)
 
     exchange = _Exchange()
-    for found in gc.get_referents(*everything):
+    for found in locks:
         if id(found) in spared or exchange.get(found) is not None:
             continue
-        if type(found) is native_lock and not found.locked():
-            exchange.add(found, thread.LockType())
-        elif type(found) is native_rlock and (count := _held(found)) >= 0:
+        if type(found) is native_lock:
+            if not found.locked():
+                exchange.add(found, thread.LockType())
+        elif (count := _held(found)) >= 0:
             lock = thread.RLock()
             if count:
                 lock.acquire()
                 lock._count = count
             exchange.add(found, lock)
-    del everything
 
-    holders = gc.get_referrers(*exchange._old)
     # A condition keeps methods of its lock.
     methods = [
         each
@@ -240,7 +235,30 @@ def patch_locks() -> None:
         replacement = getattr(exchange.get(method.__self__), method.__name__, None)
         if replacement is not None:
             exchange.add(method, replacement)
-    _write(exchange, class_of_dict, [*holders, *gc.get_referrers(*methods)], (exchange._old, methods))
+    _write(exchange, class_of_dict, [*holders, *gc.get_referrers(*methods)], (locks, exchange._old, methods))
+
+
+def _owners(holders: list[Any]) -> tuple[dict[int, type], set[int]]:
+    """Of those who hold locks: id() of a dictionary -> the class that it belongs to; and id() of what our own
+    objects hold.
+    """
+    class_of_dict: dict[int, type] = {}
+    ours = [each for each in holders if not _is_class(each) and _ours(each)]
+    dicts = [each for each in holders if type(each) is dict]
+    for owner in gc.get_referrers(*dicts):
+        if owner is dicts or owner is holders:
+            continue
+        if _is_class(owner):
+            class_of_dict.update(
+                (id(names), owner) for names in gc.get_referents(owner) if type(names) is dict
+            )
+        elif _ours(owner):
+            ours += [names for names in gc.get_referents(owner) if type(names) is dict]
+    return class_of_dict, set(map(id, gc.get_referents(*ours)))
+
+
+def _is_class(holder: object) -> bool:
+    return issubclass(type(holder), type)  # isinstance() would ask the object
 
 
 def held_locks() -> list[Any]:
