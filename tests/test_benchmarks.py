@@ -20,7 +20,7 @@ from helpers import ROOT, run_isolated
 
 BENCHMARKS = ROOT / "benchmarks"
 #: Units of work, for each workload.
-TINY = defaultdict(lambda: 50, memory=2000)
+TINY = defaultdict(lambda: 50, {"memory": 2000, "import": 1})
 
 
 def part(name: str) -> ModuleType:
