@@ -65,7 +65,7 @@ class Services:
 
     @cached_property
     def resolver_class(self) -> Any:
-        """What makes `resolver`: called without arguments."""
+        """What makes `resolver`: called with the hub."""
         return import_module(_providers["resolver"], __package__).chosen()
 
     @property

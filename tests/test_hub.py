@@ -612,12 +612,14 @@ def test_the_class_and_size_of_the_thread_pool_can_be_chosen(monkeypatch):
 
 def test_the_class_of_the_resolver_can_be_chosen(monkeypatch):
     class Own:
-        pass
+        def __init__(self, hub):
+            self.hub = hub
 
     hub = get_hub()
     assert hub.resolver_class.__name__ == "ThreadResolver"
     hub.resolver_class = Own
     assert type(hub.resolver) is Own
+    assert hub.resolver.hub is hub
     hub.destroy()
     monkeypatch.setattr(hub_module.config, "resolver", ["nowhere.Resolver", "block"])
     assert get_hub().resolver_class.__name__ == "BlockingResolver"

@@ -20,7 +20,7 @@ class BlockingResolver(Resolver):
 
 
 #: The words of `config.resolver`.
-KINDS: dict[str, Callable[[], Resolver] | str] = {
+KINDS: dict[str, Callable[[Hub], Resolver] | str] = {
     "thread": ThreadResolver,
     # A path: dnspython is imported only if it is to be used.
     "dns": "corolib.resolver.dns.DnsResolver",
@@ -29,9 +29,9 @@ KINDS: dict[str, Callable[[], Resolver] | str] = {
 KINDS["dnspython"] = KINDS["dns"]
 
 
-def chosen() -> Callable[[], Resolver]:
+def chosen() -> Callable[[Hub], Resolver]:
     """The first kind of `config.resolver` that there is."""
-    kind: Callable[[], Resolver] = config.choose("resolver", KINDS)
+    kind: Callable[[Hub], Resolver] = config.choose("resolver", KINDS)
     return kind
 
 
@@ -41,4 +41,4 @@ def get_resolver() -> Resolver:
     return resolver
 
 
-Hub.factories["resolver"] = lambda hub: hub.resolver_class()
+Hub.factories["resolver"] = lambda hub: hub.resolver_class(hub)

@@ -20,6 +20,7 @@ from _socket import (
 from collections.abc import Sequence
 from typing import Any
 
+from ..hub import Hub, get_hub
 from .hosts import HostsFile, pack
 from .order import in_order
 from .rows import Address, AddressInfo, Port, numeric_rows, rows
@@ -73,10 +74,12 @@ def _text(host: object, kinds: tuple[type, ...] = (str, bytes, bytearray)) -> st
 class Resolver:
     """Names and addresses with the signatures, results and errors of the `socket` module.
 
-    Each method may switch to the hub while an answer is on its way.
+    Each method may switch to the hub while an answer is on its way. For the thread of `hub`, the current one
+    unless another is given; `hosts` is the hosts file, the system's unless another is given.
     """
 
-    def __init__(self, hosts: HostsFile | None = None) -> None:
+    def __init__(self, hub: Hub | None = None, *, hosts: HostsFile | None = None) -> None:
+        self.hub = hub if hub is not None else get_hub()
         self.hosts = hosts if hosts is not None else HostsFile()
 
     def close(self) -> None:

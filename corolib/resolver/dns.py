@@ -45,6 +45,7 @@ import dns.reversename
 from .._config import config
 from .._switch import getcurrent
 from ..greenlet import Greenlet
+from ..hub import Hub
 from ..timeout import Timeout
 from .base import wanted
 from .conf import Conf, ConfFile, parse_server
@@ -69,13 +70,17 @@ HOSTNAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
 A, AAAA, PTR = dns.rdatatype.A, dns.rdatatype.AAAA, dns.rdatatype.PTR
 
 
+#: Not every C library tells this from "no such name".
+_EAI_NODATA: int = getattr(_socket, "EAI_NODATA", _socket.EAI_NONAME)
+
+
 class Why(Enum):
     """Why there is no answer: the error of getaddrinfo() and of gethostbyaddr(), and what they say."""
 
     NO_NAME = _socket.EAI_NONAME, "Name or service not known", 1, "Unknown host"
     TRY_AGAIN = _socket.EAI_AGAIN, "Temporary failure in name resolution", 2, "Host name lookup failure"
     NO_RECOVERY = _socket.EAI_NONAME, "Name or service not known", 3, "Unknown server error"
-    NO_DATA = _socket.EAI_NODATA, "No address associated with hostname", 4, "No address associated with name"
+    NO_DATA = _EAI_NODATA, "No address associated with hostname", 4, "No address associated with name"
 
     def gaierror(self) -> gaierror:
         return gaierror(*self.value[:2])
@@ -148,8 +153,10 @@ def _name(host: bytes) -> dns.name.Name:
 class DnsResolver(SharingResolver):
     """Asks the name servers of /etc/resolv.conf, or those of config.resolver_nameservers, from greenlets."""
 
-    def __init__(self, hosts: HostsFile | None = None, conf: ConfFile | None = None) -> None:
-        super().__init__(hosts)
+    def __init__(
+        self, hub: Hub | None = None, *, hosts: HostsFile | None = None, conf: ConfFile | None = None
+    ) -> None:
+        super().__init__(hub, hosts=hosts)
         self._file = conf if conf is not None else ConfFile()
         self._servers = tuple(map(parse_server, config.resolver_nameservers or ()))
         self._backend = Backend()
@@ -157,6 +164,12 @@ class DnsResolver(SharingResolver):
         self._look_ups: dict[Question, Greenlet[None]] = {}
         self._conf: Conf | None = None
         self._resolvers: list[dns.asyncresolver.Resolver] = []
+
+    @property
+    def resolver(self) -> dns.asyncresolver.Resolver:
+        """What asks the servers, with the settings of now."""
+        self._read()
+        return self._resolvers[0]
 
     # -- questions under way ---------------------------------------------------------------------------------
 

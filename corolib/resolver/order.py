@@ -77,7 +77,7 @@ def source_of(address: Address) -> str | None:
     """
     family, text = address
     try:
-        probe = _socket.socket(family, SOCK_DGRAM | _socket.SOCK_NONBLOCK | _socket.SOCK_CLOEXEC)
+        probe = _socket.socket(family, SOCK_DGRAM)
     except OSError:
         return (
             None  # the family is switched off, or there is no descriptor left: then order is the least worry

@@ -10,6 +10,7 @@ from copy import copy
 from typing import Any
 
 from ..event import AsyncResult
+from ..hub import Hub
 from .base import Resolver
 from .hosts import HostsFile
 
@@ -32,8 +33,8 @@ class Question:
 class SharingResolver(Resolver):
     """A subclass begins to ask, calls _answered() later, and may withdraw a question in between."""
 
-    def __init__(self, hosts: HostsFile | None = None) -> None:
-        super().__init__(hosts)
+    def __init__(self, hub: Hub | None = None, *, hosts: HostsFile | None = None) -> None:
+        super().__init__(hub, hosts=hosts)
         self._questions: dict[Hashable, Question] = {}
 
     def _begin(self, question: Question) -> None:

@@ -13,7 +13,7 @@ from typing import Any
 
 from .._config import config
 from .._hub import timer
-from ..hub import Hub, get_hub
+from ..hub import Hub
 from ..threadpool import ThreadPool
 from .hosts import HostsFile
 from .shared import Question, SharingResolver
@@ -45,9 +45,8 @@ class ThreadResolver(SharingResolver):
     unheard, if it has one; the C library cannot be interrupted.
     """
 
-    def __init__(self, hosts: HostsFile | None = None) -> None:
-        super().__init__(hosts)
-        self._hub: Hub = get_hub()
+    def __init__(self, hub: Hub | None = None, *, hosts: HostsFile | None = None) -> None:
+        super().__init__(hub, hosts=hosts)
         self._limit: int = config.resolver_threads
         #: Many a program never has to ask anybody, and then needs no thread.
         self._pool: ThreadPool | None = None
@@ -69,7 +68,7 @@ class ThreadResolver(SharingResolver):
         self._running.clear()
         self._pool = None
         self._queue.extendleft(reversed(lost))
-        self._hub.run_callback(self._serve)
+        self.hub.run_callback(self._serve)
 
     def _begin(self, question: Question) -> None:
         self._queue.append(question)
@@ -98,24 +97,24 @@ class ThreadResolver(SharingResolver):
         number = len(self._running)
         if number < self._limit:
             return True
-        since = self._hub.now() - PATIENCE
+        since = self.hub.now() - PATIENCE
         stuck = sum(each.began <= since for each in self._running)
         return number - stuck < self._limit and number < self._limit * EXCESS
 
     def _look_again(self) -> None:
         """When the next one of those at work will count as stuck."""
-        now = self._hub.now()
+        now = self.hub.now()
         due = [after for each in self._running if (after := each.began + PATIENCE - now) > 0]
         if due:
-            self._watch = timer(self._hub, min(due))
+            self._watch = timer(self.hub, min(due))
             self._watch.start(self._serve)
 
     def _start(self, question: Question) -> None:
         if self._pool is None:
-            self._pool = ThreadPool(self._limit * EXCESS, self._hub, config.threadpool_idle_task_timeout)
+            self._pool = ThreadPool(self._limit * EXCESS, self.hub, config.threadpool_idle_task_timeout)
         # Looked up by its name when it is needed: what a test puts in its place is meant.
         result = self._pool.spawn(getattr(_socket, question.function), *question.args)
-        look_up = _LookUp(question, self._hub.now())
+        look_up = _LookUp(question, self.hub.now())
         self._running[look_up] = None
         result.rawlink(lambda result: self._ended(look_up, result))
 

@@ -22,7 +22,7 @@ class Asking(Resolver):
     """Notes what would have been asked."""
 
     def __init__(self, hosts: HostsFile) -> None:
-        super().__init__(hosts)
+        super().__init__(hosts=hosts)
         self.asked: list[tuple[Any, ...]] = []
 
     def _ask(self, function: str, *args: Any) -> Any:

@@ -44,7 +44,9 @@ def make(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Make]:
         (tmp_path / "hosts").write_text("192.0.2.99 known.example\n")
         monkeypatch.setattr(config, "resolver_nameservers", [*others, server.text])
         monkeypatch.setattr(config, "resolver_timeout", timeout)
-        resolver = DnsResolver(HostsFile(str(tmp_path / "hosts")), ConfFile(str(tmp_path / "resolv.conf")))
+        resolver = DnsResolver(
+            hosts=HostsFile(str(tmp_path / "hosts")), conf=ConfFile(str(tmp_path / "resolv.conf"))
+        )
         resolvers.append(resolver)
         return resolver, server
 
@@ -528,6 +530,7 @@ def test_servers_of_the_file_are_asked_at_port_53(make: Make, tmp_path: Path) ->
     resolver._read()
     config.resolver_timeout = None
     made = resolver._make(resolver._file.read(), True)
+    assert resolver.resolver.use_search_by_default is False
     assert [str(server) for server in made.nameservers] == ["Do53:192.0.2.1@53", "Do53:::1@53"]
     assert (made.timeout, made.lifetime) == (7, 42)
 
