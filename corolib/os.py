@@ -20,7 +20,7 @@ from typing import Any, Protocol
 
 from ._ev import child
 from ._ev.kinds import pidfd_open
-from ._hub import io
+from ._hub import close, io
 from ._native import monotonic, original
 from .hub import get_hub, get_hub_if_exists, sleep
 
@@ -256,13 +256,6 @@ def posix_spawnp(*args: Any, **kwargs: Any) -> int:
 
 
 # -- descriptors ---------------------------------------------------------------------------------------------
-
-
-def close(fd: int, /) -> None:
-    """Close a descriptor. Greenlets of this thread that wait for it get OSError (EBADF). Never switches."""
-    fd = index(fd)
-    _tell(range(fd, fd + 1))
-    _close(fd)
 
 
 def closerange(fd_low: int, fd_high: int, /) -> None:

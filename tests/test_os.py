@@ -505,3 +505,22 @@ def test_a_child_that_has_ended_is_found_without_waiting(monkeypatch):
     os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
     sleep(0)
     assert green_os.waitpid(-1, 0) == (pid, 2 << 8)
+
+
+def test_close_is_a_plain_function_where_a_class_keeps_it():
+    """As the function in C that it replaces is; one in Python would be called with the instance."""
+
+    class Holder:
+        close = green_os.close
+
+    near, far = os.pipe()
+    Holder().close(near)
+    for closed in (near, -1):
+        with pytest.raises(OSError, match="Bad file descriptor"):
+            Holder().close(closed)
+    Holder().close(far)
+    with pytest.raises(OverflowError, match="a descriptor is at most"):
+        green_os.close(2**40)
+    for wrong in ("1", 1.0, None):
+        with pytest.raises(TypeError):
+            green_os.close(wrong)

@@ -179,6 +179,9 @@ class Loop:
 def get_hub() -> Hub:
     """The hub of this thread, made on demand."""
 
+def close(fd: int, /) -> None:
+    """Close a descriptor. Greenlets of this thread that wait for it get OSError (EBADF). Never switches."""
+
 def get_hub_if_exists() -> Hub | None: ...
 def set_hub(hub: Hub | None, /) -> None: ...
 def set_hub_factory(factory: Callable[[], Hub], /) -> None: ...

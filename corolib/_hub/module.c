@@ -1,6 +1,10 @@
 /* corolib._hub._core: the functions of the one wait, and the module's init. */
 #include <Python.h>
 
+#include <errno.h>
+#include <limits.h>
+#include <unistd.h>
+
 #include "arguments.h"
 #include "fd.h"
 #include "green.h"
@@ -293,7 +297,32 @@ static PyObject *core_set_context_of(PyObject *module, PyObject *const *args, Py
     Py_RETURN_NONE;
 }
 
+/* A function in C, as the one that it replaces: kept in a class it stays one, where a Python function would
+   become a method. */
+static PyObject *core_close(PyObject *module, PyObject *argument)
+{
+    (void)module;
+    long fd = PyLong_AsLong(argument);
+    if (fd == -1 && PyErr_Occurred()) return NULL;
+    if (fd > INT_MAX || fd < INT_MIN) {
+        PyErr_Format(PyExc_OverflowError, "a descriptor is at most %d, found %ld", INT_MAX, fd);
+        return NULL;
+    }
+    struct hub *hub = hub_if_exists(); /* to close something is no reason to make one */
+    if (hub == NULL && PyErr_Occurred()) return NULL;
+    if (hub != NULL && fd >= 0 && !hub->destroyed) fd_closing(hub, (int)fd);
+    int failed;
+    Py_BEGIN_ALLOW_THREADS failed = close((int)fd);
+    Py_END_ALLOW_THREADS
+        /* Interrupted, it is closed all the same. */
+        if (failed < 0 && errno != EINTR) return PyErr_SetFromErrno(PyExc_OSError);
+    Py_RETURN_NONE;
+}
+
 static PyMethodDef methods[] = {
+    {"close", core_close, METH_O,
+     "close(fd, /)\n--\n\nClose a descriptor. Greenlets of this thread that wait for it get OSError (EBADF). "
+     "Never switches."},
     {"get_hub", core_get_hub, METH_NOARGS, "get_hub()\n--\n\nThe hub of this thread, made on demand."},
     {"get_hub_if_exists", core_get_hub_if_exists, METH_NOARGS,
      "get_hub_if_exists()\n--\n\nThe hub of this thread, or None."},
