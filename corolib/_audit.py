@@ -106,7 +106,7 @@ def _in_namespace(owner: Any, names: Any, home: str, seen: set[int], wanted: _Wa
                 yield name, value, _attribute_setter(owner, name)
     for name, value in items:
         kind = type(value)
-        if kind in _PLAIN or id(value) in seen or not isinstance(name, str):
+        if kind in _PLAIN or id(value) in seen or not isinstance(name, str) or name == "__builtins__":
             continue
         if kind is FunctionType and not (value.__defaults__ or value.__closure__ or value.__kwdefaults__):
             continue

@@ -18,7 +18,7 @@ from ._native import original, poll
 from ._switch import getcurrent
 from .hub import get_hub_if_exists
 
-__all__ = ["read", "write"]
+__all__ = ["read", "wait_for", "write"]
 __implements__ = ("read", "write")
 
 _read: Callable[[int, int], bytes] = original("os", "read")
@@ -28,7 +28,7 @@ _write: Callable[[int, Any], int] = original("os", "write")
 _EVENTS = {POLLIN: (1, os.O_WRONLY), POLLOUT: (2, os.O_RDONLY)}
 
 
-def _wait(fd: Any, event: int) -> None:
+def wait_for(fd: Any, event: int) -> None:
     """Switches until the descriptor is ready; not if it would not block or is refused, or in the hub."""
     hub = get_hub_if_exists()
     if hub is None or hub.destroyed or getcurrent() is hub:
@@ -52,7 +52,7 @@ def read(fd: int, length: int, /) -> bytes:
 
     Blocks the thread nevertheless if somebody else takes what there was in that moment.
     """
-    _wait(fd, POLLIN)
+    wait_for(fd, POLLIN)
     return _read(fd, length)
 
 
@@ -62,14 +62,14 @@ def write(fd: int, data: Any, /) -> int:
         view = memoryview(data).cast("B")
     except TypeError:
         return _write(fd, data)  # which knows better what to say
-    _wait(fd, POLLOUT)
+    wait_for(fd, POLLOUT)
     if len(view) <= PIPE_BUF or get_hub_if_exists() is None or not _may_fill(fd):
         return _write(fd, view)
     # What it has room for is not known, except that it is this much: more at once could block the thread.
     written = 0
     try:
         while written < len(view):
-            _wait(fd, POLLOUT)
+            wait_for(fd, POLLOUT)
             written += _write(fd, view[written : written + PIPE_BUF])
     except OSError:
         if not written:

@@ -98,6 +98,8 @@ class Row(NamedTuple):
 TABLE = (
     Row("os", "os", "os"),
     Row("os", "_descriptors", "os"),
+    # Not the builtin: that one is seldom given a descriptor. os.fdopen() asks io for it.
+    Row("io", "_pipes", "os"),
     Row("signal", "signal", "signal"),
     Row("time", "time", "time"),
     Row("_thread", "thread", "thread"),
@@ -127,6 +129,14 @@ NO_ROWS = (
     "contextvars",
     "sys",
 )
+
+#: What was replaced and may be used as it was.
+STILL_GOOD = {
+    # The class of selectors that is the default one has become cooperative itself.
+    ("selectors", "DefaultSelector"),
+    # It is the builtin as well, which stays what it is.
+    ("io", "open"),
+}
 
 #: References to what was there before that are right as they are: module, place.
 HARMLESS = {
@@ -307,8 +317,7 @@ def _names_of_originals() -> dict[int, str]:
         id(value): f"{module}.{name}"
         for module, names in reversed(saved.items())
         for name, value in names.items()
-        # The plain class of selectors that is the default one has become cooperative itself.
-        if callable(value) and name != "DefaultSelector"
+        if callable(value) and (module, name) not in STILL_GOOD
     }
 
 
@@ -350,7 +359,7 @@ def _obstacles(flags: set[str]) -> list[str]:
             target = import_module(row.target)
             for name in names:
                 value = getattr(target, name, None)
-                if callable(value) and name != "DefaultSelector":
+                if callable(value) and (row.target, name) not in STILL_GOOD:
                     originals.setdefault(id(value), f"{row.target}.{name}")
     fixed = [place for place in _found(originals) if place.set is None]
     found = [str(each) for each in references(fixed, originals)]

@@ -49,6 +49,7 @@ LADDER = [
         "time",
         "os",
         "_descriptors",
+        "_pipes",
         "signal",
         "select",
         "selectors",

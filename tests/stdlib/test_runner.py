@@ -6,7 +6,7 @@ from textwrap import dedent
 import pytest
 from helpers import ROOT
 from stdlib.expectations import ROWS, complaints, expected, row
-from stdlib.modules import MODULES, members
+from stdlib.modules import LEFT_OUT, MODULES, members
 from stdlib.runner import Report, run
 
 PLANTED = """
@@ -168,6 +168,19 @@ def test_every_row_says_why_and_is_of_a_module_that_is_run() -> None:
     for each in ROWS:
         assert each.reason.endswith("."), each
         assert each.module.split(".")[1] in MODULES, each
+
+
+def test_what_is_left_out_is_told_as_skipped_and_can_be_asked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plant(
+        tmp_path, "small", "import unittest\nclass C(unittest.TestCase):\n    def test_a(self): self.fail()"
+    )
+    monkeypatch.setitem(LEFT_OUT, "small.C.test_a", "planted")
+    report = run("small", path=[tmp_path, ROOT], patch=False, again=False)
+    assert (report.outcomes, report.texts) == ({"small.C.test_a": "skip"}, {"small.C.test_a": "planted"})
+    report = run("small", path=[tmp_path, ROOT], patch=False, again=False, only=["small.C.test_a"])
+    assert report.outcomes == {"small.C.test_a": "fail"}
 
 
 def test_a_package_stands_for_the_modules_in_it(tmp_path: Path) -> None:
