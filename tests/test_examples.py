@@ -11,6 +11,8 @@ from urllib.request import urlopen
 
 import pytest
 from helpers import ROOT, run_isolated
+from websockets.exceptions import ConnectionClosed
+from websockets.sync.client import connect
 
 EXAMPLES = ROOT / "examples"
 
@@ -85,6 +87,23 @@ def test_chat_server() -> None:
                 assert "nobody has yet" in to_twin.readline()
             bob.shutdown(socket.SHUT_RDWR)
             assert to_ann.readline() == "* Bob left\n"
+
+
+def test_websocket_chat() -> None:
+    with server("websocket_chat.py") as (process, (host, port)):
+        with connect(f"ws://{host}:{port}/Ann") as ann, connect(f"ws://{host}:{port}/Bob") as bob:
+            assert ann.recv(10) == "* Bob came"
+            bob.send("grüß dich")
+            assert ann.recv(10) == "Bob: grüß dich"
+            bob.close()
+            assert ann.recv(10) == "* Bob left"
+            process.send_signal(signal.SIGINT)
+            with pytest.raises(ConnectionClosed):
+                ann.recv(10)
+            assert ann.protocol.close_code == 1001
+        assert process.wait(10) == 0
+        assert process.stdout.read() == "good-bye\n"
+        assert process.stderr.read() == ""
 
 
 def test_producer_consumer() -> None:
