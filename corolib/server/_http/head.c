@@ -30,6 +30,27 @@ static int first_line(struct reader *reader, const char *bytes, Py_ssize_t lengt
     return 0;
 }
 
+/* The first line, or what there is of it: may it be the beginning of a request line? */
+static int begun(struct reader *reader, const char *line, Py_ssize_t length)
+{
+    int status = rules_line_begun(line, (size_t)length, (size_t)reader->target_max);
+    if (status == 0) return 0;
+    return reader_refuse(reader, status,
+                         status == 414   ? "the target is too long"
+                         : status == 501 ? "the method is not known"
+                                         : "the first line is not METHOD TARGET HTTP/1.1");
+}
+
+/* Is there a CR in these bytes, after which there is no LF? Looks as far as a head may be long. */
+static bool has_cr(struct reader *reader, const char *line, Py_ssize_t length)
+{
+    Py_ssize_t most = reader->head_max - 1 - reader->line;
+    if (length > most) length = most;
+    if (length <= 0 || memchr(line, '\r', (size_t)length) == NULL) return false;
+    reader_refuse(reader, 400, "there is a CR without LF");
+    return true;
+}
+
 int head_find(struct reader *reader, Py_ssize_t *length)
 {
     Py_ssize_t count;
@@ -42,14 +63,18 @@ int head_find(struct reader *reader, Py_ssize_t *length)
         bytes += 2;
         count -= 2;
     }
+    /* Whatever is wrong first is what it is refused for, so the checks come in the order of the bytes. */
     const char *lf;
     while ((lf = memchr(bytes + reader->scanned, '\n', (size_t)(count - reader->scanned))) != NULL) {
         const char *line = bytes + reader->line;
-        Py_ssize_t size = lf - line - 1;
+        Py_ssize_t size = lf - line - 1, next = lf + 1 - bytes;
+        if (reader->line == 0) {
+            if (begun(reader, line, size + 1) < 0) return -1;
+        } else {
+            if (size > 0 && has_cr(reader, line, size)) return -1;
+            if (next > reader->head_max) return reader_refuse(reader, 431, "the head is too long");
+        }
         if (size < 0 || lf[-1] != '\r') return reader_refuse(reader, 400, "a line ends with LF alone");
-        Py_ssize_t next = lf + 1 - bytes;
-        if (next > reader->head_max && reader->line > 0)
-            return reader_refuse(reader, 431, "the head is too long");
         if (reader->line == 0) {
             if (first_line(reader, line, size) < 0) return -1;
         } else if (size == 0) {
@@ -61,17 +86,14 @@ int head_find(struct reader *reader, Py_ssize_t *length)
         reader->line = reader->scanned = next;
     }
     /* No end yet. What can never become a head is refused at once, and not when the time is over. */
-    if (reader->line == 0 && count > 0) {
-        int status = rules_line_begun(bytes, (size_t)count, (size_t)reader->target_max);
-        if (status == 414) return reader_refuse(reader, 414, "the target is too long");
-        if (status == 501) return reader_refuse(reader, 501, "the method is not known");
-        if (status != 0) return reader_refuse(reader, status, "the first line does not begin with a method");
-    } else if (count > reader->head_max) {
-        return reader_refuse(reader, 431, "the head is too long");
+    const char *rest = bytes + reader->line;
+    if (reader->line == 0) {
+        if (count > 0 && begun(reader, bytes, count) < 0) return -1;
+    } else {
+        if (end - rest > 1 && has_cr(reader, rest, end - rest - 1)) return -1;
+        if (count > reader->head_max) return reader_refuse(reader, 431, "the head is too long");
     }
-    const char *cr = memchr(bytes + reader->scanned, '\r', (size_t)(count - reader->scanned));
-    if (cr != NULL && cr + 1 < end) return reader_refuse(reader, 400, "there is a CR without LF");
-    reader->scanned = cr != NULL ? cr - bytes : count;
+    reader->scanned = count;
     return 0;
 }
 

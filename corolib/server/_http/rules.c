@@ -106,9 +106,14 @@ int rules_line_begun(const char *line, size_t length, size_t target_max)
 {
     size_t method;
     int status = method_of(line, length, &method);
-    if (status != 0) return status;
+    if (status != 0 || method == 0) return status;
     static const size_t version = sizeof " HTTP/1.1\r" - 1;
-    return length > method + 1 + target_max + version ? 414 : 0;
+    size_t most = method + 1 + target_max + version;
+    for (size_t i = method + 1; i < length && i < most; i++) {
+        if (is(line[i], RULES_TARGET) || line[i] == ' ') continue;
+        if (line[i] != '\r' || i + 1 != length) return 400; /* its end may be about to come */
+    }
+    return length > most ? 414 : 0;
 }
 
 int rules_line(const char *line, size_t length, size_t target_max, struct rules_line *out)
