@@ -33,6 +33,8 @@ IMPLEMENTATIONS = {
     "uvloop": Implementation("uvloop", frozenset({"uvloop", "asyncio"})),
     "uvloop-protocol": Implementation("uvloop", frozenset({"uvloop", "asyncio"})),
     "c-epoll": Implementation(None, frozenset()),
+    "bjoern": Implementation("bjoern", frozenset({"bjoern"})),
+    "granian": Implementation("granian", frozenset({"granian", "asyncio", "uvloop"})),
 }
 
 
@@ -113,6 +115,7 @@ ECHO = {
     "uvloop-protocol": Row("protocol", "uvloop"),
     "c-epoll": Row("program", "epoll_echo"),
 }
+WEB = {name: Row("program", name) for name in ("corolib", "gevent", "bjoern", "granian")}  # of web_servers.py
 
 
 def round_trip(required: float) -> tuple[Value, ...]:
@@ -147,6 +150,16 @@ def echo(gevent: float, protocol: float, cpu: float | None) -> tuple[Value, ...]
         Value("requests_per_s", "requests per second", False, throughput),
         Value("cpu_us", "server CPU per request (us)", True, {"c-epoll": cpu, "gevent": None}),
         Value("p99_us", "99th percentile of latency (us)", True, {"gevent": None}),
+    )
+
+
+def web(gevent: float, granian: float | None, p99: float | None) -> tuple[Value, ...]:
+    """What the cases of the http workload report."""
+    throughput: dict[str, float | None] = {"gevent": gevent, "granian": granian, "bjoern": None}
+    return (
+        Value("requests_per_s", "requests per second", False, throughput),
+        Value("cpu_us", "server CPU per request (us)", True, {"gevent": None, "bjoern": None}),
+        Value("p99_us", "99th percentile of latency (us)", True, {"gevent": p99}),
     )
 
 
@@ -332,6 +345,17 @@ WORKLOADS = {
             )
         },
         {"connections": ECHO},
+        repeat=1,
+    ),
+    "http": Workload(
+        "http: a WSGI application that says hello, asked over connections that stay; `wrk` on another core",
+        "web.py",
+        {
+            # The size is the length of the measured window in milliseconds.
+            "64": Case("64 connections", 3_000, 1_000, web(6.0, 1.0, None)),
+            "512": Case("512 connections", 3_000, 1_000, web(5.0, 1.0, 0.2), quick=False),
+        },
+        {"64": WEB, "512": WEB},
         repeat=1,
     ),
 }
