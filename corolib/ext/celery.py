@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from .._switch import GreenletExit, getcurrent, greenlet
 from ..greenlet import Greenlet
+from ..hub import spawn_raw
 from ..pool import Pool
 from ..timeout import Timeout
 
@@ -96,6 +97,8 @@ class _TaskPool:
     is_green = True
     # A task may wait for another one: it holds up nobody.
     task_join_will_block = False
+    # The worker listens for commands (inspect, revoke) in a greenlet of its own.
+    spawn_n = staticmethod(spawn_raw)
 
     limit: int
     options: Mapping[str, Any]

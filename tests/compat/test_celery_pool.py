@@ -42,6 +42,9 @@ def test_a_task_is_accepted_and_done(pool: Any) -> None:
     apply(pool, note, lambda a, b: a + b, 1, 2).join()
     note.check([ACCEPTED, ("done", 3)])
     settle()
+    pool.spawn_n(note, "a greenlet of the worker's own")
+    settle()
+    assert note.items[2:] == ["a greenlet of the worker's own"]
     assert pool.info == {"implementation": "corolib.ext.celery:TaskPool", "max-concurrency": 2, "running": 0}
 
 
