@@ -307,8 +307,39 @@ greenlet.join()
     assert sorted(lines[2:]) == ["greenlet", "holds", "waits", "waits too"]
 
 
+def test_a_queue_in_which_a_native_thread_compares_items():
+    """It stands between the thread and others; in the child the thread is not there to let them in."""
+    done = program("""
+        from corolib._native import allocate_lock, start_new_thread
+        from corolib.queue import PriorityQueue
+        inside, go_on, ended = allocate_lock(), allocate_lock(), allocate_lock()
+        for each in (inside, go_on, ended): each.acquire()
+        class Item(int):
+            def __lt__(self, other):
+                if self == 1:
+                    inside.release()
+                    go_on.acquire()
+                return int(self) < int(other)
+        queue = PriorityQueue(items=[Item(2), Item(3)])
+        start_new_thread(lambda: (queue.put(Item(1)), ended.release()), ())
+        inside.acquire()
+        def child():
+            Item.__lt__ = int.__lt__
+            queue.put(Item(0))
+            assert sorted(queue.get() for _ in range(4)) == [0, 1, 2, 3] and queue.empty()
+            assert fork(lambda: queue.put(Item(5))) == 77
+            queue.put(Item(4))
+            assert queue.get() == 4
+        assert fork(child) == 77
+        go_on.release()
+        ended.acquire()
+        print([queue.get() for _ in range(3)])
+    """)
+    assert (done.stdout, done.stderr) == ("[1, 2, 3]\n", "")
+
+
 def test_multiprocessing_in_a_patched_program():
-    """Its pipes block the thread; waiting for a process does not."""
+    """Waiting for a process lets others run."""
     done = program(
         PATCHED
         + """

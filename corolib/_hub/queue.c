@@ -14,6 +14,7 @@
  * and getting; the last third is tables of methods. */
 #include "queue.h"
 
+#include <pthread.h>
 #include <pythread.h>
 #include <stddef.h>
 #include <structmember.h>
@@ -35,6 +36,7 @@ struct queue {
     PyThread_type_lock guard; /* NULL: steps cannot be interrupted */
     unsigned long holder;     /* the thread that has the guard, and how often */
     int depth;
+    unsigned forks;                  /* `forks` when it took it */
     bool own_put, own_get, own_size; /* a subclass has _put(), _get(), _qsize() of its own */
     bool emptied;                    /* shut down at once: what comes back is thrown away, too */
     char shut_down;
@@ -51,6 +53,14 @@ static struct queue *cast(PyObject *self)
     return (struct queue *)self;
 }
 
+/* How many forks there were on the way to this process, since the module is there. */
+static unsigned forks;
+
+static void count_fork(void)
+{
+    forks++;
+}
+
 /* The guard. Not held during a wait; another greenlet of the same thread gets in, as it does with a heap that
  * is changed while it compares: then the heap's own check raises. */
 
@@ -63,11 +73,21 @@ static void enter(struct queue *queue)
         return;
     }
     if (!PyThread_acquire_lock(queue->guard, NOWAIT_LOCK)) {
+        PyThread_type_lock fresh;
+        if (queue->forks != forks && (fresh = PyThread_allocate_lock()) != NULL) {
+            /* By a thread that is not there in this process. It was comparing items, which stay all there;
+             * that the smallest is first is not sure. A lock that is held may not be freed. */
+            queue->guard = fresh;
+            queue->depth = 0;
+            enter(queue);
+            return;
+        }
         Py_BEGIN_ALLOW_THREADS PyThread_acquire_lock(queue->guard, WAIT_LOCK);
         Py_END_ALLOW_THREADS
     }
     queue->holder = me;
     queue->depth = 1;
+    queue->forks = forks;
 }
 
 static void leave(struct queue *queue)
@@ -740,6 +760,12 @@ static PyType_Spec spec = {
 
 int queue_setup(PyObject *module)
 {
+    static bool counted;
+    if (!counted && pthread_atfork(NULL, NULL, count_fork) != 0) {
+        PyErr_NoMemory();
+        return -1;
+    }
+    counted = true;
     PyObject *simple = PyType_FromSpec(&simple_spec);
     PyObject *full = simple == NULL ? NULL : PyType_FromSpecWithBases(&spec, simple);
     int rc = -1;
