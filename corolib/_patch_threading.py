@@ -11,6 +11,7 @@ import os
 import sys
 import threading
 from collections.abc import Iterable
+from itertools import compress
 from types import BuiltinMethodType, CellType, ModuleType
 from typing import Any
 
@@ -207,7 +208,9 @@ def patch_locks() -> None:
     # From the locks outward: a program has few locks, but so many objects that a loop over all of them would
     # take longer than the rest of patching.
     kinds = {native_lock, native_rlock}
-    locks = [each for each in gc.get_referents(*gc.get_objects()) if type(each) in kinds]
+    everything = gc.get_referents(*gc.get_objects())
+    locks = list(compress(everything, map(kinds.__contains__, map(type, everything))))
+    del everything
     holders = gc.get_referrers(*locks)
     class_of_dict, spared = _owners(holders)
 

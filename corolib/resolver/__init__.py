@@ -2,12 +2,14 @@
 
 import _socket
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .._config import config
 from ..hub import Hub, get_hub
 from .base import Resolver
-from .thread import ThreadResolver
+
+if TYPE_CHECKING:
+    from .thread import ThreadResolver
 
 __all__ = ["Resolver", "ThreadResolver", "get_resolver"]
 
@@ -19,14 +21,22 @@ class BlockingResolver(Resolver):
         return getattr(_socket, function)(*args)
 
 
-#: The words of `config.resolver`.
+#: The words of `config.resolver`. Those that need more than this module are paths: a pool of threads, or
+#: dnspython, is imported by the first name that is to be looked up, not by patching.
 KINDS: dict[str, Callable[[Hub], Resolver] | str] = {
-    "thread": ThreadResolver,
-    # A path: dnspython is imported only if it is to be used.
+    "thread": "corolib.resolver.thread.ThreadResolver",
     "dns": "corolib.resolver.dns.DnsResolver",
     "block": BlockingResolver,
 }
 KINDS["dnspython"] = KINDS["dns"]
+
+
+def __getattr__(name: str) -> Any:
+    if name != "ThreadResolver":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from .thread import ThreadResolver  # late, as said above
+
+    return ThreadResolver
 
 
 def chosen() -> Callable[[Hub], Resolver]:
