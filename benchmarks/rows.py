@@ -138,7 +138,7 @@ def against_gevent(unit: str, required: float | None) -> tuple[Value, ...]:
     return (Value("ns", f"ns per {unit}", True, {"gevent": required}),)
 
 
-def milliseconds(required: float) -> Value:
+def milliseconds(required: float | None) -> Value:
     """What the cases of the import workload report."""
     return Value("ms", "ms until it is done", True, {"gevent": required})
 
@@ -236,10 +236,11 @@ WORKLOADS = {
         "import: until a program can begin",
         "import_.py",
         {
-            "import": Case("import the package and its usual names", 5, 3, (milliseconds(0.5),)),
+            "import": Case("import the package", 5, 3, (milliseconds(0.5),)),
+            "names": Case("import its usual names from it", 5, 3, (milliseconds(None),)),
             "patch": Case("import `monkey` and `patch_all()`", 5, 3, (milliseconds(0.4),)),
         },
-        {"import": GREEN, "patch": GREEN | PLAIN},
+        {"import": GREEN, "names": GREEN, "patch": GREEN | PLAIN},
         repeat=1,
     ),
     "memory": Workload(

@@ -209,24 +209,25 @@ def patch_locks() -> None:
     # take longer than the rest of patching.
     kinds = {native_lock, native_rlock}
     everything = gc.get_referents(*gc.get_objects())
-    locks = list(compress(everything, map(kinds.__contains__, map(type, everything))))
-    del everything
+    found = compress(everything, map(kinds.__contains__, map(type, everything)))
+    locks = list({id(each): each for each in found}.values())
+    del everything, found
     holders = gc.get_referrers(*locks)
     class_of_dict, spared = _owners(holders)
 
     exchange = _Exchange()
-    for found in locks:
-        if id(found) in spared or exchange.get(found) is not None:
+    for native in locks:
+        if id(native) in spared:
             continue
-        if type(found) is native_lock:
-            if not found.locked():
-                exchange.add(found, thread.LockType())
-        elif (count := _held(found)) >= 0:
+        if type(native) is native_lock:
+            if not native.locked():
+                exchange.add(native, thread.LockType())
+        elif (count := _held(native)) >= 0:
             lock = thread.RLock()
             if count:
                 lock.acquire()
                 lock._count = count
-            exchange.add(found, lock)
+            exchange.add(native, lock)
 
     # A condition keeps methods of its lock.
     methods = [
