@@ -203,12 +203,14 @@ def patch_locks() -> None:
     Left as they are: locks that somebody holds, and those in places that cannot be written to (tuples,
     objects in C). An RLock that the main thread holds passes to its main greenlet with the exchange.
     """
-    native_lock = type(original("_thread", "allocate_lock")())
-    native_rlock = type(original("_thread", "RLock")())
+    samples: tuple[Any, Any] = original("_thread", "allocate_lock")(), original("_thread", "RLock")()
+    native_lock = type(samples[0])
+    kinds = set(map(type, samples))
     # From the locks outward: a program has few locks, but so many objects that a loop over all of them would
     # take longer than the rest of patching.
-    kinds = {native_lock, native_rlock}
-    everything = gc.get_referents(*gc.get_objects())
+    everything = gc.get_objects()
+    if not all(map(gc.is_tracked, samples)):
+        everything = gc.get_referents(*everything)  # the collector does not know locks, but who holds them
     found = compress(everything, map(kinds.__contains__, map(type, everything)))
     locks = list({id(each): each for each in found}.values())
     del everything, found
