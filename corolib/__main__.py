@@ -2,6 +2,7 @@
 
     python -m corolib [--no-NAME ...] [-m] program [arguments]
     python -m corolib --as-gevent [--patch] [-m] program [arguments]
+    python -m corolib --as-eventlet [--patch] [-m] program [arguments]
     python -m corolib --install-hook | --remove-hook
 
 `corolib-run` is the same. The program is a file, with -m a module, or a command that is written in Python,
@@ -17,7 +18,7 @@ from collections.abc import Sequence
 
 __all__ = ["main"]
 
-_AS = {"--as-gevent": "COROLIB_AS_GEVENT"}
+_AS = {"--as-gevent": "COROLIB_AS_GEVENT", "--as-eventlet": "COROLIB_AS_EVENTLET"}
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -1,4 +1,4 @@
-"""Run what imports `gevent` or `greenlet` on corolib: its modules under their names.
+"""Run what imports `gevent`, `greenlet` or `eventlet` on corolib: its modules under their names.
 
     from corolib import compat
     compat.install()
@@ -23,7 +23,7 @@ from ._alias import Alias, Finder, Library
 __all__ = ["LIBRARIES", "install", "installed", "uninstall"]
 
 #: What can be stood in for.
-LIBRARIES = ("gevent", "greenlet")
+LIBRARIES = ("gevent", "greenlet", "eventlet")
 
 _finder: Finder | None = None
 
@@ -73,6 +73,10 @@ def _library(name: str) -> Library:
         from .greenlet import GREENLET
 
         return GREENLET
+    if name == "eventlet":
+        from .eventlet import EVENTLET
+
+        return EVENTLET
     raise ValueError(f"corolib can stand in for {', '.join(LIBRARIES)}: found {name!r}")
 
 

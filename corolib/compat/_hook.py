@@ -14,7 +14,10 @@ from . import install
 __all__ = ["AS", "asked_for", "install_hook", "remove_hook", "start"]
 
 #: What each variable stands for.
-AS = {"COROLIB_AS_GEVENT": ("gevent", "greenlet")}
+AS = {
+    "COROLIB_AS_GEVENT": ("gevent", "greenlet"),
+    "COROLIB_AS_EVENTLET": ("eventlet", "greenlet"),
+}
 # What is made on import, in the order of their names: an installation to edit corolib in place comes first.
 _FILE = "corolib-as-gevent.pth"
 _LINE = (

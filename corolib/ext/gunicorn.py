@@ -17,7 +17,6 @@ import sys
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from .. import __version__
 from ..event import Event
 from ..greenlet import Greenlet, joinall
 from ..hub import get_hub, reinit
@@ -126,7 +125,7 @@ class _Worker:
             error_log=self.log.error_log,
             handler_class=_Handler,
             environ={
-                "SERVER_SOFTWARE": f"gunicorn corolib/{__version__}",
+                "SERVER_SOFTWARE": "gunicorn corolib",
                 "wsgi.multiprocess": cfg.workers > 1,
             },
             max_connections=cfg.worker_connections,

@@ -79,7 +79,7 @@ def test_twice_is_once() -> None:
 
 
 def test_an_unknown_library_is_refused_with_the_ones_that_are_known() -> None:
-    with pytest.raises(ValueError, match="gevent, greenlet: found 'twisted'"):
+    with pytest.raises(ValueError, match="gevent, greenlet, eventlet: found 'twisted'"):
         compat.install(["gevent", "twisted"])
     assert compat.installed() == ()
 

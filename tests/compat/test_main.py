@@ -54,14 +54,14 @@ def test_as_gevent_the_program_patches_itself_or_not(script: Path) -> None:
 
 def test_without_it_the_program_runs_patched(tmp_path: Path) -> None:
     script = tmp_path / "program.py"
-    script.write_text("import time\nprint(time.sleep.__module__)\n")
-    assert run("-m", "corolib", script).stdout == "corolib.time\n"
-    assert run("-m", "corolib", "--no-time", script).stdout == "time\n"
+    script.write_text("from corolib import monkey\nprint(sorted(set(monkey.saved) & {'time', 'socket'}))\n")
+    assert run("-m", "corolib", script).stdout == "['socket', 'time']\n"
+    assert run("-m", "corolib", "--no-time", script).stdout == "['socket']\n"
     (tmp_path / "module_of_ours.py").write_text(
-        "import time, sys\nprint(time.sleep.__module__, sys.argv[1:])\n"
+        "import sys\nfrom corolib import monkey\nprint(monkey.is_module_patched('time'), sys.argv[1:])\n"
     )
     done = run("-m", "corolib", "-m", "module_of_ours", "-x", PYTHONPATH=f"{ROOT}:{tmp_path}")
-    assert done.stdout == "corolib.time ['-x']\n"
+    assert done.stdout == "True ['-x']\n"
 
 
 def test_a_module_of_gevent_s_that_is_a_program(script: Path) -> None:
@@ -113,6 +113,7 @@ def test_the_hook_is_asked_by_the_environment(script: Path, tmp_path: Path) -> N
         assert run("-c", absent.format(str(place)), **environ).stdout == "[]\n"
     off = "import site, sys; site.addsitedir({!r}); import corolib.compat as c; print(c.installed())"
     assert run("-c", off.format(str(place)), COROLIB_AS_GEVENT="0").stdout == "()\n"
+    assert run("-c", off.format(str(place)), COROLIB_AS_EVENTLET="1").stdout == "('eventlet', 'greenlet')\n"
     removed = run("-c", find + "from corolib.__main__ import main; main(['--remove-hook'])")
     assert removed.stdout == f"removed {hook}\n"
     assert list(place.iterdir()) == []

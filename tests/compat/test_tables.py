@@ -13,16 +13,17 @@ import pytest
 
 from corolib import compat
 from corolib.compat._alias import Alias, Library, find
+from corolib.compat.eventlet import EVENTLET
 from corolib.compat.gevent import GEVENT
 from corolib.compat.greenlet import GREENLET
 
-TABLES = [GEVENT, GREENLET]
+TABLES = [GEVENT, GREENLET, EVENTLET]
 ROWS = [(library, name) for library in TABLES for name in library.rows if not name.endswith("__main__")]
 
 
 @pytest.fixture(autouse=True)
 def installed() -> Iterator[None]:
-    compat.install()
+    compat.install(compat.LIBRARIES)
     yield
     compat.uninstall()
 
@@ -155,6 +156,7 @@ def test_versions_are_ones_that_others_accept() -> None:
 
     assert [int(part) for part in gevent.__version__.split(".")] >= [24, 10, 1]
     assert gevent.version_info[0] >= 1
+    importlib.import_module("eventlet")
     for library in TABLES:
         assert importlib.metadata.version(library.name) == sys.modules[library.name].__version__
     assert greenlet.__version__ == GREENLET.version
