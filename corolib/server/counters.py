@@ -1,31 +1,27 @@
 """What a web server counts, and how it shows that: as OpenMetrics text, which Prometheus and others read."""
 
-from bisect import bisect_left
 from typing import Final
+
+from ._http import EDGES, Tally
 
 __all__ = ["CONTENT_TYPE", "Counters"]
 
 #: Of the text.
 CONTENT_TYPE: Final = "application/openmetrics-text; version=1.0.0; charset=utf-8"
 
-#: Upper edges of the histogram's buckets, in seconds: from what a cache answers in to what users give up at.
-EDGES: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 
+class Counters(Tally):
+    """Counts of one server since it was made; those of answers are in the base, which is in C.
 
-class Counters:
-    """Counts of one server since it was made. `labels` are added to every line: {"worker": "3"}."""
+    `labels` are added to every line: {"worker": "3"}.
+    """
 
     __slots__ = (
         "_labels",
-        "buckets",
-        "bytes_received",
-        "bytes_sent",
         "connections",
         "errors",
         "open",
         "refused",
-        "seconds",
-        "statuses",
         "timeouts",
         "turned_away",
     )
@@ -36,37 +32,18 @@ class Counters:
         self.open = 0
         #: Connections closed at once because there were too many, of all or of one address.
         self.turned_away = 0
-        #: Answers of applications by the hundreds of their status, the first for those without.
-        self.statuses = [0] * 6
         #: Requests that were answered before any application saw them, by status.
         self.refused: dict[int, int] = {}
         #: Connections cut because a deadline was over, by its name.
         self.timeouts: dict[str, int] = {}
-        #: Bytes of bodies, as the application gave or got them.
-        self.bytes_sent = 0
-        self.bytes_received = 0
         #: Exceptions of applications.
         self.errors = 0
-        #: How many answers took how long; the last bucket has no edge.
-        self.buckets = [0] * (len(EDGES) + 1)
-        self.seconds = 0.0
         self._labels = dict(labels or {})
 
     @property
     def requests(self) -> int:
         """Requests that an application has answered."""
         return sum(self.statuses)
-
-    def answered(self, code: int, sent: int, received: int, seconds: float) -> None:
-        """Count one answer of an application."""
-        self.statuses[code // 100 if 100 <= code < 600 else 0] += 1
-        self.bytes_sent += sent
-        self.bytes_received += received
-        if seconds > 0:
-            self.buckets[bisect_left(EDGES, seconds)] += 1
-            self.seconds += seconds
-        else:  # the clock was set back, or has not moved
-            self.buckets[0] += 1
 
     def refuse(self, status: int) -> None:
         """Count one request that no application saw."""

@@ -14,7 +14,7 @@ import os
 import stat
 import sys
 import time
-from _socket import SHUT_WR
+from _socket import MSG_DONTWAIT, SHUT_WR
 from collections.abc import Callable, Iterable, Iterator
 from http.client import HTTPMessage
 from types import TracebackType
@@ -24,7 +24,23 @@ from .._switch import GreenletExit
 from ..hub import get_hub
 from ..socket import socket
 from ..timeout import Timeout
-from ._http import CHUNKED, CLOSE, DATE, KEEP, OTHER, Refused, answer, check
+from ._http import (
+    CHUNKED,
+    CLOSE,
+    COMPLETE,
+    DATE,
+    EXPECTS,
+    HEAD,
+    KEEP,
+    OLD,
+    ORDINARY,
+    OTHER,
+    STAYS,
+    UPGRADE,
+    Refused,
+    answer,
+    check,
+)
 from .accesslog import NoLog
 from .http1 import CONTINUE, LAST_CHUNK, make_reader, refusal
 from .input import Input, InputError, RawInput
@@ -51,6 +67,8 @@ LINGER_BYTES: Final = 1 << 20
 NO_SENDFILE: Final = (errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP, errno.EOVERFLOW)
 
 _KEEP_OR_OTHER: Final = KEEP | OTHER
+_NO_BODY: Final = COMPLETE | UPGRADE
+_SPECIAL: Final = HEAD | EXPECTS
 
 
 class FileWrapper:
@@ -130,6 +148,7 @@ class WSGIHandler:
     #: It waits for a request.
     idle = False
 
+    _flags = 0  # what the reader says of the request
     _add = 0  # what the head says beside what the application does
     _length = -1  # the Content-Length that we add
     _left: int | None = None  # bytes of the body that are announced and not sent; None: no number
@@ -149,7 +168,18 @@ class WSGIHandler:
         self.server = server
         self._receive: Callable[[int], bytes] = sock.recv if rfile is None else rfile.read1
         self._reader = make_reader(server.connection_environ(address), server.limits)
+        self._direct = type(sock) is socket
         self.application = server.application
+
+    #: Nothing of what _send_at_once() does in one step is overridden.
+    _plain: ClassVar[bool] = True
+
+    def __init_subclass__(cls, **arguments: Any) -> None:
+        super().__init_subclass__(**arguments)
+        cls._plain = all(
+            getattr(cls, name) is getattr(WSGIHandler, name)
+            for name in ("process_result", "write", "finalize_headers", "_sendall", "_write")
+        )
 
     # -- the request, as it was sent -------------------------------------------------------------------------
 
@@ -227,7 +257,7 @@ class WSGIHandler:
         if self.close_connection:
             self._end_politely()
             return None
-        if not self._reader.complete and not self._drop_body():
+        if not self._flags & COMPLETE and not self._reader.complete and not self._drop_body():
             self._linger()
             return None
         self.environ = self.result = self.wsgi_input = None  # not kept while the connection is idle
@@ -286,6 +316,7 @@ class WSGIHandler:
             self._refuse(*refused.args)
             return False
         self._environ = environ
+        self._flags = reader.flags
         self.fresh = False
         return True
 
@@ -401,17 +432,18 @@ class WSGIHandler:
         environ = self._environ
         assert environ is not None
         self._environ = None
-        server, reader = self.server, self._reader
-        if server.environ_class is not dict:
-            environ = server.environ_class(environ)
-        if not reader.complete:
-            self._waited = 0.0
-            self._continued = False
-            source: Any = Input(self._more_body)
-        elif reader.upgrade:
+        flags, kind = self._flags, self.server.environ_class
+        if kind is not dict:
+            environ = kind(environ)
+        source: Any
+        if flags & _NO_BODY == COMPLETE:
+            source = io.BytesIO()
+        elif flags & UPGRADE:
             source = UpgradeInput(self)
         else:
-            source = io.BytesIO()
+            self._waited = 0.0
+            self._continued = False
+            source = Input(self._more_body)
         environ["wsgi.input"] = self.wsgi_input = source
         return environ
 
@@ -429,7 +461,8 @@ class WSGIHandler:
         self.response_use_chunked = False
         self.response_length = 0
         server = self.server
-        self.close_connection = not self._reader.keep_alive
+        flags = self._flags
+        self.close_connection = not flags & STAYS
         try:
             if server.request_timeout is None:
                 self.run_application()
@@ -454,21 +487,67 @@ class WSGIHandler:
             self.handle_error(*sys.exc_info())
         finally:
             self.time_finish = time.time()
+            received = 0 if flags & COMPLETE else self._reader.body_bytes
             server.counters.answered(
-                self.code, self.response_length, self._reader.body_bytes, self.time_finish - self.time_start
+                self.code, self.response_length, received, self.time_finish - self.time_start
             )
             self.log_request()
 
     def run_application(self) -> None:
         """Call the application, and send what it gives. Switches."""
         try:
-            self.result = self.application(self.environ, self.start_response)
-            self.process_result()
+            result = self.result = self.application(self.environ, self.start_response)
+            if type(result) is not list or len(result) != 1 or not self._send_at_once(result[0]):
+                self.process_result()
         finally:
             if type(self.result) is not list:
                 close = getattr(self.result, "close", None)
                 if close is not None:
                     close()
+
+    def _send_at_once(self, data: Any) -> bool:
+        """Send an answer that is a single piece, as most are. False, and nothing has happened, if there is
+        anything about it that process_result() and what that calls has to think of.
+
+        The same in one step instead of five: it is a third of what a small request costs.
+        """
+        length, found, flags, server = self.provided_content_length, self._found, self._flags, self.server
+        status = self.status
+        if (
+            not self._plain
+            or status is None
+            or not found & ORDINARY
+            or type(data) is not bytes
+            or (size := len(data)) > TOGETHER
+            or (length is not None and length != size)
+            or self.headers_sent
+            or flags & _SPECIAL
+        ):
+            return False
+        add = DATE if self.provided_date is None else 0
+        if self.close_connection or server.draining or server.crowded:
+            self.close_connection = True
+            if not found & CLOSE:
+                add |= CLOSE
+        elif flags & OLD and not found & _KEEP_OR_OTHER:
+            add |= KEEP
+        self.headers_sent = True
+        head = answer(status, self.response_headers, add, -1 if length is not None else size, data)
+        if self._direct:
+            # The kernel nearly always takes it: then no deadline has to be set.
+            try:
+                sent = self.socket.send(head, MSG_DONTWAIT)
+            except BlockingIOError:
+                sent = 0
+            except BaseException as error:
+                self._cannot_send(error)
+                raise
+            if sent < len(head):
+                self._sendall(head[sent:])
+        else:
+            self._sendall(head)
+        self.response_length = size
+        return True
 
     def start_response(
         self, status: str, headers: list[tuple[str, str]], exc_info: Any = None
@@ -483,7 +562,7 @@ class WSGIHandler:
         elif self.status is not None:
             raise self.ApplicationError("start_response() was called before, and is now without exc_info")
         code, found, length = check(status, headers)
-        if code == 101 and not self._reader.upgrade:
+        if code == 101 and not self._flags & UPGRADE:
             raise ValueError("101 answers a request to upgrade, which this one is not")
         if length > 0 and code == 204:
             raise self.ApplicationError(
@@ -505,8 +584,8 @@ class WSGIHandler:
         add = DATE if self.provided_date is None else 0
         self._length = -1
         announced = self.provided_content_length
-        reader = self._reader
-        self._bodyless = reader.method == "HEAD" or code == 204 or code == 304 or code == 101
+        flags = self._flags
+        self._bodyless = bool(flags & HEAD) or code == 204 or code == 304 or code == 101
         if code == 101:
             self.connection_upgraded = True
             self.close_connection = True
@@ -514,7 +593,7 @@ class WSGIHandler:
             result = self.result
             if type(result) is list or hasattr(result, "__len__"):
                 announced = self._length = _total(result)
-            elif reader.minor == 1:
+            elif not flags & OLD:
                 self.response_use_chunked = True
                 add |= CHUNKED
             else:
@@ -523,15 +602,15 @@ class WSGIHandler:
         server = self.server
         if (
             server.draining
-            or server.crowded()
-            or (reader.expects and not self._continued and not reader.complete)
+            or server.crowded
+            or (flags & EXPECTS and not self._continued and not self._reader.complete)
         ):
             self.close_connection = True
         if code != 101:
             if self.close_connection:
                 if not found & CLOSE:
                     add |= CLOSE
-            elif reader.minor == 0 and not found & _KEEP_OR_OTHER:
+            elif flags & OLD and not found & _KEEP_OR_OTHER:
                 add |= KEEP
         self._add = add
 

@@ -89,11 +89,15 @@ class WSGIServer(StreamServer):
         if "handle" in arguments:
             raise TypeError("WSGIServer() has no argument 'handle': is `application` meant?")
         for name in _SETTINGS:
-            if name in arguments:
-                setattr(self, name, _checked(name, arguments.pop(name)))
+            # In the instance, whose attributes are found faster than those of its class.
+            given = _checked(name, arguments.pop(name)) if name in arguments else getattr(self, name)
+            setattr(self, name, given)
+        self.environ_class = self.environ_class
         #: The connections that are open, in the order in which they came.
         self.handlers: dict[WSGIHandler, None] = {}
         self.counters = Counters()
+        #: There is no room for another connection. While that is so, answers end theirs.
+        self.crowded = False
         self._per_address: dict[str, int] = {}
         if spawn == "default":
             if self.max_connections is None:
@@ -186,7 +190,8 @@ class WSGIServer(StreamServer):
         counters = self.counters
         counters.connections += 1
         counters.open += 1
-        if self.crowded():
+        if counters.open >= self._room:
+            self.crowded = True
             self._make_room()
         host = address[0] if isinstance(address, tuple) and address else None
         try:
@@ -208,10 +213,7 @@ class WSGIServer(StreamServer):
                     del self._per_address[host]
         finally:
             counters.open -= 1
-
-    def crowded(self) -> bool:
-        """Whether there is no room for another connection. While that is so, answers end theirs."""
-        return self.counters.open >= self._room
+            self.crowded = counters.open >= self._room
 
     def _close_idle(self) -> None:
         """Close all connections that wait for a request."""

@@ -5,7 +5,7 @@ import weakref
 
 import pytest
 
-from corolib.server._http import CHUNKED, CLOSE, DATE, KEEP, OTHER, SERVER, Reader, answer, check, date
+from corolib.server._http import CHUNKED, CLOSE, DATE, KEEP, ORDINARY, OTHER, SERVER, Reader, answer, check, date
 from corolib.server.http1 import Limits, Refused, make_reader, refusal
 
 WHEN = 1_700_000_000
@@ -364,11 +364,11 @@ def test_an_answer_is_put_together():
 
 
 def test_what_check_finds():
-    assert check("200 OK", []) == (200, 0, -1)
-    assert check("404 Not Found", [("content-LENGTH", "12"), ("DATE", "x")]) == (404, DATE, 12)
-    assert check("200 OK", [("Server", "x"), ("Connection", "Close")]) == (200, SERVER | CLOSE, -1)
+    assert check("200 OK", []) == (200, ORDINARY, -1)
+    assert check("404 Not Found", [("content-LENGTH", "12"), ("DATE", "x")]) == (404, ORDINARY | DATE, 12)
+    assert check("200 OK", [("Server", "x"), ("Connection", "Close")]) == (200, ORDINARY | SERVER | CLOSE, -1)
     assert check("101 x", [("Connection", "Upgrade")]) == (101, OTHER, -1)
-    assert check("200 OK", [("Connection", "keep-alive, x")]) == (200, KEEP, -1)
+    assert check("200 OK", [("Connection", "keep-alive, x")]) == (200, ORDINARY | KEEP, -1)
 
 
 @pytest.mark.parametrize(

@@ -174,6 +174,24 @@ def test_a_client_that_does_not_read():
         close(client)
 
 
+def test_the_same_for_many_answers_that_are_small():
+    """Each goes to the kernel at once, until it takes no more."""
+
+    def application(environ, start_response):
+        start_response("200 OK", [])
+        return [b"x" * 60_000]
+
+    with serving(application, write_timeout=12, keepalive_timeout=None) as server:
+        client = slow_reader(server)
+        client.sendall(GET * 400)
+        sleep(11)
+        assert len(server.handlers) == 1
+        sleep(60)  # the kernels take a little more now and then, for a while
+        assert server.handlers == {}
+        assert server.counters.timeouts == {"write": 1}
+        close(client)
+
+
 def test_the_same_for_a_file(tmp_path):
     path = tmp_path / "file"
     path.write_bytes(bytes(20_000_000))

@@ -1,12 +1,22 @@
 from collections.abc import Callable
 from typing import Any, final
 
+from typing_extensions import disjoint_base
+
 CHUNKED: int
 CLOSE: int
+COMPLETE: int
 DATE: int
+EDGES: tuple[float, ...]
+EXPECTS: int
+HEAD: int
 KEEP: int
+OLD: int
+ORDINARY: int
 OTHER: int
 SERVER: int
+STAYS: int
+UPGRADE: int
 
 class Refused(ValueError):
     args: tuple[int, str]
@@ -25,6 +35,8 @@ class Reader:
     def content_length(self) -> int: ...
     @property
     def expects(self) -> bool: ...
+    @property
+    def flags(self) -> int: ...
     @property
     def keep_alive(self) -> bool: ...
     @property
@@ -60,6 +72,20 @@ class Reader:
     def on_chunk_header(self) -> None: ...
     def on_chunk_complete(self) -> None: ...
     def on_message_complete(self) -> None: ...
+
+@disjoint_base
+class Tally:
+    @property
+    def buckets(self) -> list[int]: ...
+    @property
+    def bytes_received(self) -> int: ...
+    @property
+    def bytes_sent(self) -> int: ...
+    @property
+    def seconds(self) -> float: ...
+    @property
+    def statuses(self) -> list[int]: ...
+    def answered(self, code: int, sent: int, received: int, seconds: float, /) -> None: ...
 
 def answer(status: str, headers: list[tuple[str, str]], add: int, length: int, body: bytes, /) -> bytes: ...
 def check(status: str, headers: list[tuple[str, str]], /) -> tuple[int, int, int]: ...

@@ -91,6 +91,7 @@ PyObject *answer_check(PyObject *module, PyObject *const *args, Py_ssize_t nargs
     Py_ssize_t length;
     int code = code_of(args[0], &bytes, &length), found = 0;
     if (code < 0 || check_list(args[1]) < 0) return NULL;
+    if (code >= 200 && code != 204 && code != 304) found |= ANSWER_ORDINARY;
     int64_t content_length = -1;
     for (Py_ssize_t i = 0; i < PyList_GET_SIZE(args[1]); i++) {
         struct header header;

@@ -6,12 +6,13 @@
 
 /* What check() finds and answer() is told: see the docstrings in module.c. */
 enum {
-    ANSWER_DATE = 1,     /* found: has a Date; told: add one */
-    ANSWER_SERVER = 2,   /* has a Server */
-    ANSWER_CLOSE = 4,    /* Connection: close */
-    ANSWER_KEEP = 8,     /* Connection: keep-alive */
-    ANSWER_CHUNKED = 16, /* told only: the body comes in chunks, of which this is the first */
-    ANSWER_OTHER = 32,   /* a Connection that says neither */
+    ANSWER_DATE = 1,      /* found: has a Date; told: add one */
+    ANSWER_SERVER = 2,    /* has a Server */
+    ANSWER_CLOSE = 4,     /* Connection: close */
+    ANSWER_KEEP = 8,      /* Connection: keep-alive */
+    ANSWER_CHUNKED = 16,  /* told only: the body comes in chunks, of which this is the first */
+    ANSWER_ORDINARY = 64, /* found: the status is of an answer that has a body, if a short one */
+    ANSWER_OTHER = 32,    /* a Connection that says neither */
 };
 
 PyObject *answer_check(PyObject *module, PyObject *const *args, Py_ssize_t nargs);

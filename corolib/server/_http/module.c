@@ -4,6 +4,7 @@
 #include "answer.h"
 #include "reader.h"
 #include "state.h"
+#include "tally.h"
 
 #define FAST(function) (PyCFunction)(void (*)(void)) function
 
@@ -32,8 +33,11 @@ static int execute(PyObject *module)
         const char *name;
         long value;
     } flags[] = {
-        {"DATE", ANSWER_DATE}, {"SERVER", ANSWER_SERVER},   {"CLOSE", ANSWER_CLOSE},
-        {"KEEP", ANSWER_KEEP}, {"CHUNKED", ANSWER_CHUNKED}, {"OTHER", ANSWER_OTHER},
+        {"COMPLETE", READER_COMPLETE}, {"STAYS", READER_STAYS},     {"HEAD", READER_HEAD},
+        {"OLD", READER_OLD},           {"UPGRADE", READER_UPGRADE}, {"EXPECTS", READER_EXPECTS},
+        {"ORDINARY", ANSWER_ORDINARY}, {"DATE", ANSWER_DATE},       {"SERVER", ANSWER_SERVER},
+        {"CLOSE", ANSWER_CLOSE},       {"KEEP", ANSWER_KEEP},       {"CHUNKED", ANSWER_CHUNKED},
+        {"OTHER", ANSWER_OTHER},
     };
     for (size_t i = 0; i < Py_ARRAY_LENGTH(flags); i++)
         if (PyModule_AddIntConstant(module, flags[i].name, flags[i].value) < 0) return -1;
@@ -42,7 +46,7 @@ static int execute(PyObject *module)
         "Refused(status, reason): a request that is not served; the connection ends after the answer.",
         PyExc_ValueError, NULL);
     if (state->refused == NULL || PyModule_AddObjectRef(module, "Refused", state->refused) < 0) return -1;
-    return state_fill(state) < 0 || reader_setup(module, state) < 0 ? -1 : 0;
+    return state_fill(state) < 0 || reader_setup(module, state) < 0 || tally_setup(module) < 0 ? -1 : 0;
 }
 
 static int visit_module(PyObject *module, visitproc visit, void *arg)

@@ -268,6 +268,19 @@ static PyObject *get_keep_alive(PyObject *self, void *unused)
     return PyBool_FromLong(!reader->close && (reader->minor == 1 || reader->keep));
 }
 
+static PyObject *get_flags(PyObject *self, void *unused)
+{
+    struct reader *reader = reader_of(self);
+    int flags = 0;
+    if (reader->phase == PHASE_DONE) flags |= READER_COMPLETE;
+    if (!reader->close && (reader->minor == 1 || reader->keep)) flags |= READER_STAYS;
+    if (reader->method != NULL && reader->method == reader->state->head) flags |= READER_HEAD;
+    if (reader->minor == 0) flags |= READER_OLD;
+    if (reader->upgrade) flags |= READER_UPGRADE;
+    if (reader->expects) flags |= READER_EXPECTS;
+    return PyLong_FromLong(flags);
+}
+
 static PyObject *get_started(PyObject *self, void *unused)
 {
     struct reader *reader = reader_of(self);
@@ -442,6 +455,10 @@ static PyGetSetDef properties[] = {
     {"complete", get_complete, NULL, PyDoc_STR("the last request was read to its end"), NULL},
     {"buffered", get_buffered, NULL, PyDoc_STR("how many bytes were received and are not used up"), NULL},
     {"keep_alive", get_keep_alive, NULL, PyDoc_STR("the client expects to go on after this request"), NULL},
+    {"flags", get_flags, NULL,
+     PyDoc_STR(
+         "all that is known of the last request, at once: COMPLETE, STAYS, HEAD, OLD, UPGRADE, EXPECTS"),
+     NULL},
     {"started", get_started, NULL, PyDoc_STR("a part of a head is there"), NULL},
     {NULL, NULL, NULL, NULL, NULL},
 };

@@ -20,6 +20,16 @@ enum phase {
     PHASE_OVER, /* nothing: something was refused, or somebody else has taken the bytes */
 };
 
+/* What `flags` says of the last request. */
+enum {
+    READER_COMPLETE = 1, /* it was read to its end */
+    READER_STAYS = 2,    /* the client expects to go on after it */
+    READER_HEAD = 4,     /* its method is HEAD */
+    READER_OLD = 8,      /* it is one of HTTP/1.0 */
+    READER_UPGRADE = 16,
+    READER_EXPECTS = 32,
+};
+
 struct reader {
     PyObject_HEAD struct http_state *state; /* borrowed from the module, which the type holds */
 

@@ -144,6 +144,7 @@ int state_fill(struct http_state *state)
         {&state->http_host, "HTTP_HOST"},
         {&state->protocols[0], "HTTP/1.0"},
         {&state->protocols[1], "HTTP/1.1"},
+        {&state->head, "HEAD"},
         {&state->empty, ""},
         {&state->star, "*"},
         {&state->slash, "/"},
@@ -169,11 +170,11 @@ void state_clear(struct http_state *state)
         Py_CLEAR(state->fields[i].key);
     }
     for (size_t i = 0; i < METHODS_MAX; i++) Py_CLEAR(state->methods[i].text);
-    PyObject **const texts[] = {&state->request_method, &state->path_info,       &state->query_string,
-                                &state->request_uri,    &state->server_protocol, &state->http_host,
-                                &state->protocols[0],   &state->protocols[1],    &state->empty,
-                                &state->star,           &state->slash,           &state->comma,
-                                &state->semicolon};
+    PyObject **const texts[] = {&state->head,         &state->request_method, &state->path_info,
+                                &state->query_string, &state->request_uri,    &state->server_protocol,
+                                &state->http_host,    &state->protocols[0],   &state->protocols[1],
+                                &state->empty,        &state->star,           &state->slash,
+                                &state->comma,        &state->semicolon};
     for (size_t i = 0; i < Py_ARRAY_LENGTH(texts); i++) Py_CLEAR(*texts[i]);
     Py_CLEAR(state->refused);
     Py_CLEAR(state->reader);

@@ -44,6 +44,7 @@ struct http_state {
     /* keys and values of the environ */
     PyObject *request_method, *path_info, *query_string, *request_uri, *server_protocol, *http_host;
     PyObject *protocols[2]; /* by minor version */
+    PyObject *head;         /* the method */
     PyObject *empty, *star, *slash;
     PyObject *comma, *semicolon; /* what repeated fields are joined with */
 };
