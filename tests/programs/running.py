@@ -27,7 +27,7 @@ def needs(*, modules: tuple[str, ...] = (), tools: tuple[str, ...] = (), package
     missing += [f"the program {name}" for name in tools if find(name) is None]
     if not missing:
         return
-    reason = f"{' and '.join(missing)} cannot be found (pip install corolib[programs]"
+    reason = f"{' and '.join(missing)} cannot be found (pip install corolib[programs,web]"
     reason += f", apt-get install {packages})" if packages else ")"
     if os.environ.get("COROLIB_CI") == "1":
         pytest.fail(f"{reason}, and COROLIB_CI=1 promises it")

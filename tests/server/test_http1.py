@@ -5,7 +5,19 @@ import weakref
 
 import pytest
 
-from corolib.server._http import CHUNKED, CLOSE, DATE, KEEP, ORDINARY, OTHER, SERVER, Reader, answer, check, date
+from corolib.server._http import (
+    CHUNKED,
+    CLOSE,
+    DATE,
+    KEEP,
+    ORDINARY,
+    OTHER,
+    SERVER,
+    Reader,
+    answer,
+    check,
+    date,
+)
 from corolib.server.http1 import Limits, Refused, make_reader, refusal
 
 WHEN = 1_700_000_000
