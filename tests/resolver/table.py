@@ -290,9 +290,13 @@ def excused(function: str, args: tuple[Any, ...], theirs: Any, ours: Any) -> str
 def _without_doubles(outcome: list[Any]) -> list[Any]:
     """Of getaddrinfo() the rows, of gethostbyname_ex() the parts, each value once."""
     kept: list[Any] = []
+    known: list[Any] = []
     for each in outcome:
         if isinstance(each, list) and each and isinstance(each[0], str):
             each = list(dict.fromkeys(each))
-        if each not in kept or not each:
+        is_row = isinstance(each, list) and len(each) == 5 and isinstance(each[0], int)
+        key = (each[:3], each[4]) if is_row else each  # only the first row has the canonical name
+        if key not in known or not each:
             kept.append(each)
+            known.append(key)
     return kept
