@@ -27,7 +27,8 @@ PRELOADED = {
 }
 CROWD = 10
 
-pytestmark = [pytest.mark.slow, pytest.mark.ci]
+# On a busy machine, that many processes take their time.
+pytestmark = [pytest.mark.slow, pytest.mark.ci, pytest.mark.hang_after(300)]
 
 
 class Web:

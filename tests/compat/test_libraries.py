@@ -6,7 +6,8 @@ import pytest
 from compat.standing_in import run_as_gevent
 from programs.running import CROWD, needs
 
-pytestmark = [pytest.mark.slow, pytest.mark.ci]
+# On a busy machine, that many processes take their time.
+pytestmark = [pytest.mark.slow, pytest.mark.ci, pytest.mark.hang_after(300)]
 
 
 def test_sqlalchemy_s_asyncio_engine(tmp_path) -> None:

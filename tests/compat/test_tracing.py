@@ -10,7 +10,8 @@ from compat.standing_in import AS_GEVENT, HERE, SOON, environ, run_as_gevent, ru
 from programs.conftest import free_port
 from programs.running import needs
 
-pytestmark = [pytest.mark.slow, pytest.mark.ci]
+# On a busy machine, that many processes take their time.
+pytestmark = [pytest.mark.slow, pytest.mark.ci, pytest.mark.hang_after(300)]
 
 
 def test_sentry() -> None:

@@ -15,7 +15,8 @@ from compat.standing_in import AS_GEVENT, HERE, environ, run_as_gevent, running,
 from programs.conftest import free_port
 from programs.running import CROWD, needs
 
-pytestmark = [pytest.mark.slow, pytest.mark.ci]
+# On a busy machine, that many processes take their time.
+pytestmark = [pytest.mark.slow, pytest.mark.ci, pytest.mark.hang_after(300)]
 
 
 def answers(port: int) -> bool:
