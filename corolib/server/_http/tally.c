@@ -8,7 +8,8 @@
 static const double edges[] = {0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1,
                                0.25,  0.5,    1.0,   2.5,  5.0,   10.0, 30.0};
 
-#define EDGES ((Py_ssize_t)Py_ARRAY_LENGTH(edges))
+/* Not Py_ARRAY_LENGTH: from 3.13 on that is no constant that the size of a field could have. */
+#define EDGES ((Py_ssize_t)(sizeof edges / sizeof *edges))
 #define CLASSES 6 /* 1xx to 5xx, and the first for answers without a status */
 
 struct tally {
