@@ -508,8 +508,17 @@ def patch_dns() -> None:
 
 
 def patch_queue() -> None:
-    """queue.SimpleQueue. The other queues become cooperative with patch_thread(), being made of its locks."""
-    _patch_rows("queue")
+    """queue.SimpleQueue. The other queues become cooperative with patch_thread(), being made of its locks.
+
+    One of them that refuses at once (get(block=False)) lets other greenlets run first.
+    """
+
+    def then(patched: set[str]) -> None:
+        from .queue import let_others_run_when_refused
+
+        when_imported("queue", let_others_run_when_refused)
+
+    _patch_rows("queue", then)
 
 
 def patch_subprocess() -> None:

@@ -16,7 +16,7 @@ when it is first needed.
 import sys
 from collections import deque
 from collections.abc import Callable, Iterable
-from functools import partial
+from functools import partial, wraps
 from heapq import heapify, heappop, heappush
 from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar, cast
 from weakref import ref as weakref
@@ -25,7 +25,7 @@ from . import _hub
 from ._hub import TIMED_OUT, WaitList
 from ._native import Empty
 from ._switch import getcurrent, greenlet
-from .hub import Hub, get_hub, get_hub_if_exists
+from .hub import Hub, get_hub, get_hub_if_exists, sleep
 
 if TYPE_CHECKING:
     from queue import Full
@@ -211,6 +211,40 @@ class PriorityQueue(Queue[_T]):
         heapify(container)
         push = partial(heappush, container)
         return container, push, partial(heappop, container), push
+
+
+def let_others_run_when_refused(module: Any) -> None:
+    """For the queues of the standard library, in a patched program: who asks again and again without waiting
+    must not keep those from running who would put something in, or take something out.
+    """
+    cls = module.Queue
+    plain_get, plain_put = cls.get, cls.put
+
+    @wraps(plain_get)
+    def get(self: Any, block: bool = True, timeout: float | None = None) -> Any:
+        try:
+            return plain_get(self, block, timeout)
+        except module.Empty:
+            if not block:
+                _let_others_run()
+            raise
+
+    @wraps(plain_put)
+    def put(self: Any, item: Any, block: bool = True, timeout: float | None = None) -> None:
+        try:
+            plain_put(self, item, block, timeout)
+        except module.Full:
+            if not block:
+                _let_others_run()
+            raise
+
+    cls.get, cls.put = get, put
+
+
+def _let_others_run() -> None:
+    hub = get_hub_if_exists()
+    if hub is not None and not hub.destroyed and getcurrent() is not hub:
+        sleep(0)
 
 
 def _check_timeout(timeout: float | None) -> None:

@@ -113,6 +113,9 @@ class LockType(_hub.Lock):
 
     __slots__ = ("__weakref__",)
 
+    def __init_subclass__(cls) -> None:
+        raise TypeError(f"type '{LockType.__module__}.LockType' is not an acceptable base type")
+
     def _explain_wait(self, waiter: greenlet) -> tuple[str, tuple[int, ...], bool]:
         """For reports (see _waitgraph): anybody may release it."""
         return "acquire", (), False

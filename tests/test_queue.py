@@ -620,3 +620,44 @@ def test_who_keeps_a_queue_filled_for_itself_holds_up_nobody() -> None:
     assert [queue.get() for _ in range(60)] == list(range(60)) and not turns  # a few are taken at a stretch
     assert [queue.get_nowait() for _ in range(100)] == list(range(60, 160)) and not turns
     other.join()
+
+
+def test_who_asks_a_patched_queue_again_and_again_lets_others_run() -> None:
+    """The standard library's queues, and copies of them; what they raise, and what they take, is as ever."""
+    run_isolated(
+        """
+        import queue as first
+        from corolib import monkey
+        monkey.patch_all()
+        import sys, threading, time
+        time.sleep(0)
+        del sys.modules["queue"]
+        import queue as second
+        assert first is not second
+        for queue in (first, second):
+            for make in (queue.Queue, queue.LifoQueue, queue.PriorityQueue):
+                items, found = make(1), []
+                def puts():
+                    items.put(1)
+                    items.put(2)
+                thread = threading.Thread(target=puts)
+                thread.start()
+                while len(found) < 2:
+                    try: found.append(items.get_nowait())
+                    except queue.Empty: pass
+                thread.join()
+                assert found == [1, 2]
+                thread = threading.Thread(target=lambda: found.append(items.get()))
+                items.put(item=3, block=False)
+                thread.start()
+                while True:
+                    try: items.put(4, False)
+                    except queue.Full: continue
+                    break
+                thread.join()
+                assert found == [1, 2, 3] and items.get(block=True, timeout=1) == 4
+                for wrong in (lambda: items.get(timeout=-1), lambda: items.put(1, timeout=-1)):
+                    try: wrong()
+                    except ValueError: pass
+        """
+    )

@@ -339,6 +339,14 @@ def test_who_waited_for_a_lock_made_anew_can_still_be_killed(make) -> None:
     assert not lock.locked() and isinstance(waiter.value, GreenletExit)
 
 
+def test_a_lock_is_no_base_of_others() -> None:
+    """As the standard one: some of what it does goes past methods that a subclass would override."""
+    with pytest.raises(TypeError, match="not an acceptable base type"):
+
+        class Mine(LockType):
+            pass
+
+
 def test_a_refused_try_lets_the_holder_run() -> None:
     lock = LockType()
     lock.acquire()
