@@ -1,12 +1,13 @@
 /*
  * The limit: an echo server that does nothing but recv, send and epoll_wait.
  *
- *     epoll_echo [once]
+ *     epoll_echo [once | http]
  *
  * It listens on a free port of 127.0.0.1, prints the port, and serves until it is killed. With `once` it
- * closes each connection after the first answer. Level-triggered, one thread. A send that finds the socket
- * full leaves the rest in the connection's own buffer and waits for room; until then nothing more is received
- * from it.
+ * closes each connection after the first answer. With `http` it takes whatever comes in one piece for a
+ * request of HTTP and answers it, always the same: what clients are measured with. Level-triggered, one
+ * thread. A send that finds the socket full leaves the rest in the connection's own buffer and waits for
+ * room; until then nothing more is received from it.
  */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
@@ -35,6 +36,9 @@ struct connection {
 
 static char buffer[BUFFER]; /* shared: a request is echoed before the next one is received */
 static bool once;
+static bool http;
+static const char page[] = "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 64\r\n\r\n"
+                           "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
 
 static void fail(const char *what)
 {
@@ -97,16 +101,18 @@ static void receive(int epoll, struct connection *c)
 {
     ssize_t received = recv(c->fd, buffer, sizeof buffer, 0);
     if (received < 0 && (errno == EAGAIN || errno == EINTR)) return;
-    ssize_t sent = received > 0 ? give(c->fd, buffer, (size_t)received) : -1;
-    if (sent < 0 || (once && sent == received)) {
+    const char *answer = http ? page : buffer;
+    ssize_t length = http ? (ssize_t)sizeof page - 1 : received;
+    ssize_t sent = received > 0 ? give(c->fd, answer, (size_t)length) : -1;
+    if (sent < 0 || (once && sent == length)) {
         drop(c);
         return;
     }
-    if (sent == received) return;
-    c->length = (size_t)(received - sent);
+    if (sent == length) return;
+    c->length = (size_t)(length - sent);
     c->rest = malloc(c->length);
     if (c->rest == NULL) fail("malloc");
-    memcpy(c->rest, buffer + sent, c->length);
+    memcpy(c->rest, answer + sent, c->length);
     watch(epoll, EPOLL_CTL_MOD, c, EPOLLOUT);
 }
 
@@ -132,8 +138,9 @@ static void send_rest(int epoll, struct connection *c)
 int main(int argc, char **argv)
 {
     once = argc == 2 && strcmp(argv[1], "once") == 0;
-    if (argc > 1 && !once) {
-        fprintf(stderr, "usage: epoll_echo [once]\n");
+    http = argc == 2 && strcmp(argv[1], "http") == 0;
+    if (argc > 1 && !once && !http) {
+        fprintf(stderr, "usage: epoll_echo [once | http]\n");
         return 2;
     }
     struct connection door = {.fd = listener()};

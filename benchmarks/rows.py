@@ -143,6 +143,14 @@ def milliseconds(required: float | None) -> Value:
     return Value("ms", "ms until it is done", True, {"gevent": required})
 
 
+def per_request(required: float) -> tuple[Value, ...]:
+    """What the cases of the client workload report."""
+    return (
+        Value("us", "us per request", True, {"gevent": required, "stdlib": None}),
+        Value("cpu_us", "us on a CPU per request", True, {"gevent": None, "stdlib": None}),
+    )
+
+
 def echo(gevent: float, protocol: float, cpu: float | None) -> tuple[Value, ...]:
     """What the cases of the echo workload report."""
     throughput: dict[str, float | None] = {"gevent": gevent, "uvloop-protocol": protocol}
@@ -231,6 +239,16 @@ WORKLOADS = {
             "localhost": Case("`localhost`", 5_000, 1_000, against_gevent("look-up", 0.30)),
         },
         dict.fromkeys(("numeric", "localhost"), GREEN | PLAIN),
+    ),
+    "client": Workload(
+        "client: 200 greenlets of `http.client`, patched",
+        "client.py",
+        {
+            # A ratio of requests per second, turned over: 1.3 and 1.5 times as many.
+            "keep_alive": Case("connections that stay", 20_000, 6_000, per_request(1 / 1.3)),
+            "fresh": Case("a connection for each request", 8_000, 3_000, per_request(1 / 1.5)),
+        },
+        dict.fromkeys(("keep_alive", "fresh"), GREEN | PLAIN),
     ),
     "import": Workload(
         "import: until a program can begin",
