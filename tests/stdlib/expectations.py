@@ -81,7 +81,7 @@ ROWS = (
         "test_fork1",
         "ForkTest.test_threaded_import_lock_fork",
         "Holds the interpreter's lock of all imports while it waits; that belongs to the native thread, so "
-        "another greenlet may fork meanwhile. (An import does not hold it for the length of the import.)",
+        "another greenlet may fork meanwhile. An import does not hold it for the length of the import.",
     ),
     row(
         "test_signal",

@@ -49,8 +49,12 @@ CALLS = {
 }
 #: What is left alone in other threads: there it is a wake-up of the hub by an eventfd, which the kernel never
 #: refuses, and of which libev does not ask whether it has.
-MAIN_THREAD_ONLY = ("write",)
+#: And a thread that gets no memory for its first frame is dropped by Python before it runs anything.
+MAIN_THREAD_ONLY = ("write", "mmap")
 ERRORS = ("EINTR", "EAGAIN", "EMFILE", "ENFILE", "ENOMEM", "ECONNRESET", "EPIPE", "EIO", "EBADF")
+#: libev takes this for a mistake of the program's, and aborts. The kernel gives it for a closed number, and
+#: the hub looks at each number before libev registers it.
+IMPOSSIBLE = {("epoll_ctl", "EBADF")}
 #: Seconds: for a conversation, which takes some hundredths; of processor time in it.
 LIMIT, BUSY = 20.0, 5.0
 #: The limit of its own waits: what runs into it was not woken.
@@ -292,6 +296,8 @@ def faults(calls: list[str], errors: list[str], most: int) -> Iterator[tuple[str
     """(call, error, n, what is wrong) for each."""
     for call in calls:
         for error in errors:
+            if (call, error) in IMPOSSIBLE:
+                continue
             for number in range(1, most + 1):
                 injected, wrong = fault(call, error, number)
                 if not injected and not wrong:
