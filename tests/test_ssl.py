@@ -344,37 +344,48 @@ def test_unwrap_ends_on_both_sides_and_goes_on_in_the_clear(pair):
         near.unwrap()
 
 
-def test_a_read_that_has_to_write_and_a_write_that_waits_for_room_do_not_block_each_other(contexts):
+@pytest.mark.parametrize("want", ["room", "data"])
+@pytest.mark.parametrize("first", ["read", "write"])
+def test_a_read_that_has_to_write_and_the_reverse_wait_beside_the_other_direction(contexts, want, first):
     """As in a change of keys; OpenSSL cannot be brought to it at will, so something else stands for it."""
     near, far = connected(contexts)
 
     class Renegotiating:
-        room = False
+        ready = False
 
         def read(self, size, *buffer):
-            if not self.room:
-                raise ssl.SSLWantWriteError
+            if not self.ready:
+                raise ssl.SSLWantWriteError if want == "room" else ssl.SSLWantReadError
             return b"read"
 
         def write(self, data):
-            if not self.room:
-                raise ssl.SSLWantWriteError
+            self.read(0)
             return len(data)
 
+    far.setblocking(False)
+    with pytest.raises(ssl.SSLWantReadError):
+        far.recv(1)
+    near.setblocking(False)
+    with pytest.raises(ssl.SSLWantReadError):
+        near.recv(1)  # the tickets of TLS 1.3
+    near.setblocking(True)
     kept, near._sslobj = near._sslobj, Renegotiating()
-    with pytest.raises(BlockingIOError):
-        while True:
-            socket.send(near, bytes(1 << 20), plain.MSG_DONTWAIT)
-    reader, writer = corolib.spawn(near.recv, 10), corolib.spawn(near.sendall, b"x")
+    if want == "room":
+        with pytest.raises(BlockingIOError):
+            while True:
+                socket.send(near, bytes(1 << 20), plain.MSG_DONTWAIT)
+    calls = {"read": (near.recv, 10), "write": (near.sendall, b"x")}
+    waiting = [corolib.spawn(*calls.pop(first)), corolib.spawn(*calls.popitem()[1])]
     corolib.sleep(0)
-    assert not reader.ready()
-    assert not writer.ready()
-    near._sslobj.room = True
-    with pytest.raises(BlockingIOError):
-        while True:
-            socket.recv(far, 1 << 20, plain.MSG_DONTWAIT)
-    assert reader.get() == b"read"
-    writer.get()
+    assert [each.ready() for each in waiting] == [False, False]
+    near._sslobj.ready = True
+    if want == "room":
+        with pytest.raises(BlockingIOError):
+            while True:
+                socket.recv(far, 1 << 20, plain.MSG_DONTWAIT)
+    else:
+        socket.send(far, b"x")
+    assert {each.get() for each in waiting} == {b"read", None}
     near._sslobj = kept
     near.close()
     far.close()

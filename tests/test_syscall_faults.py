@@ -2,6 +2,8 @@
 
 import os
 import shutil
+import subprocess
+import sys
 
 import pytest
 from helpers import ROOT, run_isolated
@@ -61,6 +63,31 @@ def test_a_fault_that_is_survived_badly_is_found_out() -> None:
             assert wrong, step
             assert not injected
     """)
+
+
+def test_who_waits_for_what_the_kernel_will_not_watch_is_told_so() -> None:
+    """S16: no room for one more registration."""
+    script = """
+from corolib import socket
+from corolib.hub import sleep
+
+sleep(0.001)  # the hub's own are registered
+near, far = socket.socketpair()
+for _ in range(2):
+    try:
+        near.recv(1)
+    except OSError as error:
+        print(error)
+far.send(b"x")
+print(near.recv(1))
+"""
+    refused = ("-e", "trace=epoll_ctl", "-e", "inject=epoll_ctl:error=ENOSPC:when=3+")
+    command = ["strace", "-f", "-o", os.devnull, *refused, sys.executable, "-c", script]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60)
+    lines = done.stdout.splitlines()
+    assert len(lines) == 3, done.stdout + done.stderr
+    assert all(line.startswith("[Errno 28] the kernel refuses to watch") for line in lines[:2]), lines
+    assert lines[2] == "b'x'"
 
 
 @pytest.mark.slow

@@ -18,10 +18,15 @@ static bool own_thread(const struct hub *hub)
     return hub->thread_ident == PyThread_get_thread_ident();
 }
 
-static void raise_closed(void)
+/* Why a waiter is woken without an event: the value that it gets. */
+enum { CLOSED = 0, REFUSED = -1 };
+
+static void raise_for(long value)
 {
-    PyObject *error = PyObject_CallFunction(PyExc_OSError, "is", EBADF,
-                                            "the descriptor was closed while a greenlet waited for it");
+    const char *text = value == CLOSED
+                           ? "the descriptor was closed while a greenlet waited for it"
+                           : "the kernel refuses to watch the descriptor (fs.epoll.max_user_watches?)";
+    PyObject *error = PyObject_CallFunction(PyExc_OSError, "is", value == CLOSED ? EBADF : ENOSPC, text);
     if (error != NULL) PyErr_SetObject((PyObject *)Py_TYPE(error), error);
     Py_XDECREF(error);
 }
@@ -93,14 +98,14 @@ void fd_stop(struct fd_side *side)
 /* The waiter is woken with no event at all, and makes the error itself: to make it here might run the
  * collector, and any Python code in the middle of our lists; and an error that never arrives, since the
  * waiter was thrown out of its wait, would be raised in its next one. */
-static void wake_closed(struct fd_side *side)
+static void wake_with(struct fd_side *side, long value)
 {
     if (side->woken != NULL) side->woken->where = NULL; /* the side may be gone when it runs */
     side->woken = NULL;
     if (side->waiter == NULL) return;
-    PyObject *none = PyLong_FromLong(0); /* always there */
-    if (park_wake(side->waiter, none) < 0) PyErr_WriteUnraisable(NULL);
-    Py_DECREF(none);
+    PyObject *small = PyLong_FromLong(value); /* always there */
+    if (park_wake(side->waiter, small) < 0) PyErr_WriteUnraisable(NULL);
+    Py_DECREF(small);
 }
 
 /* libev's callback: queues, never switches. */
@@ -108,11 +113,13 @@ static void on_io(struct ev_loop *loop, ev_io *watcher, int revents)
 {
     struct fd_side *side = (struct fd_side *)watcher;
     if (revents & EV_ERROR) {
-        /* libev found the number closed and stopped the watcher, which took a reference that we had given
-         * back already. */
+        /* The kernel would not have it, and libev has stopped the watcher, which took a reference that we
+         * had given back already. It does not tell the error. */
         side->started = false;
         hub_ev->ref(loop);
-        wake_closed(side);
+        /* Marks it as new: libev has noted what it wanted to register, and would not try again. */
+        ev_io_set(watcher, watcher->fd, watcher->events);
+        wake_with(side, fcntl(watcher->fd, F_GETFD) < 0 ? CLOSED : REFUSED);
         if (side->event != NULL) side->event(side, revents);
         return;
     }
@@ -154,7 +161,7 @@ struct fd_side *fd_new(struct hub *hub, int fd, int events)
 void fd_free(struct fd_side *side)
 {
     if (side == NULL) return;
-    wake_closed(side);
+    wake_with(side, CLOSED);
     unlink_side(side);
     if (side->hub == NULL || !side->started || own_thread(side->hub)) {
         if (side->hub != NULL) fd_stop(side);
@@ -214,12 +221,11 @@ PyObject *fd_wait(struct fd_side *side, PyObject *object, double timeout)
     /* The side may be gone by now. Only if it has woken us, and is still there, does the record name it. */
     side = park->where;
     if (side != NULL) side->woken = NULL;
-    if (events != NULL && PyLong_Check(events) && PyLong_AsLong(events) == 0) {
-        Py_DECREF(events);
-        raise_closed();
-        return NULL;
-    }
-    return events;
+    long value = events != NULL && PyLong_Check(events) ? PyLong_AsLong(events) : EV_READ;
+    if (value > 0) return events;
+    Py_DECREF(events);
+    raise_for(value);
+    return NULL;
 }
 
 Py_ssize_t fd_closing(struct hub *hub, int fd)
@@ -228,7 +234,7 @@ Py_ssize_t fd_closing(struct hub *hub, int fd)
     if (fd < 0 || fd >= hub->sides_len) return 0;
     struct fd_side *side;
     while ((side = hub->sides[fd]) != NULL) {
-        wake_closed(side);
+        wake_with(side, CLOSED);
         fd_stop(side);
         unlink_side(side);
         side->hub = NULL; /* its owner finds out at the next use, or now; this may free the side */

@@ -101,7 +101,9 @@ def test_an_operation_that_runs_out_of_time(pair, listener, operation):
     for sock in (client, listener):
         sock.settimeout(0)
     with pytest.raises(BlockingIOError):
-        calls[operation]()
+        # The kernel may have made room meanwhile: a little, and not again and again.
+        for _ in range(1_000_000 if operation.startswith("send") else 1):
+            calls[operation]()
     assert get_hub().parked_count == 0
     assert get_hub().deadline_count == 0
 

@@ -78,6 +78,12 @@ ROWS = (
         OLDER,
     ),
     row(
+        "test_socket",
+        "NonBlockingTCPTests.testSetBlocking NonBlockingTCPTests.testSetBlocking_overflow "
+        "NonblockConstantTest.test_SOCK_NONBLOCK",
+        "Want the descriptor of a socket without a timeout to be blocking: it is the hub that waits.",
+    ),
+    row(
         "test_fork1",
         "ForkTest.test_threaded_import_lock_fork",
         "Holds the interpreter's lock of all imports while it waits; that belongs to the native thread, so "
