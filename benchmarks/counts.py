@@ -79,11 +79,12 @@ def drive(tool: Sequence[str], count: Count, implementation: str, size: int) -> 
     """Run `size` units under a tool: a server with its load outside, or else the script alone."""
     if count.connections:
         server_core, client_core = cores()
-        with serving([*tool, *server_command(implementation, count.workload, count.case)], server_core) as (
-            _,
-            port,
-        ):
-            load(port, count.connections, shape(count.case)[1], "requests", size, client_core)
+        # A connection for each request, see accept.py.
+        fresh = count.workload == "accept"
+        server = server_command(implementation, count.workload, count.case, *(["once"] if fresh else []))
+        with serving([*tool, *server], server_core) as (_, port):
+            words = ["fresh"] if fresh else []
+            load(port, count.connections, shape(count.case)[1], "requests", size, client_core, *words)
         return
     script = [*tool, *command(count.workload, implementation, count.case, size), "--repeat", "1"]
     try:

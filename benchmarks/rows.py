@@ -436,4 +436,15 @@ SYSCALLS = (
         quick=False,
         connections=1_000,
     ),
+    Count(
+        "accept",
+        "64x64",
+        "connection",
+        ("corolib", "gevent", "uvloop-protocol", "c-epoll"),
+        2_000,
+        6_000,
+        # accept4, setsockopt, recv, send, close; and a share of what serves many.
+        required=5.5,
+        connections=64,
+    ),
 )

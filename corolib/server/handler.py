@@ -142,6 +142,8 @@ class WSGIHandler:
     time_start = 0.0
     time_finish = 0.0
     connection_upgraded = False
+    #: What ends the request if it takes too long; for protocols that have nothing to do with requests.
+    request_limit: Timeout | None = None
     close_connection = False
     #: Nothing of a request has come yet, ever.
     fresh = True
@@ -468,6 +470,7 @@ class WSGIHandler:
                 self.run_application()
             else:
                 with Timeout(server.request_timeout) as late:
+                    self.request_limit = late
                     try:
                         self.run_application()
                     except Timeout as timeout:

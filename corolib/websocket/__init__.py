@@ -25,12 +25,14 @@ except ImportError as error:
 from .client import connect
 from .connection import HandshakeError, WebSocket, WebSocketClosed, WebSocketError
 from .server import WebSocketServer, from_environ
+from .wsgi import WebSocketHandler
 
 __all__ = [
     "HandshakeError",
     "WebSocket",
     "WebSocketClosed",
     "WebSocketError",
+    "WebSocketHandler",
     "WebSocketServer",
     "connect",
     "from_environ",

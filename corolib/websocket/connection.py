@@ -35,7 +35,7 @@ PING_INTERVAL: Final = 30.0
 #: What is read and thrown away after a close, so that the peer gets it in place of a reset.
 LINGER_BYTES: Final = 1 << 20
 
-_NORMAL, AWAY, _ABNORMAL, _TOO_BIG, _FAILED = 1000, 1001, 1006, 1009, 1011
+_NORMAL, AWAY, _ABNORMAL, _TOO_BIG, INTERNAL_ERROR = 1000, 1001, 1006, 1009, 1011
 
 
 class WebSocketError(Exception):
@@ -138,7 +138,8 @@ class WebSocket:
         self._parts: list[Any] = []
         self._length = 0
         self._frame_length = 0
-        sock.settimeout(None)
+        if connection is not None:
+            sock.settimeout(None)
 
     def __repr__(self) -> str:
         state = "open" if not self.closed else f"closed {self.close_code} {self.close_reason}".rstrip()
@@ -153,7 +154,7 @@ class WebSocket:
         value: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        self.close(_NORMAL if type is None else AWAY if self._client else _FAILED)
+        self.close(_NORMAL if type is None else AWAY if self._client else INTERNAL_ERROR)
 
     def __iter__(self) -> Iterator[str | bytes]:
         while (message := self.receive()) is not None:
@@ -308,7 +309,7 @@ class WebSocket:
                 self._write_locked(_message("" if last is None else last, binary))
             except BaseException:
                 if not self.closed:
-                    self._break(_FAILED, "a message was given up half-way")
+                    self._break(INTERNAL_ERROR, "a message was given up half-way")
                 raise
 
     def ping(self, payload: bytes = b"") -> None:

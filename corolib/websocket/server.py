@@ -47,9 +47,11 @@ class _Accepting(WebSocket):
                 extensions.append(agreed[0])
                 answer.append(("Sec-WebSocket-Extensions", agreed[1]))
         self.subprotocol = subprotocol
-        self._connection = Connection(ConnectionType.SERVER, extensions)
+        connection = Connection(ConnectionType.SERVER, extensions)
         self._respond("101 Switching Protocols", [*answer, *headers])
-        self._connection.receive_data(self._buffered())
+        self._sock.settimeout(None)
+        connection.receive_data(self._buffered())
+        self._connection = connection
 
 
 def from_environ(
