@@ -4,32 +4,25 @@ Usage: python examples/echo_server.py [port], then: nc 127.0.0.1 <port>
 """
 
 import sys
+from typing import Any
 
-import corolib
 from corolib import socket
+from corolib.server import StreamServer
 
 
-def echo(connection: socket.socket) -> None:
-    """Send back what arrives, until the peer says good-bye."""
-    with connection:
-        while data := connection.recv(65536):
-            connection.sendall(data)
-
-
-def serve(listener: socket.socket) -> None:
-    """Give every connection a greenlet; runs until the listener is closed."""
-    while True:
-        connection, _ = listener.accept()
-        corolib.spawn(echo, connection)
+def echo(connection: socket.socket, address: Any) -> None:
+    """Send back what arrives, until the peer says good-bye. The server closes the connection."""
+    while data := connection.recv(65536):
+        connection.sendall(data)
 
 
 def main(arguments: list[str]) -> None:
     port = int(arguments[0]) if arguments else 0
-    with socket.create_server(("127.0.0.1", port)) as listener:
-        host, port = listener.getsockname()
-        print(f"listening on {host}:{port}, Ctrl-C ends", flush=True)
+    with StreamServer(("127.0.0.1", port), echo) as server:
+        server.start()
+        print(f"listening on {server.server_host}:{server.server_port}, Ctrl-C ends", flush=True)
         try:
-            serve(listener)
+            server.serve_forever()
         except KeyboardInterrupt:
             print("good-bye")
 

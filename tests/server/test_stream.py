@@ -1,15 +1,19 @@
 """StreamServer: connections over TCP, UNIX sockets and TLS."""
 
 import os
+import shutil
 import socket as plain
 import ssl as stdlib_ssl
 import struct
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import trustme
+from helpers import ROOT
 
 import corolib
 from corolib import socket, ssl
@@ -375,3 +379,68 @@ def test_a_tls_connection_is_drained(served: Any, trusting: Any) -> None:
         assert server.drain(5) == 0
         assert client.recv(10) == b"late"
         assert client.recv(10) == b""
+
+
+# -- the system's answers, for once what we want -------------------------------------------------------------
+
+
+@pytest.mark.slow
+@pytest.mark.ci
+@pytest.mark.parametrize(
+    "name",
+    ["EMFILE", "ENFILE", "ENOBUFS", "ENOMEM", "ECONNABORTED", "EPERM", "EPROTO", "ENETDOWN", "EHOSTUNREACH"],
+)
+def test_accept_fails_for_a_while_and_everybody_is_served_in_the_end(name: str) -> None:
+    """The real system call, made to fail by strace: every second time at first, then 30 times in a row."""
+    strace = shutil.which("strace")
+    if strace is None:
+        assert os.environ.get("COROLIB_CI") != "1", "there is no strace: COROLIB_CI=1 promises it"
+        pytest.skip("there is no strace")
+    for when in ("1..40+2", "5..35"):
+        inject = f"inject=accept4:error={name}:when={when}"
+        done = subprocess.run(
+            [
+                strace,
+                "-f",
+                "-o",
+                "/dev/null",
+                "-e",
+                "trace=accept4",
+                "-e",
+                inject,
+                sys.executable,
+                "-c",
+                STORM,
+            ],
+            env={**os.environ, "PYTHONPATH": str(ROOT)},
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
+        assert done.stdout == "served 100\n", done.stderr
+
+
+#: Its back-off is shorter than a server's, for the sake of the test's time.
+STORM = """
+import time
+import corolib
+from corolib import socket
+from corolib.server import StreamServer
+
+class Hurried(StreamServer):
+    max_delay = 0.02
+
+def ask():
+    with socket.create_connection(server.address, timeout=30) as client:
+        client.sendall(b"x")
+        return client.recv(10)
+
+with Hurried(("127.0.0.1", 0), lambda sock, address: sock.sendall(sock.recv(10))) as server:
+    server.start()
+    answers = []
+    for _ in range(10):
+        asking = [corolib.spawn(ask) for _ in range(10)]
+        corolib.joinall(asking, raise_error=True)
+        answers += [each.value for each in asking]
+    print("served", answers.count(b"x"))
+"""

@@ -1,7 +1,8 @@
 """The cases of the Autobahn test-suite, by its numbers, against an echo server.
 
-The suite itself needs Python 2. Its cases are few ideas many times over: what a frame says, what must come
-back, and how the connection ends. A case is a row here: what is sent, and all frames that come back.
+The suite itself, which needs Python 2.7, is run by storms/autobahn.py. Its cases are few ideas many times
+over: what a frame says, what must come back, and how the connection ends. A case is a row here: what is sent,
+and all frames that come back.
 """
 
 import struct
