@@ -1,0 +1,199 @@
+"""Long runs of the web server under load: tests/server/load.py crowd|soak [--seconds N ...]
+
+crowd   Idle, slow and active connections at once: the active ones' 99th percentile of latency beside what it
+        is with them alone. The slow ones send a byte of a head now and then, and come back when they are cut.
+soak    Requests at a share of what the server can do at most: errors, memory and descriptors at the beginning
+        and at the end.
+
+The server is a process of its own; all clients are greenlets of this one, so figures are those of both.
+Prints what was found, and ends with 1 if that is not good enough.
+"""
+
+import argparse
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+if __name__ == "__main__":
+    sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+
+import resource
+
+from corolib import socket
+from corolib.event import Event
+from corolib.greenlet import Greenlet, joinall
+from corolib.hub import sleep
+
+SERVER = """
+from corolib.pywsgi import WSGIServer
+
+def application(environ, start_response):
+    start_response("200 OK", [("Content-Length", "5")])
+    return [b"hello"]
+
+# Idle connections stay: here they are not the attack.
+server = WSGIServer(("127.0.0.1", 0), application, 4096, log=None, error_log=None, max_per_address=0,
+                    max_connections=1 << 20, keepalive_timeout=None)
+server.start()
+print(server.server_port, flush=True)
+server.serve_forever()
+"""
+REQUEST = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
+
+
+class Server:
+    """The server's process."""
+
+    def __init__(self) -> None:
+        root = str(Path(__file__).resolve().parents[2])
+        self.process = subprocess.Popen(
+            [sys.executable, "-c", SERVER], stdout=subprocess.PIPE, env={**os.environ, "PYTHONPATH": root}
+        )
+        assert self.process.stdout is not None
+        self.address = "127.0.0.1", int(self.process.stdout.readline())
+
+    def state(self) -> tuple[int, int]:
+        """(resident KiB, descriptors)"""
+        status = Path(f"/proc/{self.process.pid}/status").read_text()
+        resident = next(line.split()[1] for line in status.splitlines() if line.startswith("VmRSS"))
+        return int(resident), len(os.listdir(f"/proc/{self.process.pid}/fd"))
+
+
+class Clients:
+    """Active connections: one request after the other, at a pace if there is one."""
+
+    def __init__(self, address: tuple[str, int], count: int, rate: float | None = None) -> None:
+        self.address = address
+        self.count = count
+        #: Seconds between two requests of a connection.
+        self.pause = count / rate if rate else 0.0
+        self.latencies: list[float] = []
+        self.errors = 0
+
+    def one(self, number: int, over: Event) -> None:
+        sock = socket.create_connection(self.address)
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        due = time.perf_counter() + self.pause * number / self.count
+        while not over.is_set():
+            if self.pause:
+                due += self.pause
+                sleep(max(0.0, due - time.perf_counter()))
+            began = time.perf_counter()
+            try:
+                sock.sendall(REQUEST)
+                data = sock.recv(4096)
+            except OSError:
+                data = b""
+            if not data.endswith(b"\r\n\r\nhello"):
+                self.errors += 1
+                return
+            self.latencies.append(time.perf_counter() - began)
+        sock.close()
+
+    def run(self, seconds: float) -> dict[str, float]:
+        self.latencies, self.errors = [], 0
+        over = Event()
+        running = [Greenlet.spawn(self.one, number, over) for number in range(self.count)]
+        sleep(seconds)
+        over.set()
+        joinall(running)
+        ordered = sorted(self.latencies)
+
+        def at(share: float) -> float:
+            return ordered[min(len(ordered) - 1, int(len(ordered) * share))] * 1000 if ordered else 0.0
+
+        return {
+            "requests_per_s": len(ordered) / seconds,
+            "p50_ms": at(0.5),
+            "p99_ms": at(0.99),
+            "p99.9_ms": at(0.999),
+            "errors": self.errors,
+        }
+
+
+def slow(address: tuple[str, int], wait: float) -> None:
+    """One attacker: a byte of a head each second, again and again. They do not begin all at once."""
+    sleep(wait)
+    while True:
+        sock = socket.create_connection(address)
+        try:
+            for byte in REQUEST[:-2] * 100:
+                sock.sendall(bytes([byte]))
+                sleep(1)
+        except OSError:
+            pass
+        finally:
+            sock.close()
+
+
+def crowd(options: argparse.Namespace, server: Server) -> bool:
+    """See the head of this file."""
+    # At a pace that leaves the processor time: what is looked for is what the others cost.
+    active = Clients(server.address, options.active, options.rate)
+    active.run(2)
+    alone = active.run(options.seconds)
+    print("alone  ", alone, flush=True)
+    held = []
+    for _ in range(options.idle):
+        held.append(socket.create_connection(server.address))
+        held[-1].sendall(REQUEST)
+        assert held[-1].recv(4096)
+    attackers = [
+        Greenlet.spawn(slow, server.address, 10 * number / options.slow) for number in range(options.slow)
+    ]
+    sleep(12)
+    together = active.run(options.seconds)
+    print("crowded", together, "server (KiB, descriptors):", server.state(), flush=True)
+    for each in attackers:
+        each.kill(block=False)
+    ratio = together["p99_ms"] / alone["p99_ms"]
+    print(f"99th percentile: {ratio:.2f} times")
+    return ratio < 2 and not together["errors"]
+
+
+def soak(options: argparse.Namespace, server: Server) -> bool:
+    """See the head of this file."""
+    most = Clients(server.address, options.active).run(5)
+    rate = most["requests_per_s"] * options.share
+    print("at most", most, flush=True)
+    clients = Clients(server.address, options.active, rate)
+    clients.run(min(30.0, options.seconds / 10))  # for everything to have its size
+    before = server.state()
+    errors, rows = 0, []
+    until = time.monotonic() + options.seconds
+    while time.monotonic() < until:
+        rows.append(clients.run(min(60.0, max(1.0, until - time.monotonic()))))
+        errors += int(rows[-1]["errors"])
+        print(rows[-1], server.state(), flush=True)
+    after = server.state()
+    print(f"before {before}, after {after} (KiB, descriptors); {errors} errors")
+    worst = max(row["p99.9_ms"] / row["p50_ms"] for row in rows)
+    print(f"99.9th percentile: at most {worst:.1f} times the median")
+    return errors == 0 and after[0] - before[0] < 2048 and abs(after[1] - before[1]) <= options.active
+
+
+def main() -> int:
+    """Run one of them."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("what", choices=["crowd", "soak"])
+    parser.add_argument("--seconds", type=float, default=10.0)
+    parser.add_argument("--idle", type=int, default=10_000)
+    parser.add_argument("--slow", type=int, default=1_000)
+    parser.add_argument("--active", type=int, default=100)
+    parser.add_argument("--rate", type=float, default=1_000.0, help="of crowd, requests per second together")
+    parser.add_argument("--share", type=float, default=0.8, help="of soak, of the most that it can do")
+    options = parser.parse_args()
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    server = Server()
+    try:
+        return 0 if {"crowd": crowd, "soak": soak}[options.what](options, server) else 1
+    finally:
+        server.process.kill()
+        server.process.wait()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
