@@ -93,9 +93,9 @@ static int begin_chunk(struct reader *reader, const char *bytes, Py_ssize_t leng
 static Py_ssize_t take_chunk(struct reader *reader, const char *bytes, Py_ssize_t count, char *out)
 {
     if (count > reader->left) count = (Py_ssize_t)reader->left;
-    Py_ssize_t data = reader->left > 2 ? (Py_ssize_t)(reader->left - 2) : 0, ending = 0;
+    Py_ssize_t data = reader->left > 2 ? (Py_ssize_t)(reader->left - 2) : 0;
     if (data > count) data = count;
-    for (Py_ssize_t i = data; i < count; i++, ending++)
+    for (Py_ssize_t i = data; i < count; i++)
         if (bytes[i] != "\r\n"[2 - (reader->left - i)])
             return reader_refuse(reader, 400, "a chunk is longer than its size says");
     if (reader_feed(reader, count) < 0) return -1;
