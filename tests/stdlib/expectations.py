@@ -42,6 +42,13 @@ def row(
 
 ROWS = (
     row(
+        "test_socket",
+        "NonBlockingTCPTests.testSetBlocking NonBlockingTCPTests.testSetBlocking_overflow "
+        "NonblockConstantTest.test_SOCK_NONBLOCK",
+        "Look at the descriptor itself, which is non-blocking whatever the socket's timeout says: it is "
+        "waited for in the loop.",
+    ),
+    row(
         "test_threading",
         "ThreadTests.test_various_ops ThreadTests.test_various_ops_large_stack "
         "ThreadTests.test_various_ops_small_stack",
@@ -78,16 +85,10 @@ ROWS = (
         OLDER,
     ),
     row(
-        "test_socket",
-        "NonBlockingTCPTests.testSetBlocking NonBlockingTCPTests.testSetBlocking_overflow "
-        "NonblockConstantTest.test_SOCK_NONBLOCK",
-        "Want the descriptor of a socket without a timeout to be blocking: it is the hub that waits.",
-    ),
-    row(
         "test_fork1",
         "ForkTest.test_threaded_import_lock_fork",
         "Holds the interpreter's lock of all imports while it waits; that belongs to the native thread, so "
-        "another greenlet may fork meanwhile. An import does not hold it for the length of the import.",
+        "another greenlet may fork meanwhile; an import does not hold it for the length of the import.",
     ),
     row(
         "test_signal",
@@ -99,6 +100,18 @@ ROWS = (
         "ThreadSignals.test_signals",
         "A signal's handler runs in whichever greenlet is current, so it may see a thread other than "
         "the main one.",
+    ),
+    row(
+        "test_sqlite3.test_dbapi",
+        "ThreadTests.test_check_connection_thread ThreadTests.test_check_cursor_thread",
+        "Want another thread to be refused a connection: SQLite's rule is about native threads, and "
+        "greenlets of one may share it.",
+    ),
+    row(
+        "test_io",
+        "CBufferedWriterTest.test_slow_close_from_thread CBufferedRandomTest.test_slow_close_from_thread",
+        "A raw file in Python that sleeps, under a buffer in C: that one takes a second greenlet of the same "
+        "native thread for a call of itself, and refuses it with RuntimeError.",
     ),
 )
 

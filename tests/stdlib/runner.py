@@ -31,6 +31,8 @@ ROOT = HERE.parent.parent
 
 #: Seconds that one test may take before it counts as hung. The longest sleep half a minute by design.
 TEST_LIMIT = 150.0
+#: The same for a test of which nobody expects that it passes.
+EXPECTED_LIMIT = 20.0
 #: Seconds that a module may take to be loaded, and to end after its last test.
 EDGE_LIMIT = 60.0
 
@@ -103,7 +105,7 @@ def run(
             "resources": [*RESOURCES, "network"] if module in LOCAL else list(RESOURCES),
             "only": None if only is None else sorted(only),
         }
-        process = _Process(python, Path(folder), limit)
+        process = _Process(python, Path(folder), limit, frozenset(expected))
         process.go_through(job, report)
         for name in report.bad() if again else ():
             if name not in expected:
@@ -120,10 +122,11 @@ def run(
 class _Process:
     """One interpreter after the other, until all tests of a job are done."""
 
-    def __init__(self, python: str, folder: Path, limit: float) -> None:
+    def __init__(self, python: str, folder: Path, limit: float, expected: frozenset[str]) -> None:
         self._python = python
         self._folder = folder
         self._limit = limit
+        self._expected = expected
         self._runs = 0
         self.cpu = 0.0
 
@@ -176,6 +179,8 @@ class _Process:
             if story.read():
                 since = time.monotonic()
             limit = self._limit if story.current else EDGE_LIMIT
+            if story.current in self._expected:
+                limit = min(limit, EXPECTED_LIMIT)
             if time.monotonic() - since > limit:
                 if killed:
                     _kill_group(started.pid, signal.SIGKILL)
