@@ -10,16 +10,17 @@ import gc
 import os
 import sys
 import threading
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from itertools import compress
 from types import BuiltinMethodType, CellType, ModuleType
 from typing import Any
 
 from . import thread
-from ._native import original
+from ._native import get_ident, original
 from .hub import sleep
+from .local import local
 
-__all__ = ["held_locks", "live_threads", "patch_locks", "patch_threads"]
+__all__ = ["held_locks", "live_threads", "patch_locks", "patch_queues", "patch_threads"]
 
 #: How often a greenlet looks whether a native thread that it joins has ended, in seconds. There is nothing
 #: that could tell it: the end of a thread started before patching releases a native lock.
@@ -33,7 +34,7 @@ _HANDLE = "_os_thread_handle" if sys.version_info >= (3, 14) else "_handle"
 
 def live_threads() -> list[threading.Thread]:
     """The native threads, other than the current one, that `threading` knows of."""
-    mine = thread.get_ident()
+    mine = get_ident()  # of the native thread, whichever greenlet calls
     return [each for ident, each in _state._active.items() if ident != mine]
 
 
@@ -198,38 +199,79 @@ def _ours(holder: object) -> bool:
 
 
 def patch_locks() -> None:
-    """Exchange native locks for cooperative ones, in modules, classes, objects and closures.
+    """Exchange native locks for cooperative ones, in modules, classes, objects and closures; and thread-local
+    storage, unless there are other native threads, whose part of it would be lost.
 
     Left as they are: locks that somebody holds, and those in places that cannot be written to (tuples,
     objects in C). An RLock that the main thread holds passes to its main greenlet with the exchange.
     """
     samples: tuple[Any, Any] = original("_thread", "allocate_lock")(), original("_thread", "RLock")()
-    native_lock = type(samples[0])
-    kinds = set(map(type, samples))
-    # From the locks outward: a program has few locks, but so many objects that a loop over all of them would
+    makers: dict[type, Callable[[Any], Any]] = {type(samples[0]): _new_lock, type(samples[1]): _new_rlock}
+    if not live_threads():
+        makers[original("_thread", "_local")] = _new_local
+    _exchange(makers, all(map(gc.is_tracked, samples)))
+
+
+def patch_queues() -> None:
+    """Exchange native SimpleQueues likewise, unless there are other native threads: they may wait for one."""
+    if not live_threads():
+        _exchange({original("_queue", "SimpleQueue"): _new_queue}, tracked=True)
+
+
+def _new_lock(old: Any) -> Any:
+    return None if old.locked() else thread.LockType()
+
+
+def _new_rlock(old: Any) -> Any:
+    count = _held(old)
+    if count < 0:
+        return None
+    lock = thread.RLock()
+    if count:
+        lock.acquire()
+        lock._count = count
+    return lock
+
+
+def _new_local(old: Any) -> Any:
+    new = local()
+    for name, value in vars(old).items():
+        setattr(new, name, value)
+    return new
+
+
+def _new_queue(old: Any) -> Any:
+    from .queue import SimpleQueue  # late: threads may be patched without queues
+
+    new: Any = SimpleQueue()
+    while not old.empty():
+        new.put(old.get_nowait())
+    return new
+
+
+def _exchange(makers: dict[type, Callable[[Any], Any]], tracked: bool) -> None:
+    """Exchange all objects of exactly these types for what is made of them; None: it stays.
+
+    `tracked`: the collector knows all of them.
+    """
+    # From the objects outward: a program has few locks, but so many objects that a loop over all of them would
     # take longer than the rest of patching.
     everything = gc.get_objects()
-    if not all(map(gc.is_tracked, samples)):
-        everything = gc.get_referents(*everything)  # the collector does not know locks, but who holds them
+    if not tracked:
+        everything = gc.get_referents(*everything)  # it does not know these, but who holds them
+    kinds = set(makers)
     found = compress(everything, map(kinds.__contains__, map(type, everything)))
-    locks = list({id(each): each for each in found}.values())
+    natives = list({id(each): each for each in found}.values())
     del everything, found
-    holders = gc.get_referrers(*locks)
+    holders = gc.get_referrers(*natives)
     class_of_dict, spared = _owners(holders)
 
     exchange = _Exchange()
-    for native in locks:
-        if id(native) in spared:
-            continue
-        if type(native) is native_lock:
-            if not native.locked():
-                exchange.add(native, thread.LockType())
-        elif (count := _held(native)) >= 0:
-            lock = thread.RLock()
-            if count:
-                lock.acquire()
-                lock._count = count
-            exchange.add(native, lock)
+    for native in natives:
+        if id(native) not in spared:
+            new = makers[type(native)](native)
+            if new is not None:
+                exchange.add(native, new)
 
     # A condition keeps methods of its lock.
     methods = [
@@ -241,7 +283,9 @@ def patch_locks() -> None:
         replacement = getattr(exchange.get(method.__self__), method.__name__, None)
         if replacement is not None:
             exchange.add(method, replacement)
-    _write(exchange, class_of_dict, [*holders, *gc.get_referrers(*methods)], (locks, exchange._old, methods))
+    _write(
+        exchange, class_of_dict, [*holders, *gc.get_referrers(*methods)], (natives, exchange._old, methods)
+    )
 
 
 def _owners(holders: list[Any]) -> tuple[dict[int, type], set[int]]:

@@ -508,15 +508,19 @@ def patch_dns() -> None:
 
 
 def patch_queue() -> None:
-    """queue.SimpleQueue. The other queues become cooperative with patch_thread(), being made of its locks.
+    """queue.SimpleQueue, also those that exist already.
 
-    One of them that refuses at once (get(block=False)) lets other greenlets run first.
+    The other queues become cooperative with patch_thread(), being made of its locks. One of them that refuses
+    at once (get(block=False)) lets other greenlets run first.
     """
 
     def then(patched: set[str]) -> None:
+        from ._patch_threading import patch_queues  # late, as in patch_thread()
         from .queue import let_others_run_when_refused
 
         when_imported("queue", let_others_run_when_refused)
+        if "_queue" in patched:
+            patch_queues()
 
     _patch_rows("queue", then)
 

@@ -1,9 +1,17 @@
 """The `selectors` module, with selectors that let other greenlets run while they wait."""
 
+import gc
+import os
 import selectors as _selectors
+from select import POLLIN, POLLOUT
 from selectors import EVENT_READ, EVENT_WRITE, BaseSelector, SelectorKey
+from typing import Any
 
 from . import select as _select
+from ._native import original
+
+_native_epoll: Any = original("select", "epoll")
+_native_poll: Any = type(original("select", "poll")())
 
 __implements__ = ("DefaultSelector",)
 __all__ = [
@@ -49,8 +57,26 @@ def make_existing_cooperative() -> None:
     Its classes took their system calls from `select` when it was imported.
 
     Others have taken these classes in turn (socketserver has PollSelector, subprocess too), so the classes
-    stay and are given the cooperative calls.
+    stay and are given the cooperative calls. So are selectors that exist: a loop of asyncio may be running.
     """
     _selectors.SelectSelector._select = staticmethod(_select.select)  # type: ignore[attr-defined]  # private
     _selectors.PollSelector._selector_cls = _select.poll  # type: ignore[attr-defined]  # private
     _selectors.EpollSelector._selector_cls = _select.epoll  # type: ignore[attr-defined]  # private
+    # Objects refer to their class: asking for those who do is quicker than looking at every object.
+    kinds = [_selectors.EpollSelector, _selectors.PollSelector]
+    for kind in kinds:
+        kinds += kind.__subclasses__()
+    found: list[Any] = gc.get_referrers(*kinds)
+    for each in found:
+        kind = type(each)
+        if kind not in kinds:
+            continue
+        plain = type(getattr(each, "_selector", None))
+        if plain is _native_epoll:
+            # The same set of descriptors under another number: the old one goes with its object.
+            each._selector = _select.epoll.fromfd(os.dup(each._selector.fileno()))
+        elif plain is _native_poll:
+            each._selector = _select.poll()
+            for key in each.get_map().values():
+                mask = POLLIN * bool(key.events & EVENT_READ) | POLLOUT * bool(key.events & EVENT_WRITE)
+                each._selector.register(key.fd, mask)

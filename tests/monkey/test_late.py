@@ -1,5 +1,6 @@
 """Patching twice, and patching when something has been made, taken or started already."""
 
+import pytest
 from helpers import run_isolated
 
 
@@ -246,3 +247,125 @@ def test_threads_that_import_the_same_slow_module_all_get_all_of_it(tmp_path) ->
         """
     )
     assert output == "True\n" * 5
+
+
+def test_patching_in_a_greenlet_while_the_loop_runs() -> None:
+    output = run(
+        """
+        import corolib, threading, time
+        order = []
+        def other():
+            for n in range(3):
+                order.append(n)
+                corolib.sleep(0.001)
+        def late():
+            from corolib import monkey
+            monkey.patch_all()
+            mine = threading.Thread(target=lambda: (time.sleep(0.001), order.append("thread")))
+            mine.start(); mine.join()
+            assert threading.current_thread() is not threading.main_thread()
+            with threading.Lock(): time.sleep(0)
+            return "patched"
+        greenlets = [corolib.spawn(other), corolib.spawn(late)]
+        corolib.joinall(greenlets, raise_error=True)
+        assert greenlets[1].value == "patched" and set(order) == {0, 1, 2, "thread"}
+        assert threading.current_thread() is threading.main_thread()
+        """,
+        "-W",
+        "error",
+    )
+    assert output == ""
+
+
+@pytest.mark.parametrize("selector", ["Epoll", "Poll", "Select"])
+def test_patching_in_a_coroutine_of_a_loop_that_runs(selector: str) -> None:
+    """Its selector is cooperative from then on, and so threads run beside it."""
+    output = run(
+        """
+        import asyncio, selectors
+        async def main():
+            from corolib import monkey
+            monkey.patch_all()
+            import threading, time
+            loop = asyncio.get_running_loop()
+            done = loop.create_future()
+            def body():
+                time.sleep(0.001)
+                loop.call_soon_threadsafe(done.set_result, "from a thread")
+            threading.Thread(target=body).start()
+            slept = await loop.run_in_executor(None, lambda: time.sleep(0.001) or "and an executor")
+            print(await done, slept)
+        loop = asyncio.SelectorEventLoop(selectors.SELECTORSelector())
+        loop.run_until_complete(main())
+        loop.close()
+        """.replace("SELECTOR", selector)
+    )
+    assert output == "from a thread and an executor\n"
+
+
+def test_patching_after_all_that_is_patched_was_imported_and_used() -> None:
+    """Handlers of logging, a queue with items, a context of TLS, an executor: they work on, cooperatively."""
+    output = run(
+        """
+        import concurrent.futures, logging, queue, select, selectors, socket, ssl, subprocess, sys, threading
+        logging.basicConfig(stream=sys.stdout, format="%(threadName)s %(message)s")
+        log, jobs, results = logging.getLogger(), queue.Queue(maxsize=1), queue.SimpleQueue()
+        context = ssl.create_default_context()
+        executor = concurrent.futures.ThreadPoolExecutor(1)
+        condition = threading.Condition()
+        jobs.put("made before")
+        from corolib import monkey
+        monkey.patch_all()
+        from corolib.ssl import SSLSocket
+        import time
+        def body():
+            for _ in range(3):
+                log.warning(jobs.get())
+                jobs.task_done()
+        thread = threading.Thread(target=body, name="late"); thread.start()
+        for n in range(2): jobs.put(f"item {n}")
+        jobs.join(); thread.join()
+        def notify():
+            with condition: condition.notify()
+        with condition:
+            threading.Thread(target=notify).start()
+            assert condition.wait(20)
+        assert executor.submit(lambda: time.sleep(0.001) or "executor").result(20) == "executor"
+        assert context.sslsocket_class is SSLSocket
+        assert subprocess.run(["echo", "child"], capture_output=True, text=True).stdout == "child\\n"
+        """,
+        "-W",
+        "error",
+    )
+    assert output == "late made before\nlate item 0\nlate item 1\n"
+
+
+def test_thread_locals_and_simple_queues_made_before_are_exchanged() -> None:
+    run(
+        """
+        import queue, threading
+        class Holder:
+            local = threading.local()
+        local, items = threading.local(), queue.SimpleQueue()
+        local.value = "main"
+        items.put(1); items.put(2)
+        put = items.put
+        from corolib import monkey
+        monkey.patch_all()
+        import time
+        def body(n):
+            assert not hasattr(local, "value")
+            local.value = Holder.local.value = n
+            time.sleep(0.001)
+            assert local.value == Holder.local.value == n
+        threads = [threading.Thread(target=body, args=(n,)) for n in range(3)]
+        for each in threads: each.start()
+        for each in threads: each.join()
+        assert local.value == "main"
+        assert [items.get(), items.get()] == [1, 2]
+        threading.Thread(target=lambda: (time.sleep(0.001), put(3))).start()
+        assert items.get() == 3, "it would have blocked the thread"
+        """,
+        "-W",
+        "error",
+    )
