@@ -254,8 +254,8 @@ def _exchange(makers: dict[type, Callable[[Any], Any]], tracked: bool) -> None:
 
     `tracked`: the collector knows all of them.
     """
-    # From the objects outward: a program has few locks, but so many objects that a loop over all of them would
-    # take longer than the rest of patching.
+    # From what is sought outward: a program has few locks, but so many objects that a loop over all of them
+    # would take longer than the rest of patching.
     everything = gc.get_objects()
     if not tracked:
         everything = gc.get_referents(*everything)  # it does not know these, but who holds them
