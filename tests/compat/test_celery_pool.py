@@ -1,5 +1,6 @@
 """corolib.ext.celery: the pool by itself, as Celery's worker calls it."""
 
+import sys
 from collections.abc import Iterator
 from typing import Any
 
@@ -13,8 +14,9 @@ from corolib.testing import settle
 
 
 @pytest.fixture
-def pool() -> Iterator[Any]:
+def pool(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     needs(modules=("celery",))
+    monkeypatch.setitem(sys.modules, "greenlet", None)  # celery would take the real one into this process
     from corolib.ext.celery import TaskPool
 
     pool = TaskPool(2)
