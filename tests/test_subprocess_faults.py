@@ -35,7 +35,7 @@ def no_child_is_left() -> bool:
 
 
 # A waiter takes a descriptor, so a thousand are also more than most machines allow.
-@pytest.mark.parametrize("count", [100, pytest.param(1000, marks=[pytest.mark.slow, pytest.mark.ci])])
+@pytest.mark.parametrize("count", [100, pytest.param(1000, marks=[pytest.mark.slow, pytest.mark.outside])])
 def test_children_that_end_all_at_once(count):
     gate, opener = os.pipe()
     children = [shell("read x; exit $0", number % 256, stdin=gate) for number in range(count)]

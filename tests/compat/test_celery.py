@@ -20,7 +20,7 @@ POOLS = {
     "ours": (("-m", "corolib", "-m", "celery"), ("-P", "custom"), OURS),
 }
 
-pytestmark = [pytest.mark.slow, pytest.mark.ci]
+pytestmark = [pytest.mark.slow, pytest.mark.outside]
 
 
 @pytest.fixture(scope="module")

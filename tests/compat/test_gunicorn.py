@@ -28,7 +28,7 @@ PRELOADED = {
 CROWD = 10
 
 # On a busy machine, that many processes take their time.
-pytestmark = [pytest.mark.slow, pytest.mark.ci, pytest.mark.hang_after(300)]
+pytestmark = [pytest.mark.slow, pytest.mark.outside, pytest.mark.hang_after(300)]
 
 
 class Web:

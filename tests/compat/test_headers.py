@@ -10,7 +10,7 @@ from helpers import run_isolated
 from programs.running import needs
 from switch.building import build_extension
 
-pytestmark = [pytest.mark.slow, pytest.mark.ci]
+pytestmark = [pytest.mark.slow, pytest.mark.outside]
 
 PROGRAM = """
 import greenlet

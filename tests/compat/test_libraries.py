@@ -7,7 +7,7 @@ from compat.standing_in import run_as_gevent
 from programs.running import CROWD, needs
 
 # On a busy machine, that many processes take their time.
-pytestmark = [pytest.mark.slow, pytest.mark.ci, pytest.mark.hang_after(300)]
+pytestmark = [pytest.mark.slow, pytest.mark.outside, pytest.mark.hang_after(300)]
 
 
 def test_sqlalchemy_s_asyncio_engine(tmp_path) -> None:

@@ -11,7 +11,7 @@ from programs.conftest import free_port
 from programs.running import needs
 
 # On a busy machine, that many processes take their time.
-pytestmark = [pytest.mark.slow, pytest.mark.ci, pytest.mark.hang_after(300)]
+pytestmark = [pytest.mark.slow, pytest.mark.outside, pytest.mark.hang_after(300)]
 
 
 def test_sentry() -> None:

@@ -16,7 +16,7 @@ from programs.conftest import free_port
 from programs.running import CROWD, needs
 
 # On a busy machine, that many processes take their time.
-pytestmark = [pytest.mark.slow, pytest.mark.ci, pytest.mark.hang_after(300)]
+pytestmark = [pytest.mark.slow, pytest.mark.outside, pytest.mark.hang_after(300)]
 
 
 def answers(port: int) -> bool:

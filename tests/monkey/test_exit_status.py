@@ -73,7 +73,7 @@ def test_it_ends_as_without_patching(name: str) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.ci
+@pytest.mark.outside
 @pytest.mark.parametrize("where", ["stdout", "stderr", "both"])
 @pytest.mark.parametrize(
     "script",
@@ -114,7 +114,7 @@ def test_an_exit_in_the_hub_or_a_greenlet(script: str, status: int) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.ci
+@pytest.mark.outside
 def test_threads_that_come_from_the_loop_while_python_ends_do_no_harm() -> None:
     """Native threads wake the loop while the interpreter is torn down: each run ends with its own status."""
     run_isolated(

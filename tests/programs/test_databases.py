@@ -4,7 +4,7 @@ import pytest
 from helpers import PATIENCE, ROOT, run_isolated
 from programs.running import CROWD, needs, run_both
 
-pytestmark = [pytest.mark.slow, pytest.mark.ci]
+pytestmark = [pytest.mark.slow, pytest.mark.outside]
 #: It waits in C unless it is told how.
 PSYCOPG2 = "from corolib.ext import psycopg2; psycopg2.install()"
 

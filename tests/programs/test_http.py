@@ -3,7 +3,7 @@
 import pytest
 from programs.running import CROWD, needs, run_both
 
-pytestmark = [pytest.mark.slow, pytest.mark.ci]
+pytestmark = [pytest.mark.slow, pytest.mark.outside]
 
 
 @pytest.mark.parametrize("scheme", ["http", "https"])

@@ -3,7 +3,7 @@
 import pytest
 from programs.running import CROWD, run_both
 
-pytestmark = [pytest.mark.slow, pytest.mark.ci]
+pytestmark = [pytest.mark.slow, pytest.mark.outside]
 
 
 def test_paramiko(sshd) -> None:

@@ -4,7 +4,7 @@ import pytest
 from helpers import run_isolated
 from programs.running import CROWD, run_both
 
-pytestmark = [pytest.mark.slow, pytest.mark.ci]
+pytestmark = [pytest.mark.slow, pytest.mark.outside]
 
 
 def test_servers() -> None:

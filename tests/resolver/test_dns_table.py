@@ -41,7 +41,7 @@ def test_a_sample_of_names() -> None:
 
 @needs_namespaces
 @pytest.mark.slow
-@pytest.mark.ci
+@pytest.mark.outside
 @pytest.mark.hang_after(600)
 def test_two_hundred_names_and_all_that_is_asked_about_them() -> None:
     lines, asked, names = differences(0, 1)

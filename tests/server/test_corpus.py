@@ -36,7 +36,7 @@ def test_the_result_is_the_one_demanded_however_the_bytes_are_cut(group: list[Ca
 
 
 @pytest.mark.slow
-@pytest.mark.ci
+@pytest.mark.outside
 @pytest.mark.parametrize("group", GROUPS, ids=range(8))
 def test_no_place_to_cut_makes_a_difference(group: list[Case]) -> None:
     wrong = []

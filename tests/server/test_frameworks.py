@@ -11,7 +11,7 @@ HERE = Path(__file__).parent / "frameworks"
 
 
 @pytest.mark.slow
-@pytest.mark.ci
+@pytest.mark.outside
 @pytest.mark.parametrize("framework", ["flask", "django", "bottle", "falcon"])
 def test_a_program_of_a_framework(framework: str, tmp_path: Path) -> None:
     needs(modules=(framework,))

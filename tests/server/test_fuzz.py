@@ -24,7 +24,7 @@ def test_two_batches():
 
 
 @pytest.mark.slow
-@pytest.mark.ci
+@pytest.mark.outside
 @pytest.mark.hang_after(600)
 def test_many_batches():
     run(2000, 40)

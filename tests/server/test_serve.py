@@ -115,7 +115,7 @@ def test_it_serves_and_ends(tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.ci
+@pytest.mark.outside
 def test_a_worker_that_dies_is_replaced(tmp_path):
     with running(tmp_path, "--workers", "2") as command:
         command.until_answered()
@@ -130,7 +130,7 @@ def test_a_worker_that_dies_is_replaced(tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.ci
+@pytest.mark.outside
 def test_what_runs_has_time_to_end_and_what_does_not_is_cut(tmp_path):
     with running(tmp_path, "--grace", "10") as command:
         command.until_answered()
@@ -151,7 +151,7 @@ def test_what_runs_has_time_to_end_and_what_does_not_is_cut(tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.ci
+@pytest.mark.outside
 def test_workers_end_when_the_manager_is_gone(tmp_path):
     with running(tmp_path) as command:
         command.until_answered()
@@ -164,7 +164,7 @@ def test_workers_end_when_the_manager_is_gone(tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.ci
+@pytest.mark.outside
 def test_reload(tmp_path):
     with running(tmp_path, "--reload") as command:
         assert command.until_answered().startswith("first ")
@@ -185,7 +185,7 @@ def test_reload(tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.ci
+@pytest.mark.outside
 def test_a_unix_socket_is_shared_and_removed(tmp_path):
     path = tmp_path / "socket"
     with running(tmp_path, "--workers", "2", bind=f"unix:{path}") as command:
@@ -201,7 +201,7 @@ def test_a_unix_socket_is_shared_and_removed(tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.ci
+@pytest.mark.outside
 def test_what_cannot_start_says_why(tmp_path):
     with running(tmp_path, text="x" + "\n)") as command:
         assert command.process.wait(LONG) == 1

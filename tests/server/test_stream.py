@@ -385,7 +385,7 @@ def test_a_tls_connection_is_drained(served: Any, trusting: Any) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.ci
+@pytest.mark.outside
 @pytest.mark.parametrize(
     "name",
     ["EMFILE", "ENFILE", "ENOBUFS", "ENOMEM", "ECONNABORTED", "EPERM", "EPROTO", "ENETDOWN", "EHOSTUNREACH"],

@@ -342,7 +342,7 @@ def test_the_answer_to_a_refused_request_is_not_lost_to_a_reset():
 
 
 @pytest.mark.slow
-@pytest.mark.ci
+@pytest.mark.outside
 @pytest.mark.parametrize("part", range(8))
 def test_the_corpus_over_sockets(part):
     """What the reader does alone, with all around it: see test_corpus.py."""

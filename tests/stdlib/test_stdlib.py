@@ -14,7 +14,7 @@ VERSION = sys.version_info[:2]
 FOLDER = folder()
 FOUND = {} if FOLDER is None else {name: members(name, FOLDER) for name in MODULES}
 
-pytestmark = [pytest.mark.slow, pytest.mark.ci, pytest.mark.hang_after(3000)]
+pytestmark = [pytest.mark.slow, pytest.mark.outside, pytest.mark.hang_after(3000)]
 
 
 @pytest.fixture(scope="module")
