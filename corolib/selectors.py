@@ -69,7 +69,7 @@ def make_existing_cooperative() -> None:
     found: list[Any] = gc.get_referrers(*kinds)
     for each in found:
         kind = type(each)
-        if kind not in kinds:
+        if kind not in kinds or each.get_map() is None:  # the second: it is closed
             continue
         plain = type(getattr(each, "_selector", None))
         if plain is _native_epoll:

@@ -3,7 +3,7 @@
 import selectors as stdlib
 
 import pytest
-from helpers import Recorder
+from helpers import Recorder, run_isolated
 
 from corolib import selectors, socket
 from corolib.hub import get_hub, sleep, spawn_raw
@@ -73,3 +73,16 @@ def test_the_names_are_all_there() -> None:
         name for name in selectors.__all__ if name.endswith("Selector")
     }
     assert issubclass(selectors.DefaultSelector, stdlib.DefaultSelector)
+
+
+def test_patching_leaves_a_closed_selector_alone():
+    """The child of a fork server has one, and patches."""
+    run_isolated("""
+        import selectors
+        closed = [selectors.EpollSelector(), selectors.PollSelector()]
+        for each in closed:
+            each.close()
+        from corolib import monkey
+        monkey.patch_all()
+        assert [each.get_map() for each in closed] == [None, None]
+    """)

@@ -30,7 +30,7 @@ def tasks(redis_server: tuple[int, Path]) -> Iterator[Any]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("CELERY_URL", f"redis://127.0.0.1:{redis_server[0]}/3")
         patch.syspath_prepend(HERE / "programs")
-        # It takes the thread's name from there if it can; the real one is not to be in the process of the tests.
+        # It would take the real one into the process of the tests.
         patch.setitem(sys.modules, "greenlet", None)
         yield importlib.import_module("celery_tasks")
         sys.modules.pop("celery_tasks")

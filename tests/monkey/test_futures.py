@@ -73,7 +73,7 @@ def test_one_that_is_not_shut_down_does_not_keep_the_program(executor, tmp_path)
         + f"""
 def task(where):
     time.sleep(0.01)
-    print("task of", where, flush=True)
+    print(f"task of {{where}}\\n", end="", flush=True)  # one write: others write, too
 
 if __name__ == "__main__":
     executor = futures.{executor}
