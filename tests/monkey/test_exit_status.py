@@ -56,7 +56,7 @@ SAME = {
     "os._exit in a thread": "print('said', flush=True)\n"
     "threading.Thread(target=os._exit, args=(7,)).start()\ntime.sleep(60)",
     "SIGTERM": SEND + "send(signal.SIGTERM)\ntime.sleep(60)",
-    "SIGHUP": SEND + "send(signal.SIGHUP)\nthreading.Event().wait()",
+    "SIGHUP": SEND + "send(signal.SIGHUP)\ntime.sleep(60)",
     "SIGTERM that is handled": SEND + "signal.signal(signal.SIGTERM, lambda *_: sys.exit(8))\n"
     "atexit.register(print, 'cleaned up')\nsend(signal.SIGTERM)\ntime.sleep(60)",
     "an interrupt": SEND + "send(signal.SIGINT)\ntime.sleep(60)",
