@@ -129,6 +129,5 @@ class _Opener:
         return "_opener"
 
 
-_Opener.open.__module__ = "io"  # what stands in io.__all__ says that it is of it
 _opener = _Opener()
 open = _opener.open

@@ -249,9 +249,10 @@ def _set_names(target: ModuleType, source: ModuleType, items: Iterable[str]) -> 
         return False
     for item in sorted(event.target_item_names):
         new = getattr(source, item)
-        if isinstance(new, (type, FunctionType)) and str(new.__module__).partition(".")[0] == __package__:
+        named = getattr(new, "__func__", new)  # a bound method shows the module of its function
+        if isinstance(named, (type, FunctionType)) and str(named.__module__).partition(".")[0] == __package__:
             # What is replaced says of itself where it is at home, in its repr and when it is pickled.
-            getattr(new, "__func__", new).__module__ = target.__name__  # a method shows that of its function
+            named.__module__ = target.__name__
         patch_item(target, item, new)
     return True
 

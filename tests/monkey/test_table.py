@@ -118,3 +118,16 @@ def test_importing_monkey_brings_in_nothing_that_is_to_be_patched() -> None:
         assert not new & {"socket", "ssl", "threading", "logging", "subprocess", "queue", "selectors"}, new
         """
     )
+
+
+def test_what_is_replaced_is_at_home_in_the_module_that_has_it() -> None:
+    """Functions, classes, and the bound methods that stand in for functions in C."""
+    run_isolated("""
+        from corolib import monkey
+        monkey.patch_all()
+        import io, os, select, socket
+        for module, name in (
+            (io, "open"), (os, "read"), (select, "poll"), (select, "select"), (socket, "socket")
+        ):
+            assert getattr(module, name).__module__ == module.__name__, name
+    """)
