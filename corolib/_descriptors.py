@@ -15,8 +15,7 @@ from typing import Any
 
 from ._hub import io
 from ._native import original, poll
-from ._switch import getcurrent
-from .hub import get_hub_if_exists
+from .hub import get_hub_if_exists, hub_to_wait_in
 
 __all__ = ["read", "wait_for", "write"]
 __implements__ = ("read", "write")
@@ -30,8 +29,8 @@ _EVENTS = {POLLIN: (1, os.O_WRONLY), POLLOUT: (2, os.O_RDONLY)}
 
 def wait_for(fd: Any, event: int) -> None:
     """Switches until the descriptor is ready; not if it would not block or is refused, or in the hub."""
-    hub = get_hub_if_exists()
-    if hub is None or hub.destroyed or getcurrent() is hub:
+    hub = hub_to_wait_in()
+    if hub is None:
         return
     asked = poll()
     try:

@@ -13,8 +13,7 @@ from typing import Any
 
 from ._imports import when_imported
 from ._native import monotonic
-from ._switch import getcurrent
-from .hub import get_hub_if_exists, sleep
+from .hub import get_hub_if_exists, hub_to_wait_in, sleep
 from .thread import get_ident
 
 __all__ = ["patch_multiprocessing"]
@@ -44,8 +43,7 @@ def _semaphore(base: Any) -> type:
 
         def acquire(self, block: bool = True, timeout: float | None = None) -> bool:
             """Take it: True, or False if that was not possible at once or within `timeout` seconds."""
-            hub = get_hub_if_exists()
-            if hub is None or hub.destroyed or getcurrent() is hub:
+            if hub_to_wait_in() is None:
                 return self._taken(block, timeout)
             limit = None if timeout is None else monotonic() + max(0.0, timeout)
             pause = POLL

@@ -17,8 +17,7 @@ from typing import Any
 
 from ._hub import TIMED_OUT, io
 from ._native import monotonic, poll
-from ._switch import getcurrent
-from .hub import get_hub_if_exists
+from .hub import get_hub_if_exists, hub_to_wait_in
 
 __all__ = ["patch_plain_sockets"]
 
@@ -35,9 +34,7 @@ class _Until:
         self._fd: int = sock.fileno()
         self.timeout: float | None = sock.gettimeout()
         self._end = None if self.timeout is None else monotonic() + self.timeout
-        hub = get_hub_if_exists()
-        usable = hub is not None and not hub.destroyed and getcurrent() is not hub
-        self._hub = hub if usable else None
+        self._hub = hub_to_wait_in()
         if self.timeout is None and self._hub is not None and self._fd >= 0 and os.get_blocking(self._fd):
             # The plain operation then answers that it would block, in place of blocking.
             os.set_blocking(self._fd, False)

@@ -555,6 +555,14 @@ def _throw_pending(hub: Hub, greenlet: greenlet, error: BaseException) -> None:
         greenlet.throw(error)
 
 
+def hub_to_wait_in() -> Hub | None:
+    """The hub of this thread, if whoever calls may wait in it: it is there, not destroyed, and not itself the
+    one that calls. For what blocks the thread otherwise, as ever. Never switches.
+    """
+    hub = get_hub_if_exists()
+    return None if hub is None or hub.destroyed or getcurrent() is hub else hub
+
+
 def reinit(hub: Hub | None = None) -> None:
     """In the child of a fork: repair the hub and its services. Nothing if that has been done already.
 

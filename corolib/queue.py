@@ -25,7 +25,7 @@ from . import _hub
 from ._hub import TIMED_OUT, WaitList
 from ._native import Empty
 from ._switch import getcurrent, greenlet
-from .hub import Hub, get_hub, get_hub_if_exists, sleep
+from .hub import Hub, get_hub, get_hub_if_exists, hub_to_wait_in, sleep
 
 if TYPE_CHECKING:
     from queue import Full
@@ -242,8 +242,7 @@ def let_others_run_when_refused(module: Any) -> None:
 
 
 def _let_others_run() -> None:
-    hub = get_hub_if_exists()
-    if hub is not None and not hub.destroyed and getcurrent() is not hub:
+    if hub_to_wait_in() is not None:
         sleep(0)
 
 
