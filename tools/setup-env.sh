@@ -41,6 +41,19 @@ install_packages() {
     rm -f "$log"
 }
 
+# need_tools PROGRAM:PACKAGE ...: installs the packages (Debian's names) whose programs are not there. Servers stand where only
+# administrators look, and PostgreSQL's in a place of their own.
+need_tools() {
+    missing=
+    for tool in "$@"; do
+        PATH=$PATH:/usr/sbin:$(echo /usr/lib/postgresql/*/bin | tr " " :) command -v "${tool%%:*}" >/dev/null 2>&1 ||
+            missing="$missing ${tool#*:}"
+    done
+    # Word splitting is meant: a list.
+    # shellcheck disable=SC2086
+    [ -z "$missing" ] || install_packages $missing
+}
+
 # Sets $python to an interpreter that is new enough.
 find_python() {
     python=${PYTHON:-python3}
