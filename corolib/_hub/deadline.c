@@ -21,6 +21,9 @@
 #define SPAN_LEAST 1e-3
 #define SPAN_EACH 1e-6
 
+static void (*const due[])(struct deadline *) = {
+    [DEADLINE_PARK] = park_due, [DEADLINE_GREEN] = green_due, [DEADLINE_TIMER] = timer_due};
+
 double deadline_machine(void)
 {
     struct timespec now;
@@ -44,10 +47,10 @@ void deadline_open(struct deadline_heap *heap)
     *heap = (struct deadline_heap){.horizon = -INFINITY, .far_from = INFINITY};
 }
 
-void deadline_init(struct deadline *node, void (*fire)(struct deadline *))
+void deadline_init(struct deadline *node, enum deadline_kind kind)
 {
     node->index = -1;
-    node->fire = fire;
+    node->kind = kind;
 }
 
 void deadline_free(struct deadline_heap *heap)
@@ -65,7 +68,7 @@ static inline bool before(const struct deadline_slot *a, const struct deadline_s
 static inline void place(struct deadline_heap *heap, ptrdiff_t i, struct deadline_slot slot)
 {
     heap->slots[i] = slot;
-    slot.node->index = i;
+    slot.node->index = (int32_t)i;
 }
 
 static void sift_up(struct deadline_heap *heap, ptrdiff_t i, struct deadline_slot slot)
@@ -119,6 +122,7 @@ static void gather(struct deadline_heap *heap, double now)
 
 int deadline_add(struct deadline_heap *heap, struct deadline *node, double at)
 {
+    if (heap->len == INT32_MAX) return -1;
     if (heap->len == heap->cap) {
         ptrdiff_t cap = heap->cap ? heap->cap * 2 : 16;
         struct deadline_slot *slots = realloc(heap->slots, (size_t)cap * sizeof *slots);
@@ -191,6 +195,6 @@ void deadline_fire(struct deadline_heap *heap, double now)
         if (heap->near == 0 || heap->slots[0].at > now) return;
         struct deadline *node = heap->slots[0].node;
         deadline_remove(heap, node);
-        node->fire(node);
+        due[node->kind](node);
     }
 }

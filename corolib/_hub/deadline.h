@@ -1,5 +1,6 @@
 /* One collection of (deadline, sequence) per hub: sleeps, wait timeouts and timers. Equal deadlines fire in
- * the order they were added. Knows nothing of greenlets: a node carries what to do. */
+ * the order they were added. Knows nothing of greenlets: the kind of a node says whose function is called
+ * when it is due. */
 #ifndef COROLIB_HUB_DEADLINE_H
 #define COROLIB_HUB_DEADLINE_H
 
@@ -9,9 +10,16 @@
 
 /* A node lives in the record or object it belongs to (never on the stack of a greenlet that parks). */
 struct deadline {
-    ptrdiff_t index;                 /* place in the array, -1 when it is in none; owned by deadline.c */
-    void (*fire)(struct deadline *); /* called once, after the node was taken out of the heap */
+    int32_t index; /* place in the array, -1 when it is in none; owned by deadline.c */
+    int32_t
+        kind; /* enum deadline_kind; beside the place it costs nothing, a pointer would cost eight bytes */
 };
+
+/* Whose it is, and so which of these is called, once, after the node was taken out of the heap. */
+enum deadline_kind { DEADLINE_PARK, DEADLINE_GREEN, DEADLINE_TIMER };
+void park_due(struct deadline *);
+void green_due(struct deadline *);
+void timer_due(struct deadline *);
 
 /* The key is kept beside the pointer, so that sifting reads the heap's own memory only. */
 struct deadline_slot {
@@ -46,13 +54,13 @@ static inline double deadline_now(const struct deadline_heap *heap)
 /* Sets what the clock shows, stopped or running; all deadlines keep their distance from now. */
 void deadline_set_clock(struct deadline_heap *heap, double now, bool stopped);
 void deadline_open(struct deadline_heap *heap);
-void deadline_init(struct deadline *node, void (*fire)(struct deadline *));
+void deadline_init(struct deadline *node, enum deadline_kind kind);
 void deadline_free(struct deadline_heap *heap);
 static inline bool deadline_active(const struct deadline *node)
 {
     return node->index >= 0;
 }
-/* -1 if there is no memory (no Python error is set); the node must not be active. */
+/* -1 if there is no memory, or no index left (no Python error is set); the node must not be active. */
 int deadline_add(struct deadline_heap *heap, struct deadline *node, double at);
 /* Nothing if it is not active. */
 void deadline_remove(struct deadline_heap *heap, struct deadline *node);

@@ -171,7 +171,7 @@ PyObject *green_kind(PyObject *self)
     return run != NULL ? run : (PyObject *)Py_TYPE(self);
 }
 
-static void on_later(struct deadline *node)
+void green_due(struct deadline *node)
 {
     struct green *green = (struct green *)((char *)node - offsetof(struct green, later));
     struct hub *hub = hub_core(green->hub);
@@ -198,7 +198,7 @@ static PyObject *green_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
     struct green *green = green_of(self);
     memset(green, 0, sizeof *green);
     green->self = self;
-    deadline_init(&green->later, on_later);
+    deadline_init(&green->later, DEADLINE_GREEN);
     return self;
 }
 

@@ -97,7 +97,7 @@ int park_wake_error(struct park *park, PyObject *error)
 }
 
 /* A wait's time ran out. Called by the loop, in the hub. */
-static void on_deadline(struct deadline *node)
+void park_due(struct deadline *node)
 {
     struct park *park = (struct park *)((char *)node - offsetof(struct park, deadline));
     if (deliver(park, hub_timed_out, false) >= 0) return;
@@ -117,7 +117,7 @@ struct park *park_of(PyObject *greenlet)
         return NULL;
     }
     park->greenlet = greenlet;
-    deadline_init(&park->deadline, on_deadline);
+    deadline_init(&park->deadline, DEADLINE_PARK);
     return face->park = park;
 }
 

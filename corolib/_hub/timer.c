@@ -40,7 +40,7 @@ static int end_wait(const struct watch *watch)
     return park != NULL && park_wake(park, value) < 0 ? -1 : 1;
 }
 
-static void on_timer(struct deadline *node)
+void timer_due(struct deadline *node)
 {
     struct timer *timer = (struct timer *)((char *)node - offsetof(struct timer, deadline));
     struct hub *hub = hub_core(timer->watch.hub);
@@ -67,7 +67,7 @@ static void on_timer(struct deadline *node)
 
 struct watch *watch_of_deadline(struct deadline *node)
 {
-    if (node->fire != on_timer) return NULL;
+    if (node->kind != DEADLINE_TIMER) return NULL;
     return &((struct timer *)((char *)node - offsetof(struct timer, deadline)))->watch;
 }
 
@@ -83,11 +83,9 @@ static int read_seconds(PyObject *value, const char *name, double *seconds)
     return 0;
 }
 
-/* The four arguments; NULL for what is not given. */
-static int set_up(PyObject *self, PyObject *hub, PyObject *after, PyObject *repeat, int ref,
-                  PyObject *priority)
+/* What is given beside the hub; NULL for what is not. */
+static int set_up(struct timer *timer, PyObject *after, PyObject *repeat, int ref, PyObject *priority)
 {
-    struct timer *timer = (struct timer *)self;
     double seconds = 0, period = 0;
     if (after != NULL && read_seconds(after, "after", &seconds) < 0) return -1;
     if (repeat != NULL && read_seconds(repeat, "repeat", &period) < 0) return -1;
@@ -95,25 +93,33 @@ static int set_up(PyObject *self, PyObject *hub, PyObject *after, PyObject *repe
         PyErr_Format(PyExc_ValueError, "repeat: expected seconds, 0 or more, found %R", repeat);
         return -1;
     }
-    if (watch_take_hub(self, hub) < 0 || watch_take_priority(self, priority) < 0) return -1;
+    if (priority != NULL && watch_take_priority((PyObject *)timer, priority) < 0) return -1;
     timer->watch.item.run = timer_run;
     timer->watch.ref = ref;
     timer->after = seconds;
     timer->repeat = period;
-    deadline_init(&timer->deadline, on_timer);
+    deadline_init(&timer->deadline, DEADLINE_TIMER);
     return 0;
 }
 
+/* One of those that are made by the hundred thousand: no more is written than what must be, and once. */
 PyObject *timer_make(PyObject *hub, PyObject *const *args, Py_ssize_t nargs, PyObject *names)
 {
     static const char *const known[] = {"after", "repeat", "ref", "priority", NULL};
-    PyObject *found[4];
+    PyObject *found[4] = {NULL};
     int ref = 1;
-    if (arguments_take("timer", known, 1, args, nargs, names, found) < 0) return NULL;
+    if (nargs == 1 && names == NULL)
+        found[0] = args[0]; /* the usual call */
+    else if (arguments_take("timer", known, 1, args, nargs, names, found) < 0)
+        return NULL;
     if (found[2] != NULL && (ref = PyObject_IsTrue(found[2])) < 0) return NULL;
-    PyObject *self = watch_timer_type->tp_alloc(watch_timer_type, 0);
-    if (self != NULL && set_up(self, hub, found[0], found[1], ref, found[3]) < 0) Py_CLEAR(self);
-    return self;
+    struct timer *timer = PyObject_GC_New(struct timer, watch_timer_type);
+    if (timer == NULL) return NULL;
+    memset((char *)timer + sizeof(PyObject), 0, sizeof *timer - sizeof(PyObject));
+    timer->watch.hub = Py_NewRef(hub);
+    PyObject_GC_Track(timer);
+    if (set_up(timer, found[0], found[1], ref, found[3]) < 0) Py_CLEAR(timer);
+    return (PyObject *)timer;
 }
 
 static int timer_init(PyObject *self, PyObject *args, PyObject *kwargs)
@@ -124,7 +130,8 @@ static int timer_init(PyObject *self, PyObject *args, PyObject *kwargs)
     if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O|OOpO:timer", names, &hub, &after, &repeat, &ref,
                                      &priority))
         return -1;
-    return set_up(self, hub, after, repeat, ref, priority);
+    if (watch_take_hub(self, hub) < 0) return -1;
+    return set_up((struct timer *)self, after, repeat, ref, priority);
 }
 
 static PyObject *timer_begin(PyObject *self, PyObject *const *args, Py_ssize_t nargs, PyObject *names,
@@ -138,7 +145,7 @@ static PyObject *timer_begin(PyObject *self, PyObject *const *args, Py_ssize_t n
     }
     if (watch_take_call(self, args, nargs, names, "update", &update) < 0) return NULL;
     struct hub *hub = watch_hub(self);
-    deadline_remove(&hub->deadlines, &timer->deadline);
+    if (deadline_active(&timer->deadline)) deadline_remove(&hub->deadlines, &timer->deadline);
     timer->watch.pending = false;
     double now = update ? deadline_now(&hub->deadlines) : hub->now;
     if (deadline_add(&hub->deadlines, &timer->deadline, now + seconds) < 0) {

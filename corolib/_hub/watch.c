@@ -29,21 +29,22 @@ PyObject *watch_call_in(PyObject *context, PyObject *fn, PyObject *args, PyObjec
     return result;
 }
 
-int watch_invoke(PyObject *self, PyObject *args)
+static int invoke(PyObject *self, PyObject *args, PyObject *kwargs, PyObject *context)
 {
-    struct watch *watch = watch_cast(self);
     /* The function may stop, restart or change the watcher: hold what is being called. */
-    PyObject *fn = Py_NewRef(watch->fn), *kwargs = Py_XNewRef(watch->kwargs), *result;
-    PyObject *context = Py_XNewRef(watch->context);
+    PyObject *fn = Py_NewRef(watch_cast(self)->fn), *result;
     args = args == NULL || args == Py_None ? PyTuple_New(0) : Py_NewRef(args);
     result = args == NULL ? NULL : watch_call_in(context, fn, args, kwargs);
     Py_XDECREF(args);
     Py_DECREF(fn);
-    Py_XDECREF(kwargs);
-    Py_XDECREF(context);
     if (result == NULL) return loop_report(watch_hub(self), self);
     Py_DECREF(result);
     return 0;
+}
+
+int watch_invoke(PyObject *self, PyObject *args)
+{
+    return invoke(self, args, NULL, NULL);
 }
 
 static void count(struct watch *watch, bool on)
@@ -74,8 +75,6 @@ void watch_forget(struct watch *watch)
 {
     Py_CLEAR(watch->fn);
     Py_CLEAR(watch->args);
-    Py_CLEAR(watch->kwargs);
-    Py_CLEAR(watch->context);
 }
 
 PyObject *watch_repr(PyObject *self, PyObject *details)
@@ -109,8 +108,6 @@ int watch_traverse(PyObject *self, visitproc visit, void *arg)
     Py_VISIT(Py_TYPE(self));
     Py_VISIT(watch_cast(self)->fn);
     Py_VISIT(watch_cast(self)->args);
-    Py_VISIT(watch_cast(self)->kwargs);
-    Py_VISIT(watch_cast(self)->context);
     Py_VISIT(watch_cast(self)->hub);
     return 0;
 }
@@ -160,11 +157,15 @@ int watch_take_call(PyObject *self, PyObject *const *args, Py_ssize_t nargs, PyO
                      nargs ? Py_TYPE(args[0])->tp_name : "missing");
         return -1;
     }
-    const char *known[] = {keyword, NULL};
-    PyObject *value = NULL, *rest, *kwargs;
-    if (names != NULL && arguments_take("start", known, 0, args + nargs, 0, names, &value) < 0) return -1;
-    if (value != NULL && (*flag = PyObject_IsTrue(value)) < 0) return -1;
-    if (arguments_pack(1, args, nargs, NULL, &rest, &kwargs) < 0) return -1;
+    if (names != NULL) {
+        const char *known[] = {keyword, NULL};
+        PyObject *value = NULL;
+        if (arguments_take("start", known, 0, args + nargs, 0, names, &value) < 0) return -1;
+        if (value != NULL && (*flag = PyObject_IsTrue(value)) < 0) return -1;
+    }
+    PyObject *rest = PyTuple_New(nargs - 1);
+    if (rest == NULL) return -1;
+    for (Py_ssize_t i = 1; i < nargs; i++) PyTuple_SET_ITEM(rest, i - 1, Py_NewRef(args[i]));
     /* The old ones first: their end may run code that stops the watcher, or starts it. */
     struct watch *watch = watch_cast(self);
     while (watch->fn != NULL || watch->args != NULL) watch_forget(watch);
@@ -292,6 +293,33 @@ PyMemberDef watch_members[] = {
 
 /* callback */
 
+struct callback {
+    struct watch watch;
+    PyObject *kwargs;  /* dict or NULL */
+    PyObject *context; /* what it is called in, or NULL: in the hub's own */
+};
+
+static int callback_traverse(PyObject *self, visitproc visit, void *arg)
+{
+    Py_VISIT(((struct callback *)self)->kwargs);
+    Py_VISIT(((struct callback *)self)->context);
+    return watch_traverse(self, visit, arg);
+}
+
+static int callback_clear(PyObject *self)
+{
+    Py_CLEAR(((struct callback *)self)->kwargs);
+    Py_CLEAR(((struct callback *)self)->context);
+    return watch_clear(self);
+}
+
+static void callback_dealloc(PyObject *self)
+{
+    PyObject_GC_UnTrack(self);
+    callback_clear(self);
+    watch_dealloc(self);
+}
+
 static int callback_run(PyObject *self, struct hub *hub)
 {
     (void)hub;
@@ -299,23 +327,27 @@ static int callback_run(PyObject *self, struct hub *hub)
     if (!watch->pending) return 0; /* stopped */
     watch->pending = false;
     if (watch->fn == NULL || watch->fn == Py_None) return 0;
-    int rc = watch_invoke(self, watch->args);
-    watch_forget(watch);
+    PyObject *kwargs = Py_XNewRef(((struct callback *)self)->kwargs);
+    PyObject *context = Py_XNewRef(((struct callback *)self)->context);
+    int rc = invoke(self, watch->args, kwargs, context);
+    Py_XDECREF(kwargs);
+    Py_XDECREF(context);
+    callback_clear(self);
     return rc;
 }
 
 PyObject *watch_call(struct hub *hub, PyObject *fn, PyObject *args, PyObject *kwargs, PyObject *context)
 {
-    struct watch *watch = (struct watch *)watch_callback_type->tp_alloc(watch_callback_type, 0);
-    if (watch == NULL) return NULL;
-    watch->item.run = callback_run;
-    watch->fn = Py_NewRef(fn);
-    watch->args = Py_NewRef(args);
-    watch->kwargs = Py_XNewRef(kwargs);
-    watch->context = Py_XNewRef(context);
-    watch->hub = Py_NewRef(hub->self);
-    if (watch_queue(watch) < 0) Py_CLEAR(watch);
-    return (PyObject *)watch;
+    struct callback *call = (struct callback *)watch_callback_type->tp_alloc(watch_callback_type, 0);
+    if (call == NULL) return NULL;
+    call->watch.item.run = callback_run;
+    call->watch.fn = Py_NewRef(fn);
+    call->watch.args = Py_NewRef(args);
+    call->watch.hub = Py_NewRef(hub->self);
+    call->kwargs = Py_XNewRef(kwargs);
+    call->context = Py_XNewRef(context);
+    if (watch_queue(&call->watch) < 0) Py_CLEAR(call);
+    return (PyObject *)call;
 }
 
 static PyObject *callback_repr(PyObject *self)
@@ -327,7 +359,7 @@ static PyObject *callback_stop(PyObject *self, PyObject *unused)
 {
     (void)unused;
     watch_cast(self)->pending = false;
-    watch_forget(watch_cast(self));
+    callback_clear(self);
     Py_RETURN_NONE;
 }
 
@@ -353,9 +385,9 @@ static PyType_Slot callback_slots[] = {
     {Py_tp_doc,
      "A call in the ready queue of a hub, made by run_callback(); false once it was made or stopped."},
     {Py_tp_repr, callback_repr},
-    {Py_tp_traverse, watch_traverse},
-    {Py_tp_clear, watch_clear},
-    {Py_tp_dealloc, watch_dealloc},
+    {Py_tp_traverse, callback_traverse},
+    {Py_tp_clear, callback_clear},
+    {Py_tp_dealloc, callback_dealloc},
     {Py_tp_methods, callback_methods},
     {Py_tp_members, watch_members},
     {Py_tp_getset, callback_getset},
@@ -365,7 +397,7 @@ static PyType_Slot callback_slots[] = {
 
 PyType_Spec watch_callback_spec = {
     .name = "corolib._hub._core.callback",
-    .basicsize = sizeof(struct watch),
+    .basicsize = sizeof(struct callback),
     .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_DISALLOW_INSTANTIATION,
     .slots = callback_slots,
 };

@@ -12,8 +12,6 @@ struct watch {
     struct ready_item item; /* first: the queue calls item.run */
     PyObject *fn;           /* NULL or None: nothing to call */
     PyObject *args;         /* tuple or NULL */
-    PyObject *kwargs;       /* dict or NULL; callbacks only */
-    PyObject *context;      /* what it is called in, or NULL; callbacks only */
     PyObject *hub;          /* the Hub object, owned */
     bool pending;           /* a call stands in the queue */
     bool active;            /* started: owns a reference to itself */
@@ -49,7 +47,7 @@ PyObject *watch_call_in(PyObject *context, PyObject *fn, PyObject *args, PyObjec
 
 /* Puts the call into the ready queue unless it stands there already. 0 or -1. */
 int watch_queue(struct watch *);
-/* Calls the function with `args` (a tuple, or NULL for none), reports what it raises: the result of
+/* Calls the function with `args` (a tuple, or NULL or None for none), reports what it raises: the result of
  * loop_report(). */
 int watch_invoke(PyObject *self, PyObject *args);
 /* Starts or ends the watcher's reference to itself and its count in hub->live. */
