@@ -125,22 +125,39 @@ void datastack_give_chain(_PyStackChunk *chunk)
 
 /* One in eight that overflow moves a kind up a class, two at once at the beginning. After a hundred that did
  * not it is tried a class lower, since nobody knows how much of its chunk a greenlet uses; if that was wrong,
- * two more overflow and bring it back. */
+ * two more overflow and bring it back, and the next trial is after twice as many. */
 #define OVERFLOWED 8
 #define UP 16
-#define DOWN (-100)
+#define FLOOR (-100)
+#define PATIENCE 100u
+#define PATIENCE_MOST 25600u
 
 void datastack_learn(struct datastack_pool *pool, unsigned kind, bool overflowed)
 {
     struct datastack_guess *guess = &pool->guesses[kind];
-    guess->score = (signed char)(guess->score + (overflowed ? OVERFLOWED : -1));
-    if (guess->score >= UP) {
+    if (!overflowed) {
+        if (guess->score > FLOOR) guess->score--;
+        if (++guess->calm < PATIENCE) return;
+        if (guess->trial) { /* it was right */
+            guess->trial = false;
+            guess->patience = PATIENCE;
+        }
+        if (guess->calm < guess->patience) return;
+        guess->calm = 0;
+        if (guess->rank == 0) return;
         guess->score = 0;
-        if (guess->rank + 1u < DATASTACK_CLASSES) guess->rank++;
-    } else if (guess->score <= DOWN) {
-        guess->score = 0;
-        if (guess->rank > 0) guess->rank--;
+        guess->rank--;
+        guess->trial = true;
+        return;
     }
+    guess->score += OVERFLOWED;
+    if (guess->score < UP) return;
+    guess->score = 0;
+    guess->calm = 0;
+    if (guess->rank + 1u < DATASTACK_CLASSES) guess->rank++;
+    if (guess->trial && guess->patience < PATIENCE_MOST)
+        guess->patience = (unsigned short)(2u * (guess->patience > PATIENCE ? guess->patience : PATIENCE));
+    guess->trial = false;
 }
 
 void datastack_init(struct datastack_pool *pool)

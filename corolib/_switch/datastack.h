@@ -19,12 +19,12 @@
 
 #define DATASTACK_HIDDEN __attribute__((visibility("hidden")))
 
-/* The smallest holds some eight plain Python frames; each class is twice the one before. One size for all
- * would be wrong either way: with 2 KiB a parked greenlet would cost half as much again, and one that needs a
- * little more than 1 KiB pays 16 KiB for it as long as it is parked. So what earlier greenlets needed
- * decides, see datastack_learn. */
-#define DATASTACK_ROOT ((size_t)1024)
-#define DATASTACK_CLASSES 4u
+/* The smallest holds some three plain Python frames; each class is twice the one before. One size for all
+ * would be wrong either way: with 1 KiB a parked greenlet that only waits would cost a quarter more, and one
+ * that needs a little more than its chunk pays 16 KiB for it as long as it is parked. So what earlier
+ * greenlets needed decides, see datastack_learn. */
+#define DATASTACK_ROOT ((size_t)512)
+#define DATASTACK_CLASSES 5u
 
 /* Chunks are cut from slabs, which are aligned to their size, so that a chunk knows its slab. */
 #define DATASTACK_SLAB SLAB_SIZE
@@ -47,7 +47,10 @@ struct datastack_slab {
 /* What is thought of one kind of greenlet. */
 struct datastack_guess {
     unsigned char rank;
-    signed char score; /* up: many overflow; down: hardly any does */
+    signed char score;       /* how many overflow of late */
+    bool trial;              /* it was moved down, and whether that was right is not known yet */
+    unsigned short calm;     /* how many in a row, nearly, did not overflow */
+    unsigned short patience; /* it is tried a class lower after so many */
 };
 
 /* One per thread. */

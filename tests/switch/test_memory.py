@@ -6,6 +6,8 @@ from helpers import in_thread, run_isolated
 from corolib._switch import getcurrent, greenlet, stats
 
 KIB = 1024
+#: The smallest first chunk.
+ROOT = 512
 
 
 def deep(levels, do):
@@ -32,13 +34,12 @@ def test_a_kind_that_overflows_its_chunk_gets_a_larger_one_and_others_do_not():
         def modest(park):
             park()
 
-        assert chunk_of(modest) == KIB
-        sizes = [chunk_of(hungry, 20) for _ in range(4)]
-        # The first two overflow 1 KiB; with 2 KiB two more do.
-        assert sizes[:2] == [KIB, KIB]
-        assert sizes[2:] == [2 * KIB, 2 * KIB]
+        assert chunk_of(modest) == ROOT
+        sizes = [chunk_of(hungry, 20) for _ in range(6)]
+        # The first two overflow the smallest; with twice as much two more do, and so on.
+        assert sizes == [ROOT, ROOT, KIB, KIB, 2 * KIB, 2 * KIB]
         assert [chunk_of(hungry, 20) for _ in range(20)] == [4 * KIB] * 20
-        assert chunk_of(modest) == KIB
+        assert chunk_of(modest) == ROOT
         return True
 
     assert in_thread(thread) is True
@@ -70,12 +71,12 @@ def test_a_kind_that_needs_less_again_gets_less():
         def changing(park, levels):
             deep(levels, park)
 
-        for _ in range(4):
+        for _ in range(6):
             chunk_of(changing, 20)
         assert chunk_of(changing, 0) == 4 * KIB
-        sizes = {chunk_of(changing, 0) for _ in range(250)}
-        assert chunk_of(changing, 0) == KIB
-        assert sizes == {KIB, 2 * KIB, 4 * KIB}
+        sizes = {chunk_of(changing, 0) for _ in range(350)}
+        assert chunk_of(changing, 0) == ROOT
+        assert sizes == {ROOT, KIB, 2 * KIB, 4 * KIB}
         return True
 
     assert in_thread(thread) is True
@@ -87,7 +88,22 @@ def test_an_exception_to_the_rule_does_not_raise_the_chunks_of_all():
             deep(levels, park)
 
         sizes = {chunk_of(seldom, 20 if number % 20 == 19 else 0) for number in range(400)}
-        assert sizes == {KIB}
+        assert sizes == {ROOT}
+        return True
+
+    assert in_thread(thread) is True
+
+
+def test_whether_less_would_do_is_tried_more_and_more_seldom():
+    def thread():
+        def medium(park):
+            deep(5, park)
+
+        sizes = [chunk_of(medium) for _ in range(3300)]
+        assert set(sizes) == {ROOT, KIB}
+        # Two at the beginning, then two for each trial: after 100 that did not overflow, 200, 400 and so on.
+        trials = [number for number, size in enumerate(sizes) if size == ROOT]
+        assert trials == [0, 1, 102, 103, 304, 305, 706, 707, 1508, 1509, 3110, 3111]
         return True
 
     assert in_thread(thread) is True
@@ -102,10 +118,10 @@ def test_methods_and_partial_objects_have_kinds_too():
 
     def thread():
         server = Server()
-        for _ in range(4):
+        for _ in range(6):
             chunk_of(server.handle, 20)
         assert chunk_of(Server().handle, 20) == 4 * KIB
-        for _ in range(4):
+        for _ in range(6):
             chunk_of(functools.partial(deep, 20))
         assert chunk_of(functools.partial(deep, 20)) == 4 * KIB
         return True
