@@ -1,10 +1,13 @@
-"""A program that ends in order: Ctrl-C or `kill` lets everybody clean up, a second one ends it at once.
+"""Graceful shutdown: Ctrl-C or `kill` lets everybody clean up, a second one ends the program at once.
 
-Usage: python examples/orderly_end.py
+    python examples/orderly_end.py [--grace 5], then Ctrl-C, or: kill <the process that it names>
+
+Main stops making jobs and says so, the workers put their tools away, and the exit status tells what it was
+(130 for Ctrl-C, 143 for kill). Who is not ready after --grace seconds is named in the log and left.
 """
 
+import argparse
 import os
-import sys
 
 import corolib
 from corolib.queue import Queue
@@ -20,7 +23,7 @@ def work(name: str, jobs: Queue[str]) -> None:
         print(f"{name} has put its tools away", flush=True)
 
 
-def main() -> int:
+def main() -> None:
     jobs: Queue[str] = Queue(maxsize=2)
     for name in ("ann", "bob"):
         corolib.spawn(work, name, jobs)
@@ -35,4 +38,9 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(corolib.run(main, grace=5))
+    parser = argparse.ArgumentParser(description="A program that ends in order.")
+    parser.add_argument("--grace", type=float, default=5, metavar="SECONDS", help="(default 5)")
+    options = parser.parse_args()
+    if not options.grace >= 0:
+        parser.error(f"--grace must be at least 0, not {options.grace}")
+    corolib.run(main, grace=options.grace)

@@ -1,8 +1,11 @@
-"""A web server: hello, an answer that streams, what the server has counted; each request in a greenlet.
+"""A web application: hello, an answer that streams, what the server has counted; each request in a greenlet.
 
-Usage: python examples/web_server.py [port], then: curl http://127.0.0.1:<port>/stream
+    python examples/web_server.py [127.0.0.1:8000], then: curl http://127.0.0.1:8000/stream
+
+Ctrl-C: nothing is accepted any more, and requests that are under way are answered to the end.
 """
 
+import argparse
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
@@ -10,6 +13,9 @@ from typing import Any
 import corolib
 from corolib.pywsgi import WSGIServer
 from corolib.server.counters import CONTENT_TYPE
+
+#: Seconds for the requests that are under way at the end.
+PATIENCE = 5.0
 
 
 def count_down(start: int) -> Iterator[bytes]:
@@ -32,21 +38,33 @@ class Application:
         if path == "/metrics":
             start_response("200 OK", [("Content-Type", CONTENT_TYPE)])
             return [self.server.counters.text().encode()]
+        if path != "/":
+            start_response("404 Not Found", [("Content-Type", "text/plain")])
+            return [b"there are /, /stream and /metrics\n"]
         start_response("200 OK", [("Content-Type", "text/plain")])
         return [b"Hello\n"]
 
 
-def main(arguments: list[str]) -> None:
+def main() -> None:
+    parser = argparse.ArgumentParser(description="A web application.")
+    where = "where to listen: HOST:PORT, unix:PATH (default: any free port of 127.0.0.1)"
+    parser.add_argument("listen", nargs="?", default="127.0.0.1:0", help=where)
+    options = parser.parse_args()
     application = Application()
-    port = int(arguments[0]) if arguments else 0
-    application.server = server = WSGIServer(("127.0.0.1", port), application)
-    server.start()
-    print(f"listening on 127.0.0.1:{server.server_port}, Ctrl-C ends", flush=True)
+    try:
+        application.server = server = WSGIServer(options.listen, application)
+        server.start()
+    except ValueError as error:
+        parser.error(str(error))
+    except OSError as error:
+        sys.exit(f"cannot listen: {error.strerror}")
+    print(f"listening on {server.server_host}:{server.server_port}, Ctrl-C ends", flush=True)
     try:
         server.serve_forever()
-    except KeyboardInterrupt:
+    finally:
+        server.drain(PATIENCE)
         print("good-bye")
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    corolib.run(main)

@@ -1,12 +1,18 @@
-"""A chat over WebSockets: what one says, all others hear.
+"""A chat over WebSockets: what one says, all others hear. The path is the name.
 
-Usage: python examples/websocket_chat.py [port], then: websockets ws://127.0.0.1:<port>/name
+    python examples/websocket_chat.py [127.0.0.1:8000], then: websockets ws://127.0.0.1:8000/name
+
+Ctrl-C: everybody is told that the server goes away (1001).
 """
 
+import argparse
 import sys
 
 import corolib
 from corolib.websocket import WebSocket, WebSocketClosed, WebSocketServer
+
+#: Seconds for the good-byes.
+PATIENCE = 5.0
 
 guests: dict[WebSocket, str] = {}
 
@@ -34,19 +40,26 @@ def chat(ws: WebSocket) -> None:
         tell_all(f"* {name} left", ws)
 
 
-def main(arguments: list[str]) -> None:
-    port = int(arguments[0]) if arguments else 0
-    # A browser's page of another site could connect, too: name your own in `origins`.
-    with WebSocketServer(("127.0.0.1", port), chat, options={"max_message": 4096}) as server:
+def main() -> None:
+    parser = argparse.ArgumentParser(description="A chat over WebSockets.")
+    where = "where to listen: HOST:PORT, unix:PATH (default: any free port of 127.0.0.1)"
+    parser.add_argument("listen", nargs="?", default="127.0.0.1:0", help=where)
+    options = parser.parse_args()
+    try:
+        # A browser's page of another site could connect, too: name your own in `origins`.
+        server = WebSocketServer(options.listen, chat, options={"max_message": 4096})
         server.start()
-        print(f"listening on 127.0.0.1:{server.server_port}, Ctrl-C ends", flush=True)
-        try:
-            server.serve_forever()
-        except KeyboardInterrupt:
-            server.drain(5)
-            print("good-bye")
+    except ValueError as error:
+        parser.error(str(error))
+    except OSError as error:
+        sys.exit(f"cannot listen: {error.strerror}")
+    print(f"listening on {server.server_host}:{server.server_port}, Ctrl-C ends", flush=True)
+    try:
+        server.serve_forever()
+    finally:
+        server.drain(PATIENCE)
+        print("good-bye")
 
 
 if __name__ == "__main__":
-    # Ctrl-C is then main's, in whichever greenlet it arrives.
-    corolib.run(main, sys.argv[1:])
+    corolib.run(main)
