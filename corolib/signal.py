@@ -16,6 +16,7 @@ from signal import NSIG, SIG_DFL, SIGCHLD, default_int_handler
 from types import FrameType
 from typing import Any
 
+from ._hub import standing
 from ._native import original
 from ._switch import getcurrent, greenlet
 from ._waitgraph import wakes_nobody
@@ -58,7 +59,13 @@ class _Handler:
         elif getcurrent() is hub:
             self._run_beside(hub, signum, frame)
         else:
-            self.handler(signum, frame)
+            try:
+                self.handler(signum, frame)
+            except KeyboardInterrupt:
+                raise  # Ctrl-C interrupts what runs, a loop without an end above all; then it is main's
+            except BaseException as error:
+                if not _is_mains(hub, error):
+                    raise
 
     def _run_beside(self, hub: Hub, signum: int, frame: FrameType | None) -> None:
         """Called in the hub: run the handler now, in a greenlet that the hub does not wait for.
@@ -84,6 +91,20 @@ class _Handler:
                 raise raised[0]
             finally:
                 del raised[:]
+
+
+def _is_mains(hub: Hub, error: BaseException) -> bool:
+    """Handlers run in the main thread, so what one raises while another greenlet runs goes to the main one,
+    at its next turn; that the other one goes on is what it would do as a thread. Whether that is so.
+
+    Not if there is no main greenlet to take it: one that has switched to others by hand, or has stayed in the
+    parent of a fork.
+    """
+    main = hub.parent
+    if main is None or getcurrent() is main or standing(main) not in ("waiting", "ready"):
+        return False
+    hub.run_callback(hub.handle_error, None, type(error), error, error.__traceback__)
+    return True
 
 
 def _callable_by_hub(signalnum: int, handler: Any) -> Any:

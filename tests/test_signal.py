@@ -463,6 +463,95 @@ os.waitpid(child, 0)
     assert (done.stdout.splitlines(), done.stderr) == ((["thread"] if waits else []) + lines, "")
 
 
+@pytest.mark.parametrize("kind", ["SystemExit", "LookupError"])
+@pytest.mark.parametrize("start", ["threading.Thread(target=work).start()", "corolib.spawn(work)"])
+def test_what_a_handler_raises_while_another_greenlet_runs_reaches_main(kind, start):
+    """As in a program with threads, whose main thread runs the handlers; the other one goes on."""
+    done = run_isolated(
+        f"""
+from corolib import monkey; monkey.patch_all()
+import os, signal, threading, time
+import corolib
+
+def handler(*args):
+    raise {kind}("of the handler")
+
+def work():
+    os.kill(os.getpid(), signal.SIGUSR1)
+    print("goes on", flush=True)
+    time.sleep(0.01)
+    print("to its end", flush=True)
+    over.set()
+
+signal.signal(signal.SIGUSR1, handler)
+over = threading.Event()
+{start}
+try:
+    time.sleep(20)
+except {kind} as error:
+    print("main:", error, flush=True)
+over.wait()
+"""
+    )
+    assert (done.stdout.splitlines(), done.stderr) == (["goes on", "main: of the handler", "to its end"], "")
+
+
+def test_a_handlers_keyboard_interrupt_ends_what_runs_and_then_main():
+    done = run_isolated(
+        """
+from corolib import monkey; monkey.patch_all()
+import os, signal, threading, time
+
+def handler(*args):
+    raise KeyboardInterrupt("of the handler")
+
+def work():
+    try:
+        os.kill(os.getpid(), signal.SIGUSR1)
+        print("goes on")
+    finally:
+        print("ends", flush=True)
+
+signal.signal(signal.SIGUSR1, handler)
+try:
+    threading.Thread(target=work).start()
+    time.sleep(20)
+except KeyboardInterrupt as error:
+    print("main:", error, flush=True)
+"""
+    )
+    assert (done.stdout.splitlines(), done.stderr) == (["ends", "main: of the handler"], "")
+
+
+def test_in_the_child_of_a_fork_a_thread_that_is_alone_gets_what_its_handler_raises():
+    done = run_isolated(
+        """
+from corolib import monkey; monkey.patch_all()
+import os, signal, threading, time
+
+def handler(*args):
+    raise LookupError
+
+def work():
+    pid = os.fork()
+    if pid:
+        print(os.waitpid(pid, 0)[1], flush=True)
+        return
+    try:
+        os.kill(os.getpid(), signal.SIGUSR1)
+    except LookupError:
+        os._exit(0)
+    os._exit(1)
+
+signal.signal(signal.SIGUSR1, handler)
+thread = threading.Thread(target=work)
+thread.start()
+thread.join()
+"""
+    )
+    assert (done.stdout, done.stderr) == ("0\n", "")
+
+
 def test_asyncio_in_the_main_greenlet_still_gets_its_signals():
     """It sets its own wakeup descriptor."""
     done = run_isolated("""
