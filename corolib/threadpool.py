@@ -19,8 +19,8 @@ from weakref import WeakSet
 from weakref import ref as weakref
 
 from ._config import config
-from ._hub import WaitList, thread_idle
-from ._native import Empty, SimpleQueue, get_ident, start_new_thread
+from ._hub import WaitList, persist, thread_idle
+from ._native import Empty, SimpleQueue, get_ident, sleep, start_new_thread
 from ._waiting import Linkable
 from .errors import InvalidThreadUseError
 from .event import AsyncResult, Event, ExcInfo
@@ -37,6 +37,9 @@ __all__ = ["ThreadPool", "ThreadPoolExecutor", "ThreadResult"]
 
 _T = TypeVar("_T")
 _P = ParamSpec("_P")
+
+#: For how many seconds a thread that finds no memory to tell its result waits before it tries again.
+PAUSE = 0.001
 
 
 class ThreadResult(Generic[_T]):
@@ -143,35 +146,36 @@ class _Task:
             failure = error
         if self.withdrawn:
             return  # type: ignore[unreachable]  # the function has forked, and this is the child
+        ended = told = False
         try:
-            self.end()
-            if failure is None:
-                self.result.set(value)
-            else:
-                self.result.set_exception(failure)
+            while not told:
+                try:
+                    if not ended:
+                        self.end()
+                        ended = True
+                    if failure is None:
+                        self.result.set(value)
+                    else:
+                        self.result.set_exception(failure)
+                    told = True
+                except MemoryError:
+                    sleep(PAUSE)  # whoever waits has to be told, sooner or later
         except RuntimeError:
             pass  # the hub has been destroyed: nobody is left to tell
         finally:
             self.hub.external_leave()
             failure = None  # else its traceback, which has this frame, would keep itself alive
 
-    def begin(self) -> None:
-        """Count it. In the hub's thread, once it has a place."""
-        self.pool._unfinished += 1
-        self.pool._tasks.add(self)
-        self.hub.external_enter()
-
     def end(self) -> None:
         """Count it off, give its place back."""
         pool = self.pool
-        pool._unfinished -= 1
         pool._tasks.discard(self)
-        if not pool._unfinished and pool._joiners:
+        if not pool._tasks and pool._joiners:
             pool._joiners.wake_all(True)
         pool._places.release()
 
     def withdraw(self) -> None:
-        """There is no thread to do it."""
+        """There is no thread to do it. After external_enter()."""
         self.withdrawn = True
         self.end()
         self.hub.external_leave()
@@ -263,7 +267,6 @@ class ThreadPool(Mapper):
         self.task_queue: SimpleQueue[_Task | None] = SimpleQueue()
         #: Tasks that are not over, and places for them.
         self._tasks: set[_Task] = set()
-        self._unfinished = 0
         self._places: Semaphore | DummySemaphore = Semaphore(self._maxsize)
         self._joiners = WaitList(weakref(self))
         self._leavers = WaitList(weakref(self))
@@ -288,7 +291,7 @@ class ThreadPool(Mapper):
         return f"<{type(self).__name__} at {id(self):#x} {state}>"
 
     def __len__(self) -> int:
-        return self._unfinished
+        return len(self._tasks)
 
     def __del__(self) -> None:
         self.close()
@@ -332,7 +335,7 @@ class ThreadPool(Mapper):
         """
         if self._size > self._maxsize:
             self._dismiss(self._size - self._maxsize)
-        elif self._size < self._maxsize and self._size < self._unfinished:
+        elif self._size < self._maxsize and self._size < len(self._tasks):
             self._start_thread()
 
     def _start_thread(self) -> None:
@@ -341,7 +344,8 @@ class ThreadPool(Mapper):
         self._size += 1
         self._alive += 1
         try:
-            start_new_thread(_work, (weakref(self), self.task_queue, patience))
+            # With persistence: a new thread has no memory of its own yet, and a task may count on it already.
+            start_new_thread(persist, (_work, weakref(self), self.task_queue, patience))
         except BaseException:
             self._size -= 1
             self._alive -= 1
@@ -360,18 +364,27 @@ class ThreadPool(Mapper):
         It is called in a copy of the caller's context.
 
         Switches if `maxsize` tasks are under way already. InvalidThreadUseError if this is not the thread of
-        the pool's hub; RuntimeError if the system gives us not even one thread.
+        the pool's hub; RuntimeError or MemoryError if the system gives us not even one thread.
         """
         if get_hub_if_exists() is not self.hub:
             raise InvalidThreadUseError(f"{self!r} belongs to another thread; only that thread can use it")
         self._places.acquire()
-        task = _Task(self, function, args, kwargs)
-        task.begin()
-        self.task_queue.put(task)
-        if self._size < self._maxsize and self._size < self._unfinished:
+        try:
+            task = _Task(self, function, args, kwargs)
+            self._tasks.add(task)
+        except BaseException:
+            self._places.release()
+            raise
+        self.hub.external_enter()
+        try:
+            self.task_queue.put(task)
+        except BaseException:
+            task.withdraw()
+            raise
+        if self._size < self._maxsize and self._size < len(self._tasks):
             try:
                 self._start_thread()
-            except RuntimeError:
+            except (RuntimeError, MemoryError):
                 if not self._size:
                     task.withdraw()
                     raise
@@ -389,7 +402,7 @@ class ThreadPool(Mapper):
     def join(self) -> None:
         """Wait until all tasks are over. The threads stay. Switches unless there are none."""
         get_hub()
-        while self._unfinished > 0:
+        while self._tasks:
             self._joiners.wait()
 
     def close(self) -> None:

@@ -14,6 +14,7 @@ import pytest
 from helpers import Recorder, run_isolated
 
 from corolib import threadpool as threadpool_module
+from corolib._hub import persist
 from corolib._waiting import iwait, wait
 from corolib.errors import InvalidThreadUseError, LoopExit
 from corolib.event import AsyncResult, Event
@@ -58,9 +59,11 @@ class Gate:
 
 
 def test_a_result(pool):
-    result = pool.spawn(int, "12", base=8)
+    gate = Gate()
+    result = pool.spawn(gate.wait, 10)
     assert isinstance(result, AsyncResult) and len(pool) == 1 and pool
-    assert result.get() == 10
+    gate.open()
+    assert result.get() == pool.spawn(int, "12", base=8).get() == 10
     pool.join()
     assert len(pool) == 0 and not pool
     assert pool.spawn(threading.get_ident).get() != threading.get_ident()
@@ -336,6 +339,89 @@ def test_a_thread_that_cannot_be_started(monkeypatch):
     gate.open()
     assert (first.get(), second.get()) == (1, 0) and pool.size == 1
     pool.kill()
+
+
+def test_a_thread_without_memory_for_its_first_frame_begins_when_there_is_some():
+    """The task was lost with the thread, and whoever waited for it waited for ever."""
+    run_isolated(
+        """
+        import ctypes, time
+        from corolib.threadpool import ThreadPool
+
+        class Arenas(ctypes.Structure):
+            _fields_ = [("context", ctypes.c_char_p), ("alloc", ctypes.c_void_p), ("free", ctypes.c_void_p)]
+
+        before, none = Arenas(), Arenas()
+        ctypes.pythonapi.PyObject_GetArenaAllocator(ctypes.byref(before))
+        # getenv(name of no variable) is a null pointer: an allocator that has nothing to give.
+        none.context, none.free = b"COROLIB_NO_SUCH_VARIABLE", before.free
+        none.alloc = ctypes.cast(ctypes.CDLL(None).getenv, ctypes.c_void_p).value
+
+        pool = ThreadPool(1)
+        ctypes.pythonapi.PyObject_SetArenaAllocator(ctypes.byref(none))
+        result = pool.spawn(abs, -5)
+        time.sleep(0.1)
+        early = result.ready()
+        ctypes.pythonapi.PyObject_SetArenaAllocator(ctypes.byref(before))
+        assert result.get(timeout=20) == 5
+        assert not early
+        """
+    )
+
+
+def test_whatever_allocation_fails_a_task_is_done_or_refused_and_the_pool_goes_on():
+    pytest.importorskip("_testcapi", reason="this Python was built without its test modules")
+    run_isolated(
+        """
+        from time import sleep
+        from _testcapi import remove_mem_hooks, set_nomemory
+        from corolib.threadpool import ThreadPool
+
+        def spawn(pool, number):
+            result = None
+            set_nomemory(number, number + 1)
+            try:
+                result = pool.spawn(abs, -5)
+                sleep(0.001)  # the thread runs, and may be the one that fails
+            except (MemoryError, RuntimeError):
+                pass
+            finally:
+                remove_mem_hooks()
+            return result
+
+        outcomes = set()
+        for number in range(1, 60):
+            pool = ThreadPool(1)
+            result = spawn(pool, number)
+            try:
+                outcomes.add(result and result.get(timeout=20))
+            except MemoryError:
+                outcomes.add(MemoryError)
+            assert pool.apply(abs, (-6,)) == 6 and len(pool) == 0 and not pool.full(), number
+            pool.close()
+        assert outcomes >= {None, 5}, outcomes
+        """
+    )
+
+
+def test_persist():
+    """It tries again without memory to begin; what a function raises is raised at once."""
+    items = [0]  # a list times sys.maxsize is a MemoryError; an empty one is a list
+    done = _queue.SimpleQueue()
+    _thread.start_new_thread(lambda: done.put(persist(items.__mul__, sys.maxsize)), ())
+    time.sleep(0.03)
+    items.clear()
+    assert done.get() == []
+
+    def fails():
+        raise MemoryError("from within")
+
+    with pytest.raises(MemoryError, match="from within"):
+        persist(fails)
+    with pytest.raises(ValueError, match="invalid literal"):
+        persist(int, "x")
+    with pytest.raises(TypeError, match="takes a callable first, not int"):
+        persist(5)
 
 
 def test_trace_and_profile_hooks_of_threading_are_honoured(pool):

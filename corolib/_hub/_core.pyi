@@ -470,5 +470,10 @@ class Socket(_socket.socket):
 def thread_idle(delta: int, /) -> None:
     """Counts native threads that cannot wake anybody (idle workers of a pool): they put off no LoopExit."""
 
+def persist(function: Callable[..., _T], /, *args: Any) -> _T:
+    """function(*args), for the beginning of a native thread: if there is no memory to begin the call with, it
+    is tried again every ten milliseconds. Never switches.
+    """
+
 def set_context_of(target: greenlet, context: Context | None, /) -> None:
     """Before the start: the context that `target` runs in."""

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <limits.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "arguments.h"
@@ -74,6 +75,34 @@ static PyObject *core_thread_idle(PyObject *module, PyObject *argument)
     if (delta == -1 && PyErr_Occurred()) return NULL;
     hub_idle_threads += delta;
     Py_RETURN_NONE;
+}
+
+/* A native thread's first frame needs memory that nobody could have set aside for it. Without any, _thread
+ * would print the error and end the thread; but somebody counts on it by then. An exception from within the
+ * function has a traceback, one from before its first frame has none. */
+static PyObject *core_persist(PyObject *module, PyObject *const *args, Py_ssize_t nargs)
+{
+    (void)module;
+    if (nargs < 1 || !PyCallable_Check(args[0])) {
+        PyErr_Format(PyExc_TypeError, "persist() takes a callable first, not %.100s",
+                     nargs ? Py_TYPE(args[0])->tp_name : "nothing");
+        return NULL;
+    }
+    for (;;) {
+        PyObject *result = PyObject_Vectorcall(args[0], args + 1, (size_t)nargs - 1, NULL);
+        if (result != NULL || !PyErr_ExceptionMatches(PyExc_MemoryError)) return result;
+        PyObject *type, *error, *tb;
+        PyErr_Fetch(&type, &error, &tb);
+        if (tb != NULL) {
+            PyErr_Restore(type, error, tb);
+            return NULL;
+        }
+        Py_XDECREF(type);
+        Py_XDECREF(error);
+        const struct timespec pause = {.tv_nsec = 10 * 1000 * 1000};
+        Py_BEGIN_ALLOW_THREADS nanosleep(&pause, NULL);
+        Py_END_ALLOW_THREADS
+    }
 }
 
 /* Sleeping. */
@@ -333,6 +362,10 @@ static PyMethodDef methods[] = {
     {"thread_idle", core_thread_idle, METH_O,
      "thread_idle(delta, /)\n--\n\nCounts native threads that cannot wake anybody (idle workers): they put "
      "off no LoopExit."},
+    {"persist", FAST(core_persist), METH_FASTCALL,
+     "persist(function, /, *args)\n--\n\nfunction(*args); without the memory to begin it, try again every "
+     "ten "
+     "milliseconds."},
     {"sleep", FAST(core_sleep), METH_FASTCALL | METH_KEYWORDS,
      "sleep(seconds=0, ref=True)\n--\n\nSwitch to the hub for `seconds`; with 0 or less, what is ready runs "
      "first."},
