@@ -2,22 +2,20 @@
 other greenlets run while the pipe is empty or full.
 
 Everything else is opened as ever. The layers are the standard library's, derived from only for what a native
-thread does without: the lock of a buffer in C knows threads and no greenlets, so a second greenlet that comes
-while the first one waits would be refused as if the first had called itself. Here it waits for its turn.
+thread does without (see _buffers).
 """
 
 import io
 import os
 import stat
 from collections.abc import Callable
-from functools import wraps
 from select import POLLIN
 from typing import Any
 
+from ._buffers import Reader, Writer
 from ._descriptors import wait_for
 from ._descriptors import write as _write
 from ._native import original
-from .lock import RLock
 
 __all__ = ["open"]
 __implements__ = ("open",)
@@ -50,38 +48,6 @@ class _Raw(io.FileIO):
         if not (self.writable() and os.get_blocking(self.fileno())):
             return super().write(data)  # refuses, or says what there is room for
         return _write(self.fileno(), data)
-
-
-def _in_turn(plain: Callable[..., Any]) -> Callable[..., Any]:
-    @wraps(plain)
-    def method(self: Any, *args: Any) -> Any:
-        with self._turn:
-            return plain(self, *args)
-
-    return method
-
-
-class _Reader(io.BufferedReader):
-    """What is read ahead of a pipe. One greenlet at a time."""
-
-    def __init__(self, raw: Any, size: int) -> None:
-        self._turn = RLock()
-        super().__init__(raw, size)
-
-
-class _Writer(io.BufferedWriter):
-    """What is held back from a pipe. One greenlet at a time."""
-
-    def __init__(self, raw: Any, size: int) -> None:
-        self._turn = RLock()
-        super().__init__(raw, size)
-
-
-for _name in ("read", "read1", "readinto", "readinto1", "readline", "peek", "close", "__next__"):
-    setattr(_Reader, _name, _in_turn(getattr(io.BufferedReader, _name)))
-for _name in ("write", "flush", "close"):
-    setattr(_Writer, _name, _in_turn(getattr(io.BufferedWriter, _name)))
-del _name
 
 
 def _is_pipe(file: Any) -> bool:
@@ -118,7 +84,7 @@ class _Opener:
         if buffering == 0:
             return raw
         size = buffering if buffering > 1 else io.DEFAULT_BUFFER_SIZE
-        buffered = _Reader(raw, size) if kind == "r" else _Writer(raw, size)
+        buffered = Reader(raw, size) if kind == "r" else Writer(raw, size)
         if "b" in mode:
             return buffered
         text = io.TextIOWrapper(buffered, encoding, errors, newline, line_buffering=buffering == 1)

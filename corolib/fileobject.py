@@ -13,6 +13,7 @@ from errno import EBADF
 from typing import Any, Self
 
 from . import _hub
+from ._buffers import Reader, Writer
 from ._config import config
 from ._native import original
 from .hub import Hub, get_hub
@@ -213,9 +214,9 @@ def _stack(raw: Any, mode: str, buffering: int, text: _Text) -> Any:
     if raw.readable() and raw.writable():
         stacked = _io.BufferedRandom(raw, size) if raw.seekable() else _io.BufferedRWPair(raw, raw, size)
     elif raw.readable():
-        stacked = _io.BufferedReader(raw, size)
+        stacked = Reader(raw, size)
     else:
-        stacked = _io.BufferedWriter(raw, size)
+        stacked = Writer(raw, size)
     if not binary:
         encoding, errors, newline = text
         stacked = _io.TextIOWrapper(stacked, encoding, errors, newline, line_buffering=lines)

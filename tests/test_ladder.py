@@ -49,6 +49,7 @@ LADDER = [
         "time",
         "os",
         "_descriptors",
+        "_buffers",
         "_pipes",
         "signal",
         "select",

@@ -43,6 +43,21 @@ def test_pipes_are_cooperative():
     assert child.returncode == 0
 
 
+def test_two_greenlets_at_one_pipe_take_turns():
+    """A buffer in C refuses a second call in the same native thread (RuntimeError, "reentrant call")."""
+    source = "import sys; sys.stdout.buffer.write(sys.stdin.buffer.read())"
+    with python(source, stdin=PIPE, stdout=PIPE) as child:
+        lines = []
+        readers = [corolib.spawn(lambda: lines.append(child.stdout.readline())) for _ in range(3)]
+        corolib.sleep(0)
+        sent = [letter * (1 << 19) + b"\n" for letter in (b"a", b"b", b"c")]
+        writers = [corolib.spawn(child.stdin.write, line) for line in sent]
+        corolib.joinall(writers, raise_error=True)
+        child.stdin.close()
+        corolib.joinall(readers, raise_error=True)
+    assert sorted(lines) == sent
+
+
 def test_communicate_both_ways_with_more_than_pipes_hold():
     source = """if True:
         import sys
