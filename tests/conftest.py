@@ -143,6 +143,27 @@ def end_hub() -> list[str]:
     return left
 
 
+def _handlers() -> dict[int, object]:
+    """The functions of Python that signals call in this process."""
+    found = ((number, signal.getsignal(number)) for number in signal.valid_signals())
+    return {int(number): handler for number, handler in found if not isinstance(handler, signal.Handlers)}
+
+
+@pytest.fixture(autouse=True)
+def same_handlers(request: pytest.FixtureRequest) -> Iterator[None]:
+    """A test leaves the handlers of signals as it found them. With one that it forgot, hubs of later tests
+    wait for the signal where they should report a deadlock: for ever.
+    """
+    before = _handlers()
+    yield
+    after = _handlers()
+    changed = [number for number in {*before, *after} if before.get(number) is not after.get(number)]
+    for number in changed:
+        signal.signal(number, before.get(number) or signal.SIG_DFL)
+    if changed and request.node.stash.get(passed_key, False):
+        pytest.fail(f"handlers of signals left changed: before {before}, after {after}", pytrace=False)
+
+
 passed_key = pytest.StashKey[bool]()
 
 

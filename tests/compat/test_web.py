@@ -49,7 +49,7 @@ def test_flask_socketio(transports: Any, tmp_path: Path) -> None:
     with served(tmp_path, "socketio_server.py", *AS_GEVENT) as port:
         clients = []
         for _ in range(3):
-            client = socketio.Client()
+            client = socketio.Client(handle_sigint=False)  # its handler would stay in this process
             client.got, client.came = [], threading.Event()
 
             def take(data: object, client: Any = client) -> None:
