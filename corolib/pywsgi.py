@@ -8,7 +8,8 @@ import sys
 from .server._http import date as _date
 from .server.accesslog import LoggingLogAdapter
 from .server.environ import Environ, SecureEnviron, WSGISecureEnviron
-from .server.handler import FileWrapper, WSGIHandler
+from .server.filewrapper import FileWrapper
+from .server.handler import WSGIHandler
 from .server.http1 import Limits
 from .server.input import Input
 from .server.wsgi import WSGIServer

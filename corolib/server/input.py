@@ -8,7 +8,7 @@ import io
 from collections.abc import Callable, Iterator
 from typing import Any
 
-__all__ = ["Input", "InputError", "RawInput"]
+__all__ = ["Input", "InputError", "RawInput", "UpgradeInput"]
 
 
 class InputError(OSError):
@@ -140,3 +140,26 @@ class RawInput(io.RawIOBase):
         self._rest = self._rest[len(part) :]
         buffer[: len(part)] = part
         return len(part)
+
+
+class UpgradeInput(io.RawIOBase):
+    """The body of a request to upgrade: empty, until the answer is 101; then what the connection brings.
+
+    `upgraded()` says whether that is so, `connection()` gives its bytes.
+    """
+
+    def __init__(self, upgraded: Callable[[], bool], connection: Callable[[], io.BufferedReader]) -> None:
+        self._upgraded = upgraded
+        self._connection = connection
+
+    def readable(self) -> bool:
+        """It is."""
+        return True
+
+    def readinto(self, buffer: Any, /) -> int:
+        """See the class. Switches after the upgrade."""
+        if not self._upgraded():
+            return 0
+        data = self._connection().read1(len(buffer))
+        buffer[: len(data)] = data
+        return len(data)

@@ -11,7 +11,8 @@ from typing import Any, ClassVar, Final
 from .accesslog import FORMATS, make_log
 from .counters import Counters
 from .environ import WSGISecureEnviron
-from .handler import FileWrapper, WSGIHandler
+from .filewrapper import FileWrapper
+from .handler import WSGIHandler
 from .http1 import Limits
 from .stream import StreamServer
 
