@@ -8,7 +8,8 @@ import signal
 import sys
 import time
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import leakcheck
 import pytest
@@ -173,6 +174,25 @@ def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
     if report.when == "call":
         item.stash[passed_key] = report.passed
     return report
+
+
+@pytest.fixture
+def started() -> Iterator[Callable[[Any], Any]]:
+    """Starts a server of corolib and gives it back; it is stopped after the test, and what it serves ends."""
+    servers: list[Any] = []
+
+    def start(server: Any) -> Any:
+        servers.append(server)
+        server.start()
+        return server
+
+    yield start
+    for server in servers:
+        server.stop()
+    if servers:
+        from corolib.testing import settle  # not for the tests that look at what an import brings
+
+        settle()
 
 
 @pytest.fixture(autouse=True)

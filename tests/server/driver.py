@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import pairwise
+from typing import Any
 
 import h11
 
@@ -21,14 +22,27 @@ class Outcome:
     open: bool = True
 
 
-def ours(pieces: Iterable[bytes], limits: Limits | None = None) -> Outcome:
-    """What our reader makes of bytes that come in pieces."""
-    outcome = Outcome()
-    reader = make_reader({}, limits or Limits())
+@dataclass
+class Request:
+    """One that was read to its end."""
+
+    environ: dict[str, Any]
+    body: bytes
+    #: All its bytes.
+    data: bytes
+
+
+def read_requests(reader: Any, pieces: Iterable[bytes]) -> Iterator[Request]:
+    """Feed a reader as the server does: the requests, up to the last one that the connection may have.
+
+    Refused when a request is; the reader is closed at the end.
+    """
     environ, body = None, b""
+    fed, start = b"", 0
     try:
         for piece in pieces:
-            given = (piece,)
+            fed += piece
+            given: tuple[bytes, ...] = (piece,)
             while True:
                 if environ is None:
                     environ = reader.head(*given)
@@ -40,17 +54,29 @@ def ours(pieces: Iterable[bytes], limits: Limits | None = None) -> Outcome:
                 body += reader.body()
                 if not reader.complete:
                     break
-                text = f"{environ['REQUEST_METHOD']} {environ['REQUEST_URI']}"
-                outcome.served.append(f"{text} {body.decode('latin-1')}" if body else text)
-                environ, body = None, b""
-                if not reader.keep_alive:
-                    outcome.open = False
-                    return outcome
+                end = len(fed) - reader.buffered
+                going = reader.keep_alive
+                yield Request(environ, body, fed[start:end])
+                environ, body, start = None, b"", end
+                if not going:
+                    return
+    finally:
+        reader.close()
+
+
+def ours(pieces: Iterable[bytes], limits: Limits | None = None) -> Outcome:
+    """What our reader makes of bytes that come in pieces."""
+    outcome = Outcome()
+    reader = make_reader({}, limits or Limits())
+    try:
+        for request in read_requests(reader, pieces):
+            text = f"{request.environ['REQUEST_METHOD']} {request.environ['REQUEST_URI']}"
+            body = request.body.decode("latin-1")
+            outcome.served.append(f"{text} {body}" if body else text)
+            outcome.open = reader.keep_alive
     except Refused as refused:
         outcome.status = refused.args[0]
         outcome.open = False
-    finally:
-        reader.close()
     return outcome
 
 

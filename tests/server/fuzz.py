@@ -16,7 +16,6 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from random import Random
-from typing import Any
 
 import h11
 
@@ -24,6 +23,7 @@ if __name__ == "__main__":
     sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from corolib.server.http1 import Limits, Refused, make_reader
+from tests.server.driver import Request, read_requests
 
 BATCH = 500
 LIMITS = Limits(target=200, head=1500, fields=12, body=3000)
@@ -293,41 +293,18 @@ class Maker:
         return data
 
 
-Served = tuple[dict[str, Any], bytes, bytes]  # environ, body, the bytes of the request
-
-
-def serve(pieces: Sequence[bytes]) -> tuple[list[Served], int | None, bool]:
+def serve(pieces: Sequence[bytes]) -> tuple[list[Request], int | None, bool]:
     """What our reader makes of them: requests, the status of the refusal, whether it would read on."""
     reader = make_reader({}, LIMITS)
-    served: list[Served] = []
-    environ, body = None, b""
-    fed = b""
-    start = 0
+    served: list[Request] = []
+    going = True
     try:
-        for piece in pieces:
-            fed += piece
-            given: tuple[bytes, ...] = (piece,)
-            while True:
-                if environ is None:
-                    environ = reader.head(*given)
-                    if environ is None:
-                        break
-                else:
-                    body += reader.body(*given)
-                given = ()
-                body += reader.body()
-                if not reader.complete:
-                    break
-                end = len(fed) - reader.buffered
-                served.append((environ, body, fed[start:end]))
-                environ, body, start = None, b"", end
-                if not reader.keep_alive:
-                    return served, None, False
+        for request in read_requests(reader, pieces):
+            served.append(request)
+            going = reader.keep_alive
     except Refused as refused:
         return served, refused.args[0], False
-    finally:
-        reader.close()
-    return served, None, True
+    return served, None, going
 
 
 def key_of(name: bytes) -> str:
@@ -336,8 +313,9 @@ def key_of(name: bytes) -> str:
     return key if key in ("CONTENT_TYPE", "CONTENT_LENGTH") else "HTTP_" + key
 
 
-def judge(environ: dict[str, Any], body: bytes, data: bytes) -> str:
+def judge(served: Request) -> str:
     """What h11 has against a request that we serve; nothing if it agrees."""
+    environ, body, data = served.environ, served.body, served.data
     # RFC 9112, 2.2: an empty line before a request is to be ignored, which h11 does not.
     data = data.removeprefix(b"\r\n")
     connection = h11.Connection(h11.SERVER)
@@ -406,10 +384,10 @@ def run_batch(seed: int, number: int, count: int, tally: Counter[str]) -> str:
         tally["connections"] += 1
         tally["requests"] += len(served)
         tally[f"refused {status}" if status else "not refused"] += 1
-        for environ, body, own in served:
-            complaint = judge(environ, body, own)
+        for request in served:
+            complaint = judge(request)
             if complaint:
-                return f"we serve what h11 does not: {complaint}\n{own!r}\nof {data!r}"
+                return f"we serve what h11 does not: {complaint}\n{request.data!r}\nof {data!r}"
         for pieces in cuts(rng, data):
             other = serve(pieces)
             if other != (served, status, going):

@@ -227,11 +227,10 @@ def trusting(authority: trustme.CA) -> Any:
 
 
 @pytest.fixture
-def served(certificate: trustme.LeafCert) -> Iterator[Any]:
+def served(certificate: trustme.LeafCert, started: Any) -> Any:
     """Makes and starts a TLS server, with what handshake_failed() was told in `failed`."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     certificate.configure_cert(context)
-    servers: list[StreamServer] = []
 
     class Noted(StreamServer):
         def handshake_failed(self, error: OSError, address: Any) -> None:
@@ -240,13 +239,9 @@ def served(certificate: trustme.LeafCert) -> Iterator[Any]:
     def make(handle: Any = echo, **options: Any) -> StreamServer:
         server = Noted(HERE, handle, **{"ssl_context": context, **options})
         server.failed = []
-        server.start()
-        servers.append(server)
-        return server
+        return started(server)
 
-    yield make
-    for server in servers:
-        server.stop()
+    return make
 
 
 def secure(server: StreamServer, context: Any) -> Any:

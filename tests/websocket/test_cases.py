@@ -7,7 +7,6 @@ and all frames that come back.
 
 import struct
 import zlib
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -35,11 +34,8 @@ def options() -> dict[str, Any]:
 
 
 @pytest.fixture
-def server(options: dict[str, Any]) -> Iterator[WebSocketServer]:
-    with WebSocketServer(("127.0.0.1", 0), echo, options=options) as server:
-        server.start()
-        yield server
-        settle()
+def server(options: dict[str, Any], started: Any) -> WebSocketServer:
+    return started(WebSocketServer(("127.0.0.1", 0), echo, options=options))
 
 
 def shorten(frames: list[tuple[int, bytes]]) -> list[tuple[int, bytes]]:

@@ -29,19 +29,8 @@ def url(server: Any, path: str = "/") -> str:
 
 
 @pytest.fixture
-def serve() -> Iterator[Any]:
-    servers: list[Any] = []
-
-    def make(handle: Any = echo, **arguments: Any) -> WebSocketServer:
-        server = WebSocketServer(HERE, handle, **arguments)
-        server.start()
-        servers.append(server)
-        return server
-
-    yield make
-    for server in servers:
-        server.stop()
-    settle()
+def serve(started: Any) -> Any:
+    return lambda handle=echo, **arguments: started(WebSocketServer(HERE, handle, **arguments))
 
 
 # -- messages ------------------------------------------------------------------------------------------------

@@ -18,20 +18,13 @@ HERE = ("127.0.0.1", 0)
 
 
 @pytest.fixture
-def serve() -> Iterator[Any]:
-    servers: list[Any] = []
-
+def serve(started: Any) -> Any:
     def make(application: Any, handler: type = WebSocketHandler, **attributes: Any) -> WSGIServer:
         server = WSGIServer(HERE, application, handler_class=handler, log=None, error_log=None)
         vars(server).update(attributes)
-        server.start()
-        servers.append(server)
-        return server
+        return started(server)
 
-    yield make
-    for server in servers:
-        server.stop()
-    settle()
+    return make
 
 
 @pytest.fixture
