@@ -85,6 +85,11 @@ def arguments() -> argparse.ArgumentParser:
     parser.add_argument(
         "--log-format", choices=sorted(FORMATS), default="combined", help="(default: combined)"
     )
+    parser.add_argument(
+        "--websocket",
+        action="store_true",
+        help='give the application environ["wsgi.websocket"] (needs corolib[websocket])',
+    )
     parser.add_argument("--reload", action="store_true", help="start anew when a file of the program changes")
     parser.add_argument("--no-patch", action="store_true", help="leave the standard library as it is")
     parser.add_argument(
@@ -181,6 +186,10 @@ class Worker:
         }
         if options.max_connections:
             settings["max_connections"] = options.max_connections
+        if options.websocket:
+            from .websocket import WebSocketHandler  # of an extra
+
+            settings["handler_class"] = WebSocketHandler
         if options.certfile:
             settings |= {"certfile": options.certfile, "keyfile": options.keyfile}
         log = {"-": "default", "none": None}.get(options.log, options.log)

@@ -64,6 +64,7 @@ LADDER = [
     # servers
     *(
         "server.listeners",
+        "server.peers",
         "server.base",
         "server.stream",
         "server.datagram",

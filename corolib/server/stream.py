@@ -12,6 +12,7 @@ from .._switch import getcurrent
 from ..socket import socket
 from .base import BaseServer
 from .listeners import bound_socket, parse_address
+from .peers import Peers
 
 if TYPE_CHECKING:
     import ssl as stdlib
@@ -34,12 +35,16 @@ class StreamServer(BaseServer):
     `ciphers`), for which a context is made. `do_handshake_on_connect` and `suppress_ragged_eofs` are as in
     SSLContext.wrap_socket(). A handshake that is not done after `handshake_timeout` seconds is given up, one
     that fails is dropped quietly.
+
+    `max_per_address`, if it is not 0, is how many connections one address of the internet may have at a time;
+    more are closed at once. Private addresses, behind which a proxy may be, and UNIX sockets are not limited.
     """
 
     backlog: int = 128
     reuse_addr: bool | int | None = 1
     reuse_port: bool = False
     handshake_timeout: float | None = 10.0
+    max_per_address: int = 0
 
     def __init__(
         self,
@@ -50,6 +55,7 @@ class StreamServer(BaseServer):
         *,
         reuse_port: bool | None = None,
         handshake_timeout: float | None = None,
+        max_per_address: int | None = None,
         **ssl_args: Any,
     ) -> None:
         if backlog is not None:
@@ -58,6 +64,9 @@ class StreamServer(BaseServer):
             self.reuse_port = reuse_port
         if handshake_timeout is not None:
             self.handshake_timeout = handshake_timeout
+        if max_per_address is not None:
+            self.max_per_address = max_per_address
+        self._peers = Peers()
         self.ssl_context: stdlib.SSLContext | None = self._context_of(ssl_args) if ssl_args else None
         self.ssl_args = ssl_args
         if self.ssl_context is not None:
@@ -189,11 +198,33 @@ class StreamServer(BaseServer):
         found[0]._setup()
         return found  # type: ignore[no-any-return]  # of a listener of any kind
 
+    def do_handle(self, *args: Any) -> None:
+        """As in BaseServer, unless the address has too many connections."""
+        if not self.max_per_address:
+            super().do_handle(*args)
+            return
+        sock, address, *_ = args
+        if not self._peers.admit(address, self.max_per_address):
+            sock.close()
+            self.turned_away(address)
+            return
+        try:
+            super().do_handle(*args)
+        except BaseException:
+            self._peers.dismiss(address)
+            raise
+
+    def turned_away(self, address: Any) -> None:
+        """Called when a connection was closed because of `max_per_address`. For subclasses: does nothing."""
+
     @staticmethod
-    def _runner(server: BaseServer, sock: Any, address: Any, *more: Any) -> None:
+    def _runner(server: Any, sock: Any, address: Any, *more: Any) -> None:
         """As in BaseServer. A call with `*` would keep 340 bytes more of C stack for each connection."""
         if more:
-            BaseServer._runner(server, sock, address, *more)
+            try:
+                BaseServer._runner(server, sock, address, *more)
+            finally:
+                server._peers.dismiss(address)
             return
         me = getcurrent()
         server._running.add(me)
@@ -203,6 +234,8 @@ class StreamServer(BaseServer):
             server._running.discard(me)
             if server._over:
                 server._over.wake_all()
+            if server._peers:
+                server._peers.dismiss(address)
             server.do_close(sock, address)
 
     def do_close(self, sock: Any, *args: Any) -> None:

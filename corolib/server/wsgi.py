@@ -4,7 +4,6 @@ import os
 import sys
 from _socket import AF_INET, AF_INET6, IPPROTO_TCP, TCP_NODELAY
 from collections.abc import Callable, Iterable
-from ipaddress import ip_address
 from resource import RLIM_INFINITY, RLIMIT_NOFILE, getrlimit
 from typing import Any, ClassVar, Final
 
@@ -99,7 +98,6 @@ class WSGIServer(StreamServer):
         self.counters = Counters()
         #: There is no room for another connection. While that is so, answers end theirs.
         self.crowded = False
-        self._per_address: dict[str, int] = {}
         if spawn == "default":
             if self.max_connections is None:
                 self.max_connections = _descriptors() * 3 // 4
@@ -194,27 +192,16 @@ class WSGIServer(StreamServer):
         if counters.open >= self._room:
             self.crowded = True
             self._make_room()
-        host = address[0] if isinstance(address, tuple) and address else None
         try:
-            if host is None or not self.max_per_address:
-                self.handler_class(sock, address, self).handle()
-                return
-            count = self._per_address.get(host, 0) + 1
-            if count > self.max_per_address and not _is_private(host):
-                counters.turned_away += 1
-                return
-            self._per_address[host] = count
-            try:
-                self.handler_class(sock, address, self).handle()
-            finally:
-                count = self._per_address[host] - 1
-                if count:
-                    self._per_address[host] = count
-                else:
-                    del self._per_address[host]
+            self.handler_class(sock, address, self).handle()
         finally:
             counters.open -= 1
             self.crowded = counters.open >= self._room
+
+    def turned_away(self, address: Any) -> None:
+        """Count it."""
+        self.counters.connections += 1
+        self.counters.turned_away += 1
 
     def _close_idle(self) -> None:
         """Close all connections that wait for a request."""
@@ -316,10 +303,3 @@ def _descriptors() -> int:
     """How many descriptors the process may have."""
     soft, _ = getrlimit(RLIMIT_NOFILE)
     return 1 << 20 if soft == RLIM_INFINITY else soft
-
-
-def _is_private(host: str) -> bool:
-    try:
-        return ip_address(host.partition("%")[0]).is_private
-    except ValueError:
-        return True  # not an address of the internet

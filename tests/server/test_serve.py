@@ -33,6 +33,13 @@ def application(environ, start_response):
 def make():
     return application
 
+def websocket(environ, start_response):
+    if "wsgi.websocket" not in environ:
+        return application(environ, start_response)
+    for message in environ["wsgi.websocket"]:
+        environ["wsgi.websocket"].send(message.upper())
+    return []
+
 class holder:
     method = staticmethod(application)
 """
@@ -84,10 +91,10 @@ class Command:
 
 
 @contextmanager
-def running(folder, *arguments, text="first", bind="127.0.0.1:0"):
+def running(folder, *arguments, text="first", bind="127.0.0.1:0", name="application"):
     (folder / "served.py").write_text(APPLICATION.replace("TEXT", text))
     process = subprocess.Popen(
-        [sys.executable, "-m", "corolib.pywsgi", "served:application", "--bind", bind, *arguments],
+        [sys.executable, "-m", "corolib.pywsgi", f"served:{name}", "--bind", bind, *arguments],
         cwd=folder,
         env={**os.environ, "PYTHONPATH": str(ROOT), "PYTHONDONTWRITEBYTECODE": "1"},
         stdin=subprocess.DEVNULL,
@@ -112,6 +119,15 @@ def test_it_serves_and_ends(tmp_path):
         assert '"GET / HTTP/1.1" 200 ' in command.said
         with pytest.raises(ConnectionRefusedError):
             command.ask()
+
+
+def test_it_serves_websockets(tmp_path):
+    websocket = pytest.importorskip("corolib.websocket")
+    with running(tmp_path, "--websocket", name="websocket") as command:
+        command.until_answered()
+        with websocket.connect("ws://{}:{}/".format(*command.address)) as ws:
+            ws.send("hello")
+            assert ws.receive() == "HELLO"
 
 
 @pytest.mark.slow

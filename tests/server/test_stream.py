@@ -334,6 +334,73 @@ def test_a_peer_that_talks_slowly_has_the_same_deadline(served: Any) -> None:
         assert [type(error) for error in server.failed] == [TimeoutError]
 
 
+def test_an_address_has_so_many_connections(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("corolib.server.peers.is_private", lambda host: False)
+    turned_away = []
+
+    class Noted(StreamServer):
+        def turned_away(self, address: Any) -> None:
+            turned_away.append(address)
+
+    with Noted(HERE, echo, max_per_address=2) as server:
+        server.start()
+        first, second = connect(server), connect(server)
+        exchange(first)
+        exchange(second)
+        with connect(server) as third:
+            assert third.recv(1) == b""
+            assert turned_away == [third.getsockname()]
+        first.close()
+        settle()
+        with connect(server) as fourth:
+            exchange(fourth)
+        second.close()
+        settle()
+        assert server._peers == {}
+
+
+def test_a_private_address_is_not_limited() -> None:
+    with StreamServer(HERE, echo, max_per_address=1) as server:
+        server.start()
+        with connect(server) as first, connect(server) as second:
+            exchange(first)
+            exchange(second)
+            assert server._peers == {"127.0.0.1": 2}
+
+
+def test_a_connection_that_cannot_be_handled_is_not_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*args: Any) -> None:
+        raise RuntimeError("no")
+
+    told: list[Any] = []
+    with StreamServer(HERE, echo, spawn=refuse, max_per_address=1) as server:
+        get_hub().handle_error = lambda context, type, value, tb: told.append(type)  # type: ignore[method-assign]
+        try:
+            server.start()
+            with connect(server) as client:
+                assert client.recv(1) == b""
+        finally:
+            del get_hub().handle_error
+        assert told == [RuntimeError]
+        assert server._peers == {}
+
+
+def test_who_does_not_end_the_handshake_is_counted(
+    served: Any, trusting: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("corolib.server.peers.is_private", lambda host: False)
+    server = served(max_per_address=2)
+    stalled = [connect(server) for _ in range(2)]
+    settle()
+    with connect(server) as third:
+        assert third.recv(1) == b""
+    for each in stalled:
+        each.close()
+    settle()
+    with secure(server, trusting) as client:
+        exchange(client)
+
+
 def test_a_handshake_that_fails_is_dropped_quietly(served: Any, trusting: Any, capfd: Any) -> None:
     server = served()
     with connect(server) as client:

@@ -855,7 +855,7 @@ def test_where_there_is_no_room_connections_are_not_kept():
 
 
 def test_a_limit_for_each_address(monkeypatch):
-    monkeypatch.setattr("corolib.server.wsgi._is_private", lambda host: False)
+    monkeypatch.setattr("corolib.server.peers.is_private", lambda host: False)
     with serving(max_per_address=2) as server:
         clients = [connect(server) for _ in range(3)]
         settle()
@@ -867,7 +867,7 @@ def test_a_limit_for_each_address(monkeypatch):
         assert answer_to(server)[0] == "200 OK"
         clients[0].close()
         settle()
-    assert server._per_address == {}
+    assert server._peers == {}
 
 
 @pytest.mark.parametrize(
@@ -882,9 +882,9 @@ def test_a_limit_for_each_address(monkeypatch):
     ],
 )
 def test_which_addresses_a_proxy_may_have(host, private):
-    from corolib.server.wsgi import _is_private
+    from corolib.server.peers import is_private
 
-    assert _is_private(host) is private
+    assert is_private(host) is private
 
 
 def test_stop_lets_answers_end_and_closes_what_is_idle():
