@@ -486,10 +486,17 @@ def patch_socket(dns: bool = True, aggressive: bool = True) -> None:
 
             if "socket" in saved.get("socket", ()):
                 patch_plain_sockets(original("socket", "socket"))
+            when_imported("http.client", _read_headers_quicker)
 
         _patch_rows("socket", then)
     if dns:
         patch_dns()
+
+
+def _read_headers_quicker(client: ModuleType) -> None:
+    from ._patch_http import patch_http  # late: it brings in the parser of mail
+
+    patch_http(client)
 
 
 def patch_ssl() -> None:

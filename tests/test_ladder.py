@@ -85,6 +85,7 @@ LADDER = [
         "_patch_sockets",
         "_imports",
         "_patch_asyncio",
+        "_patch_http",
         "_patch_multiprocessing",
         "_libraries",
         "_audit",
