@@ -4,6 +4,7 @@ import os
 import re
 import subprocess
 import sys
+import sysconfig
 from glob import glob
 
 from setuptools import Extension, setup
@@ -92,6 +93,15 @@ class Build(build_ext):
 
 if sys.platform == "win32":
     raise SystemExit("corolib needs a POSIX system (Linux, macOS): this is Windows.")
+if sys.implementation.name != "cpython":
+    raise SystemExit(f"corolib needs CPython, whose frames it switches: this is {sys.implementation.name}.")
+if sysconfig.get_config_var("Py_GIL_DISABLED"):
+    raise SystemExit(
+        "corolib does not support free-threaded builds of CPython: its switches rely on the GIL. "
+        "Install it for a build with a GIL, such as python{0}.{1} rather than python{0}.{1}t.".format(
+            *sys.version_info
+        )
+    )
 
 setup(
     ext_modules=[

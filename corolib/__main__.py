@@ -4,6 +4,7 @@
     python -m corolib --as-gevent [--patch] [-m] program [arguments]
     python -m corolib --as-eventlet [--patch] [-m] program [arguments]
     python -m corolib --install-hook | --remove-hook
+    python -m corolib --version
 
 `corolib-run` is the same. The program is a file, with -m a module, or a command that is written in Python,
 such as `gunicorn`. Under --as-gevent nothing is patched unless --patch is given: the program does that, as it
@@ -11,6 +12,7 @@ does with gevent.
 """
 
 import os
+import platform
 import shutil
 import sys
 import sysconfig
@@ -33,6 +35,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
         return
     if left and left[0] in ("-h", "--help"):
         print(__doc__)
+        return
+    if left == ["--version"]:
+        print(_version())
         return
     wanted: list[str] = []
     patch = False
@@ -74,6 +79,14 @@ def _stand_in(wanted: Sequence[str]) -> None:
         # Its children are to be as it is, if the hook is installed.
         os.environ[_AS[option]] = "1"
     start()
+
+
+def _version() -> str:
+    """What a report of a fault should say first."""
+    from . import __version__, _ev  # late, as above
+
+    name = f"{sys.implementation.name} {platform.python_version()}"
+    return f"corolib {__version__}, libev {_ev.version()}, {name} on {platform.system()} {platform.machine()}"
 
 
 def _found(program: str) -> str:

@@ -97,10 +97,11 @@ LADDER = [
         "util",
         "_pytest_plugin",
         "compat.",
-        "__main__",
     ),
     # roof
     "",
+    # a program, which says which corolib it is
+    "__main__",
     # what adapts it to libraries of others, and uses it as they would
     *("ext", "ext."),
 ]

@@ -1,15 +1,26 @@
 """What a user meets first: the build, what it says when something is missing, and what it ships."""
 
+import ast
 import os
+import platform
+import re
 import shutil
 import subprocess
 import sys
 import tarfile
+import tomllib
 import zipfile
+from email import message_from_string
+from importlib import metadata
+from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
+from types import ModuleType
 
 import pytest
-from helpers import ROOT
+from helpers import ROOT, run_isolated
+
+import corolib
+from corolib import _ev
 
 
 def source_tree(target: Path) -> Path:
@@ -76,16 +87,127 @@ def test_missing_header_is_one_sentence(tree: Path, tmp_path: Path, header: str,
     assert packages in said
 
 
-@pytest.mark.slow
-@pytest.mark.hang_after(900)
-def test_distributions_hold_what_is_needed(tree: Path, tmp_path: Path) -> None:
-    subprocess.run(
-        [sys.executable, "-m", "build", "--no-isolation", "--outdir", str(tmp_path), str(tree)],
-        check=True,
-        cwd=tmp_path,
-        stdout=subprocess.DEVNULL,
+@pytest.mark.parametrize(
+    ("lie", "said"),
+    [
+        (
+            "sysconfig.get_config_vars()['Py_GIL_DISABLED'] = 1",
+            "does not support free-threaded builds of CPython",
+        ),
+        (
+            "sys.implementation.name = 'pypy'",
+            "corolib needs CPython, whose frames it switches: this is pypy.",
+        ),
+    ],
+)
+def test_interpreters_that_cannot_be_served_are_refused_by_the_build(lie: str, said: str) -> None:
+    script = f"import runpy, sys, sysconfig\n{lie}\nrunpy.run_path('setup.py')"
+    done = run_isolated(script, check=False)
+    assert done.returncode == 1
+    assert "Traceback" not in done.stderr
+    assert said in done.stderr
+    assert done.stdout == ""
+
+
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+
+
+def names(requirements: list[str]) -> set[str]:
+    return {re.match(r"[\w-]+", requirement)[0] for requirement in requirements}
+
+
+def test_the_version_stands_once() -> None:
+    assert PROJECT["dynamic"] == ["version"]
+    assert metadata.version("corolib") == corolib.__version__
+    assert ".".join(map(str, corolib.version_info)) == corolib.__version__
+
+
+@pytest.mark.parametrize("command", [["-m", "corolib"], ["-c", "import corolib.__main__ as m; m.main()"]])
+def test_the_command_tells_all_versions(command: list[str]) -> None:
+    done = subprocess.run([sys.executable, *command, "--version"], cwd=ROOT, capture_output=True, text=True)
+    assert done.stderr == ""
+    assert done.stdout == (
+        f"corolib {corolib.__version__}, libev {_ev.version()}, "
+        f"cpython {platform.python_version()} on {platform.system()} {platform.machine()}\n"
     )
+
+
+def imported(folder: Path) -> set[str]:
+    """The packages of others that modules import, at whatever depth."""
+    found = set()
+    for path in folder.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Import):
+                found |= {alias.name.partition(".")[0] for alias in node.names}
+            elif isinstance(node, ast.ImportFrom) and not node.level:
+                found.add(node.module.partition(".")[0])
+    return found - set(sys.stdlib_module_names) - {"corolib"}
+
+
+def test_dependencies_are_what_is_imported() -> None:
+    package = ROOT / "corolib"
+    # What stands in for others, and adapts to them, imports those of which it is told that they are there.
+    for_others = imported(package / "ext") | imported(package / "compat") | {"pytest"}
+    needed = imported(package) - for_others
+    assert needed == {"cffi", "dns", "h11", "httptools", "wsproto"}
+    assert names(PROJECT["dependencies"]) == {"cffi", "dnspython", "httptools"}
+    assert names(PROJECT["optional-dependencies"]["websocket"]) == {"h11", "wsproto"}
+    # cffi's module is a part of the build; what is built by it imports the other half.
+    assert imported(package / "_ev") == {"cffi"}
+    assert b"_cffi_backend" in Path(_ev._libev.__file__).read_bytes()
+
+
+def test_each_python_that_is_promised_has_a_table_of_what_a_thread_keeps() -> None:
+    tables = {
+        f"3.{path.stem.removeprefix('tstate_3')}" for path in (ROOT / "corolib/_switch").glob("tstate_3*.h")
+    }
+    kinds = [name.rpartition(" :: ")[2] for name in PROJECT["classifiers"] if name.startswith("Programming")]
+    assert {kind for kind in kinds if re.fullmatch(r"3\.\d+", kind)} == tables
+    # The policy names each of them, with a date.
+    rows = re.findall(
+        r"^\| (3\.\d+) \|.*\| October 20\d\d \|$", (ROOT / "docs/installing.md").read_text(), re.M
+    )
+    assert rows == sorted(tables)
+    assert PROJECT["requires-python"] == f">={rows[0]}"
+
+
+def test_the_smoke_test_finds_every_part_working() -> None:
+    done = run_isolated(ROOT / "tools/smoke.py", options=("-W", "error"))
+    parts = [line.split()[0] for line in done.stdout.splitlines()]
+    assert parts == ["engine", "hub", "sockets", "patching", "names", "tls", "server", "corolib"]
+    assert done.stderr == ""
+
+
+def test_the_smoke_test_knows_the_libev_of_a_wheel_from_any_other() -> None:
+    done = run_isolated(ROOT / "tools/smoke.py", "--bundled", check=False)
+    assert done.returncode == 1
+    assert "libev comes from" in done.stderr
+
+
+def tool(name: str) -> ModuleType:
+    spec = spec_from_file_location(name, ROOT / f"tools/{name}.py")
+    module = module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.mark.ci
+@pytest.mark.hang_after(900)
+def test_what_is_distributed(tmp_path: Path) -> None:
+    """Source and wheel are built, and the wheel works where there is nothing else."""
+    wheels = tool("wheels")
+    wheels.main(["--out", str(tmp_path), sys.executable])
     [sdist] = tmp_path.glob("*.tar.gz")
+    [wheel] = tmp_path.glob("*.whl")
+    the_source_holds_what_it_takes_to_build_and_test(sdist)
+    the_wheel_holds_what_is_used_and_no_more(wheel)
+    # A tag that promises too much is found out.
+    lying = wheel.rename(tmp_path / re.sub("manylinux_2_[0-9]+", "manylinux_2_5", wheel.name))
+    with pytest.raises(wheels.Failed, match="that is not what its tag says"):
+        wheels.deciding(wheels.Tools(), lying)
+
+
+def the_source_holds_what_it_takes_to_build_and_test(sdist: Path) -> None:
     with tarfile.open(sdist) as archive:
         names = {name.partition("/")[2] for name in archive.getnames()}
     sources = {
@@ -96,35 +218,53 @@ def test_distributions_hold_what_is_needed(tree: Path, tmp_path: Path) -> None:
     }
     assert sources <= names
     assert {
-        "LICENSE",
-        "README.md",
-        "setup.py",
-        "pyproject.toml",
-        "tests/conftest.py",
-        "demo",
-        "test",
+        *("LICENSE", "LICENSE.libev", "README.md", "SECURITY.md", "setup.py", "pyproject.toml"),
+        *("tests/conftest.py", "tools/setup-env.sh", "tools/wheels.py", "demo", "test"),
     } <= names
     assert not [name for name in names if name.endswith((".so", ".pyc", ".o"))]
 
-    [wheel] = tmp_path.glob("*.whl")
+
+def the_wheel_holds_what_is_used_and_no_more(wheel: Path) -> None:
     with zipfile.ZipFile(wheel) as archive:
         names = set(archive.namelist())
+        [about] = [archive.read(name).decode() for name in names if name.endswith(".dist-info/METADATA")]
     assert {
-        "corolib/py.typed",
-        "corolib/_switch/_engine.pyi",
-        "corolib/_hub/_core.pyi",
-        "corolib/server/_http/_core.pyi",
-        "corolib/_ev/_libev.pyi",
+        *("corolib/py.typed", "corolib/_switch/capi.h"),
+        *("corolib/_switch/_engine.pyi", "corolib/_hub/_core.pyi"),
+        *("corolib/server/_http/_core.pyi", "corolib/_ev/_libev.pyi"),
     } <= names
-    assert "corolib/_switch/capi.h" in names
-    assert {name.split(".")[0] for name in names if name.endswith(".so")} == {
-        "corolib/_switch/_engine",
-        "corolib/_hub/_core",
-        "corolib/server/_http/_core",
-        "corolib/_ev/_libev",
+    native = {name.split(".")[0] for name in names if name.endswith(".so") and name.startswith("corolib/")}
+    assert native == {
+        *("corolib/_switch/_engine", "corolib/_hub/_core"),
+        *("corolib/server/_http/_core", "corolib/_ev/_libev"),
     }
-    assert not [name for name in names if name.endswith((".c", ".S", ".o")) or name.startswith("tests")]
-    assert [name for name in names if name.endswith("licenses/LICENSE")]
+    [bundled] = [name for name in names if name.startswith("corolib.libs/") and not name.endswith("/")]
+    assert "libev" in bundled
+    assert {name.partition("/")[0].partition("-")[0] for name in names} == {"corolib", "corolib.libs"}
+    assert not [name for name in names if name.endswith((".c", ".S", ".o"))]
+    licenses = {name.rpartition("licenses/")[2] for name in names if "licenses/LICENSE" in name}
+    assert licenses == {"LICENSE", "LICENSE.libev"}
+    told = message_from_string(about)
+    assert told["Version"] == corolib.__version__
+    assert told["License-Expression"] == "MIT"
+    assert set(told.get_all("Provides-Extra")) == set(PROJECT["optional-dependencies"])
+    always = [line for line in told.get_all("Requires-Dist") if "extra ==" not in line]
+    assert {re.match(r"[\w-]+", line)[0] for line in always} == {"cffi", "dnspython", "httptools"}
+
+
+@pytest.mark.slow
+@pytest.mark.hang_after(1800)
+def test_the_wheel_works_in_a_debian_that_has_nothing_else(tmp_path: Path) -> None:
+    suites = {(3, 11): "bookworm", (3, 13): "trixie"}
+    if sys.version_info[:2] not in suites:
+        pytest.skip(f"no Debian has CPython {platform.python_version()} as its python3")
+    tool("wheels").main(["--out", str(tmp_path), sys.executable])
+    [wheel] = tmp_path.glob("*.whl")
+    done = subprocess.run([ROOT / "tools/empty-root", wheel], capture_output=True, text=True)
+    if done.returncode == 77:
+        pytest.skip(done.stderr.strip())
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stdout.splitlines()[-1].startswith(f"{wheel.name} works in an empty Debian")
 
 
 def shell(script: str, *args: str, cwd: Path, **env: str) -> subprocess.CompletedProcess[str]:
