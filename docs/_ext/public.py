@@ -70,8 +70,8 @@ def is_ours(thing: Any) -> bool:
 
 @cache
 def homes() -> dict[int, str]:
-    """For each public thing, by its id(), the full name of its entry: the first one that is not
-    an alias.
+    """For each public thing, by its id(), the full name that it has its entry under: the first that is not an
+    alias.
     """
     found: dict[int, str] = {}
     for module_name in MODULES:
