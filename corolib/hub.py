@@ -427,6 +427,13 @@ class Hub(_hub.Hub, Services):
             if renew is not None:
                 renew()
 
+    def renew(self) -> None:
+        """Make the descriptors that the hub has for itself anew, because somebody has closed them: called by
+        itself. Watchers and waits go on. OSError, and nothing has changed, if the system has none left. Never
+        switches.
+        """
+        self._loop.renew(self.leave_loop, self.enter_loop)
+
     def destroy(self, destroy_loop: bool | None = None) -> None:
         """End the hub: services are closed, what waits is dropped, the loop is freed. With
         `destroy_loop=False` the next hub of this thread runs the same loop, with the watchers of libev that
@@ -450,11 +457,14 @@ class Hub(_hub.Hub, Services):
         if gone:
             return  # its thread has ended; the C half frees itself, and then the loop, in its finaliser
         keep = destroy_loop is not None and not destroy_loop
+        intact = self.intact()
         super().destroy(HubDestroyed(not keep))
         self._loop.dispatch = None
         self._loop.owned = False
         self.loop.adopt(None)
-        if keep:
+        if not intact:
+            self._loop.forget()  # nothing of it is ours any more
+        elif keep:
             set_loop(self.loop)
         else:
             self._loop.destroy()
@@ -564,15 +574,21 @@ def hub_to_wait_in() -> Hub | None:
 
 
 def reinit(hub: Hub | None = None) -> None:
-    """In the child of a fork: repair the hub and its services. Nothing if that has been done already.
+    """Repair the hub and its services: in the child of a fork, or when its own descriptors have been closed.
+    Nothing if that has been done already.
 
-    It has been by the time os.fork() returns. For processes that were forked past Python: by a server in C
-    that embeds it.
+    It has been by the time os.fork() returns: this is for processes that were forked past Python, by a server
+    in C that embeds it. And the loop finds out by itself, before it polls next, that a daemon has closed all
+    descriptors; here it is done at once, before others get the numbers. Never switches.
     """
     if hub is None:
         hub = get_hub_if_exists()
-    if hub is not None and not hub.destroyed and hub._pid != os.getpid():
+    if hub is None or hub.destroyed:
+        return
+    if hub._pid != os.getpid():
         hub.after_fork()
+    elif not hub.intact():
+        hub.renew()
 
 
 os.register_at_fork(after_in_child=reinit)

@@ -9,13 +9,13 @@
 #include <ev.h>
 #include <stddef.h>
 
-#define COROLIB_EVAPI_VERSION 2u
+#define COROLIB_EVAPI_VERSION 3u
 
 struct evapi {
     unsigned version; /* COROLIB_EVAPI_VERSION */
     unsigned size;    /* sizeof(struct evapi) */
     unsigned ev_major, ev_minor;
-    unsigned sizeof_io, sizeof_timer, sizeof_async;
+    unsigned sizeof_io, sizeof_timer;
 
     int (*run)(struct ev_loop *, int flags);
     void (*loop_fork)(struct ev_loop *);
@@ -33,13 +33,12 @@ struct evapi {
     void (*timer_start)(struct ev_loop *, ev_timer *);
     void (*timer_stop)(struct ev_loop *, ev_timer *);
     void (*timer_again)(struct ev_loop *, ev_timer *);
-    void (*async_start)(struct ev_loop *, ev_async *);
-    void (*async_stop)(struct ev_loop *, ev_async *);
-    void (*async_send)(struct ev_loop *, ev_async *);
 
     /* The error with which the last poll of the calling thread has failed, and forgets it; 0 if it has not.
      */
     int (*take_error)(void);
+    /* The number of the loop's epoll; -1 if it polls by other means. */
+    int (*epoll_fd)(struct ev_loop *);
 };
 
 #endif

@@ -7,7 +7,7 @@ import os
 from collections.abc import Callable
 from math import isnan
 from operator import index
-from os import WNOHANG, close, fsdecode, fsencode, fstat, getpid, waitpid
+from os import WNOHANG, close, fsdecode, fsencode, fstat, getpid, pipe, waitpid
 from signal import NSIG, SIGKILL, SIGSTOP
 from typing import Any, ClassVar, NamedTuple
 
@@ -52,6 +52,18 @@ class io(Watcher, kind="io"):
         # anew.
         lib.ev_io_set(self._w, self.fd, self.events)
         super()._enter()
+
+    def _arrive(self, events: int) -> None:
+        try:
+            fstat(self.fd)
+        except OSError:
+            # As libev does with a descriptor that is not open: inactive, and one event with the error.
+            self.loop._active.pop(self, None)
+            self._unrefd = False
+            self._notify(lib.EV_ERROR | self.events)
+            return
+        lib.ev_io_set(self._w, self.fd, self.events)
+        super()._arrive(events)
 
     def _arguments(self) -> tuple[Any, ...]:
         return (self._revents, *self.args) if self._pass_events else self.args
@@ -141,6 +153,7 @@ class signal(Watcher, kind="signal"):
         if loop is not self.loop:
             # libev would abort the process.
             raise RuntimeError(f"signal {self.signalnum} is watched by another loop: {loop!r}")
+        _check_descriptors()
         if not count:
             before = ffi.new("struct sigaction *")
             lib.sigaction(self.signalnum, ffi.NULL, before)
@@ -160,6 +173,21 @@ class signal(Watcher, kind="signal"):
 
     def _describe(self) -> str:
         return f"signal={self.signalnum}"
+
+
+def _identity(fd: int) -> tuple[int, int]:
+    """What tells it from another one with its number, as far as the kernel says; (0, 0) if it is closed."""
+    try:
+        status = fstat(fd)
+    except OSError:
+        return 0, 0
+    return status.st_dev, status.st_ino
+
+
+def _check_descriptors() -> None:
+    """OSError unless there are two to be had: libev ends the process if it gets none for what wakes it."""
+    for end in pipe():
+        close(end)
 
 
 class child(Watcher, kind="io"):
@@ -190,14 +218,35 @@ class child(Watcher, kind="io"):
         self.rpid = 0
         self.rstatus = 0
         self._pidfd = -1
+        #: Of the pidfd: by it it is known.
+        self._identity = (0, 0)
         self._parent = 0
         super().__init__(loop, ref, priority)
 
     def _enter(self) -> None:
+        self._open()
+        self._parent = getpid()
+        super()._enter()
+        self._waiting.setdefault(self.pid, []).append(self)
+
+    def _arrive(self, events: int) -> None:
+        if self._pidfd >= 0 and _identity(self._pidfd) != self._identity:
+            # Closed behind our back, as the loop's own was.
+            data = self._w.data
+            self._open()
+            self._w.data = data
+        elif self._pidfd >= 0:
+            lib.ev_io_set(self._w, self._pidfd, READ)
+        super()._arrive(events)
+
+    def _open(self) -> None:
+        """A pidfd, or else a timer, to be started."""
+        self._pidfd = -1
         after = self.POLL
         if pidfd_open is not None:
             try:
                 self._pidfd = pidfd_open(self.pid)
+                self._identity = _identity(self._pidfd)
             except ProcessLookupError:
                 after = 0.0  # it has ended and been reaped
             except OSError:
@@ -208,9 +257,6 @@ class child(Watcher, kind="io"):
         else:
             self._become("timer")
             lib.ev_timer_set(self._w, after, self.POLL)
-        self._parent = getpid()
-        super()._enter()
-        self._waiting.setdefault(self.pid, []).append(self)
 
     def _become(self, kind: str) -> None:
         """Wait by another kind of libev's watchers from now on; only while it is inactive."""
@@ -255,6 +301,10 @@ class child(Watcher, kind="io"):
 
 class async_(Watcher, kind="async"):
     """Somebody called send(), in whatever thread. Several calls before the loop gets to it are one event."""
+
+    def _enter(self) -> None:
+        _check_descriptors()
+        super()._enter()
 
     def send(self) -> None:
         """Wake the loop. Any thread, any signal handler."""

@@ -95,6 +95,8 @@ class Loop:
         #: Started watchers and the cffi handles that libev finds them by: what keeps them alive while active.
         self._active: dict[Any, Any] = {}
         self._refs = 0
+        #: Turns of earlier loops of libev's, see renew().
+        self._turns = 0
         self._stopping = False
         self._failure: BaseException | None = None
         #: What was asked for, as libev's flags.
@@ -228,6 +230,39 @@ class Loop:
         """
         lib.ev_loop_fork(self._alive())
 
+    def renew(self, leave: Callable[[], object], enter: Callable[[int], object]) -> None:
+        """Go on with another loop of libev's: the kernel's side of this one is closed, and its numbers may be
+        another's by now. So it is left as it is, neither closed nor freed.
+
+        Active watchers come along. `leave()` and `enter(address)` are for a hub, which has some of its own.
+        OSError, and nothing has changed, if the system refuses.
+        """
+        old = self._alive()
+        new = lib.ev_loop_new(self.origflags_int)
+        if new == ffi.NULL:
+            raise OSError("libev cannot make a loop (too many open files?)")
+        try:
+            leave()
+        except BaseException:
+            lib.ev_loop_destroy(new)
+            raise
+        # All leave before one enters: a signal belongs to one loop.
+        leaving = [(watcher, watcher._depart(old)) for watcher in list(self._active)]
+        self._turns += lib.ev_iteration(old)
+        self._ptr = new
+        for _ in range(abs(self._refs)):
+            (lib.ev_ref if self._refs > 0 else lib.ev_unref)(new)
+        enter(self.ptr)
+        for watcher, events in leaving:
+            watcher._arrive(events)
+
+    def forget(self) -> None:
+        """destroy() without closing anything: see renew()."""
+        for watcher in list(self._active):
+            watcher._depart(self._ptr)
+        self._active.clear()
+        self._ptr = ffi.NULL
+
     def destroy(self) -> None:
         """Stop all watchers and free the loop; again: nothing. RuntimeError while it runs, or belongs to a
         hub.
@@ -304,7 +339,7 @@ class Loop:
     @property
     def iteration(self) -> int:
         """How many turns there have been."""
-        count: int = lib.ev_iteration(self._alive())
+        count: int = self._turns + lib.ev_iteration(self._alive())
         return count
 
     @property

@@ -65,6 +65,24 @@ static void system_error(const char *message)
     abort();
 }
 
+static void nothing(struct ev_loop *loop, ev_embed *watcher, int revents)
+{
+    (void)loop, (void)watcher, (void)revents;
+}
+
+/* libev has no question for it, but a watcher that embeds a loop in another one watches the descriptor of
+ * that; also of the same one. Nothing reaches the kernel: it is stopped again before the next poll. */
+static int corolib_ev_epoll_fd(struct ev_loop *loop)
+{
+    if (ev_backend(loop) != EVBACKEND_EPOLL) return -1;
+    ev_embed watcher;
+    ev_embed_init(&watcher, nothing, loop);
+    ev_embed_start(loop, &watcher);
+    int fd = watcher.io.fd;
+    ev_embed_stop(loop, &watcher);
+    return fd;
+}
+
 static void corolib_ev_survive_errors(void)
 {
     ev_set_syserr_cb(system_error);
@@ -77,7 +95,6 @@ static const struct evapi table = {
     .ev_minor = EV_VERSION_MINOR,
     .sizeof_io = sizeof(ev_io),
     .sizeof_timer = sizeof(ev_timer),
-    .sizeof_async = sizeof(ev_async),
 
     .run = ev_run,
     .loop_fork = ev_loop_fork,
@@ -94,11 +111,9 @@ static const struct evapi table = {
     .timer_start = ev_timer_start,
     .timer_stop = ev_timer_stop,
     .timer_again = ev_timer_again,
-    .async_start = ev_async_start,
-    .async_stop = ev_async_stop,
-    .async_send = ev_async_send,
 
     .take_error = take_error,
+    .epoll_fd = corolib_ev_epoll_fd,
 };
 
 /* An integer, so that it can travel through Python; valid as long as the process lives. */

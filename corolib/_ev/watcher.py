@@ -111,6 +111,25 @@ class Watcher:
         self._stop(ptr, self._w)
         self.loop._active.pop(self, None)
 
+    def _depart(self, old: Any) -> int:
+        """Stop in this loop of libev's, to _arrive() in another one: events that are pending.
+
+        See Loop.renew().
+        """
+        events: int = lib.ev_clear_pending(old, self._w)
+        if self._unrefd:
+            lib.ev_ref(old)
+        self._stop(old, self._w)
+        return events
+
+    def _arrive(self, events: int) -> None:
+        ptr = self.loop._alive()
+        self._start(ptr, self._w)
+        if self._unrefd:
+            lib.ev_unref(ptr)
+        if events:
+            lib.ev_feed_event(ptr, self._w, events)
+
     # -- events ----------------------------------------------------------------------------------------------
 
     def _event(self, revents: int) -> None:

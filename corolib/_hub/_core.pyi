@@ -147,6 +147,15 @@ class Hub(greenlet):
         """A descriptor number is about to be closed: its waiters get EBADF, its watchers stop. Returns how
         many.
         """
+    def intact(self) -> bool:
+        """Whether the descriptors that the hub has for itself are what they were: nobody has closed them."""
+
+    def leave_loop(self) -> None:
+        """The first half of moving to another loop of libev's: nothing of it is active in the old one."""
+
+    def enter_loop(self, loop: int, /) -> None:
+        """The second half: all of it is active in the loop at this address."""
+
     def after_fork(self) -> None: ...
     def chain_signals(self) -> tuple[int, int]:
         """Have signals wake the loop, and the descriptor of set_wakeup_fd() too: (ours, the one before)."""

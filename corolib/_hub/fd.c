@@ -264,6 +264,29 @@ void fd_verify(struct hub *hub)
     hub->changed_len = 0;
 }
 
+void fd_leave(struct hub *hub)
+{
+    reap(hub);
+    for (Py_ssize_t fd = 0; fd < hub->sides_len; fd++)
+        for (struct fd_side *side = hub->sides[fd]; side != NULL; side = side->next)
+            if (side->started) {
+                hub_ev->ref(hub->loop);
+                hub_ev->io_stop(hub->loop, &side->io);
+            }
+}
+
+void fd_enter(struct hub *hub)
+{
+    for (Py_ssize_t fd = 0; fd < hub->sides_len; fd++)
+        for (struct fd_side *side = hub->sides[fd]; side != NULL; side = side->next) {
+            if (!side->started) continue;
+            ev_io_set(&side->io, side->io.fd, side->io.events); /* new to this loop */
+            hub_ev->io_start(hub->loop, &side->io);
+            hub_ev->unref(hub->loop);
+            note_change(hub, (int)fd); /* no memory for the note: only the check is lost */
+        }
+}
+
 void fd_abandon(struct hub *hub)
 {
     reap(hub);

@@ -39,5 +39,8 @@ Py_ssize_t fd_closing(struct hub *, int fd);
  */
 void fd_verify(struct hub *);
 void fd_abandon(struct hub *);
+/* The two halves of moving to another loop of libev's (loop_leave, loop_enter): what is started stays so. */
+void fd_leave(struct hub *);
+void fd_enter(struct hub *);
 
 #endif

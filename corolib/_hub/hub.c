@@ -40,8 +40,7 @@ static int check_table(const struct evapi *table)
         return -1;
     }
     if (table->ev_major != EV_VERSION_MAJOR || table->ev_minor != EV_VERSION_MINOR ||
-        table->sizeof_io != sizeof(ev_io) || table->sizeof_timer != sizeof(ev_timer) ||
-        table->sizeof_async != sizeof(ev_async)) {
+        table->sizeof_io != sizeof(ev_io) || table->sizeof_timer != sizeof(ev_timer)) {
         PyErr_Format(PyExc_ImportError,
                      "corolib._ev was built with libev %u.%u, corolib._hub with %d.%d, or with other "
                      "settings: build corolib anew",
@@ -267,7 +266,30 @@ static PyObject *hub_fd_closing(PyObject *self, PyObject *argument)
         PyErr_SetString(hub_error_thread, "fd_closing() is for the thread of the hub only");
         return NULL;
     }
+    lost_closing(hub, fd);
     return PyLong_FromSsize_t(fd_closing(hub, fd));
+}
+
+static PyObject *hub_intact(PyObject *self, PyObject *unused)
+{
+    (void)unused;
+    if (check_open(hub_core(self)) < 0) return NULL;
+    return PyBool_FromLong(lost_intact(hub_core(self)));
+}
+
+static PyObject *hub_leave_loop(PyObject *self, PyObject *unused)
+{
+    (void)unused;
+    if (check_open(hub_core(self)) < 0 || loop_leave(hub_core(self)) < 0) return NULL;
+    Py_RETURN_NONE;
+}
+
+static PyObject *hub_enter_loop(PyObject *self, PyObject *argument)
+{
+    unsigned long long next = PyLong_AsUnsignedLongLong(argument);
+    if (next == (unsigned long long)-1 && PyErr_Occurred()) return NULL;
+    loop_enter(hub_core(self), (struct ev_loop *)(uintptr_t)next);
+    Py_RETURN_NONE;
 }
 
 static PyObject *hub_after_fork(PyObject *self, PyObject *unused)
@@ -392,6 +414,15 @@ static PyMethodDef hub_methods[] = {
     {"fd_closing", hub_fd_closing, METH_O,
      "fd_closing($self, fd, /)\n--\n\nThe number is about to be closed: its waiters get OSError(EBADF), its "
      "watchers stop; how many."},
+    {"intact", hub_intact, METH_NOARGS,
+     "intact($self, /)\n--\n\nWhether the descriptors that the hub has for itself are what they were: nobody "
+     "has "
+     "closed them."},
+    {"leave_loop", hub_leave_loop, METH_NOARGS,
+     "leave_loop($self, /)\n--\n\nThe first half of moving to another loop of libev's: nothing of the hub is "
+     "active in the old one."},
+    {"enter_loop", hub_enter_loop, METH_O,
+     "enter_loop($self, loop, /)\n--\n\nThe second half: all of it is active in the loop at this address."},
     {"after_fork", hub_after_fork, METH_NOARGS,
      "after_fork($self, /)\n--\n\nIn the child of a fork, before anything waits."},
     {"chain_signals", hub_chain_signals, METH_NOARGS,

@@ -39,11 +39,21 @@ struct hub {
     size_t polls;      /* how often the loop has looked at the descriptors */
     double polled_at;
     double patience; /* virtual clock: seconds of the machine's that the world outside gets before a jump */
-    bool polling;    /* the loop is going to block, or does: a wake-up must send the async */
+    bool polling;    /* the loop is going to block, or does: a wake-up must be written to `wakeup` */
     bool destroyed;
 
+    /* lost.c */
+    int epoll_fd; /* libev's, -1 if it has none */
+    bool polled;  /* the kernel knows by now what libev is to watch */
+    bool lost; /* a descriptor of the hub's own is closed, or about to be: all are made anew before the next
+                  poll */
+    ino_t signal_inode;   /* of signal_pipe: a pipe is known by it */
+    bool watches_signals; /* between loop_leave() and loop_enter(): it has such a pipe, */
+    int next_wakeup;      /* and what the new loop is to be woken by */
+
     /* inbox.c */
-    ev_async wakeup;
+    ev_io wakeup; /* an eventfd that other threads write to */
+    bool kicked;  /* and have written to */
 
     /* park.c */
     struct park *parked; /* all that wait here, newest first */
@@ -140,7 +150,12 @@ int hub_setup(PyObject *module);
 /* Ground for all that is queued: appends `entry` (a greenlet or a ready_item; a new reference is taken) and
  * sees to it that the hub notices, whichever thread we are on. -1 with MemoryError set. (inbox.c) */
 int inbox_push(struct hub *hub, PyObject *entry);
+/* A descriptor for the wake-ups, and the watcher of it. -1 with OSError set. */
+int inbox_descriptor(void);
+void inbox_enter(struct hub *hub, int fd);
 int inbox_open(struct hub *hub);
+/* Without closing the descriptor, which may not be ours any more. */
+void inbox_leave(struct hub *hub);
 void inbox_close(struct hub *hub);
 /* Wakes a hub that blocks in its poll; nothing if it does not. */
 void inbox_kick(struct hub *hub);
@@ -158,7 +173,20 @@ int loop_report(struct hub *hub, PyObject *context);
 PyObject *loop_boot(PyObject *self, PyObject *value);
 int loop_open(struct hub *hub, bool watch_signals);
 void loop_close(struct hub *hub);
+/* In the child of a fork, at once: descriptors of its own. */
 void loop_after_fork(struct hub *hub);
+/* The two halves of moving to another loop of libev's: `loop_leave` stops what is watched without a system
+ * call for it (0, or -1 with OSError set and nothing changed), `loop_enter` starts it again in `next`. */
+int loop_leave(struct hub *hub);
+void loop_enter(struct hub *hub, struct ev_loop *next);
+
+/* The number is about to be closed: whether it is one of the hub's own. (lost.c) */
+bool lost_closing(struct hub *hub, int fd);
+/* Whether the hub's own descriptors are what they were. A system call or two. */
+bool lost_intact(struct hub *hub);
+/* Makes them anew if they are lost, before a poll. 1: they are there; 0: there are none to be had at the
+ * moment; -1: an exception is set. */
+int lost_repair(struct hub *hub);
 /* Makes our pipe the wakeup descriptor of signals again, if somebody has set theirs since: ours passes them
  * on to it. The descriptor that it passed on to before, or -1. Main thread. */
 int loop_chain_signals(struct hub *hub);

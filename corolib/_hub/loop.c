@@ -11,6 +11,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -88,6 +89,8 @@ static void signals_open(struct hub *hub)
         hub->signal_pipe[0] = hub->signal_pipe[1] = -1;
         return;
     }
+    struct stat status;
+    hub->signal_inode = fstat(hub->signal_pipe[0], &status) < 0 ? 0 : status.st_ino;
     hub->signal_chained = set_wakeup(hub->signal_pipe[1]);
     /* In the child of a fork the number may be all that is left of the pipe of a hub whose thread is gone. */
     if (hub->signal_chained == hub->signal_pipe[1]) hub->signal_chained = -1;
@@ -96,6 +99,7 @@ static void signals_open(struct hub *hub)
     hub_ev->unref(hub->loop);
 }
 
+/* Without the pipe's numbers if they are another's by now. */
 static void signals_close(struct hub *hub)
 {
     if (hub->signal_pipe[0] < 0) return;
@@ -103,9 +107,13 @@ static void signals_close(struct hub *hub)
     hub_ev->io_stop(hub->loop, &hub->signal_io);
     int current = set_wakeup(hub->signal_chained);
     if (current != hub->signal_pipe[1]) set_wakeup(current); /* somebody came after us: theirs stays */
-    close(hub->signal_pipe[0]);
-    close(hub->signal_pipe[1]);
-    hub->signal_pipe[0] = hub->signal_pipe[1] = -1;
+    for (int i = 0; i < 2; i++) {
+        struct stat status;
+        if (fstat(hub->signal_pipe[i], &status) == 0 && S_ISFIFO(status.st_mode) &&
+            status.st_ino == hub->signal_inode)
+            close(hub->signal_pipe[i]);
+        hub->signal_pipe[i] = -1;
+    }
 }
 
 int loop_chain_signals(struct hub *hub)
@@ -117,11 +125,25 @@ int loop_chain_signals(struct hub *hub)
     return before;
 }
 
-int loop_open(struct hub *hub, bool watch_signals)
+/* Ties the hub to hub->loop. */
+static void tie(struct hub *hub)
 {
     hub_ev->set_userdata(hub->loop, hub);
     hub_ev->set_release(hub->loop, release_gil, acquire_gil);
     ev_timer_init(&hub->alarm, on_alarm, 0., 0.);
+    hub->epoll_fd = hub_ev->epoll_fd(hub->loop);
+    hub->polled = false;
+}
+
+static void untie(struct hub *hub)
+{
+    hub_ev->set_release(hub->loop, NULL, NULL);
+    hub_ev->set_userdata(hub->loop, NULL);
+}
+
+int loop_open(struct hub *hub, bool watch_signals)
+{
+    tie(hub);
     hub->signal_pipe[0] = hub->signal_pipe[1] = hub->signal_chained = -1;
     if (watch_signals) signals_open(hub);
     hub->now = hub->polled_at = deadline_now(&hub->deadlines);
@@ -132,23 +154,32 @@ int loop_open(struct hub *hub, bool watch_signals)
 
 void loop_close(struct hub *hub)
 {
+    if (!lost_intact(hub)) inbox_leave(hub); /* the number may be another's */
     inbox_close(hub);
     signals_close(hub);
-    hub_ev->set_release(hub->loop, NULL, NULL);
-    hub_ev->set_userdata(hub->loop, NULL);
+    untie(hub);
 }
 
-void loop_after_fork(struct hub *hub)
+int loop_leave(struct hub *hub)
 {
-    hub_ev->loop_fork(hub->loop);
-    /* The pipe is shared with the parent: a signal of one would wake the other. Whichever thread has forked,
-     * it is the one that runs signal handlers now. */
+    hub->next_wakeup = inbox_descriptor();
+    if (hub->next_wakeup < 0) return -1;
+    fd_leave(hub);
+    inbox_leave(hub);
+    hub->watches_signals = hub->signal_pipe[0] >= 0;
     signals_close(hub);
-    signals_open(hub);
-    hub->thread_ident = PyThread_get_thread_ident();
-    if (hub->pid == getpid()) return; /* called once more, or in the parent */
-    hub->pid = getpid();
-    hub->external = hub_idle_threads = 0; /* threads are not inherited */
+    untie(hub);
+    return 0;
+}
+
+void loop_enter(struct hub *hub, struct ev_loop *next)
+{
+    hub->loop = next;
+    tie(hub);
+    fd_enter(hub);
+    if (hub->watches_signals) signals_open(hub);
+    inbox_enter(hub, hub->next_wakeup);
+    hub->lost = false;
 }
 
 int loop_report(struct hub *hub, PyObject *context)
@@ -236,13 +267,12 @@ static int deadlocked(struct hub *hub)
     return 0;
 }
 
-/* The poll has failed. If libev's epoll is gone (closed behind our back, as by a daemon that closes all it
- * does not know) it makes a new one and registers everything again, as after a fork. Else the system is short
- * of something for the moment: a pause, and the loop looks again. */
+/* The poll has failed. If libev's epoll is gone it is lost, see there. Else the system is short of something
+ * for the moment: a pause, and the loop looks again. */
 static void poll_failed(struct hub *hub, int error)
 {
     if (error == EBADF || error == EINVAL) {
-        hub_ev->loop_fork(hub->loop);
+        hub->lost = true;
         return;
     }
     const struct timespec pause = {.tv_nsec = 1000 * 1000};
@@ -256,6 +286,7 @@ static int look(struct hub *hub, double wait)
 {
     hub->unpolled = 0;
     hub->polls++;
+    hub->polled = true;
     int active, error;
     if (wait == 0) {
         active = hub_ev->run(hub->loop, EVRUN_NOWAIT);
@@ -314,8 +345,48 @@ static void look_and_jump(struct hub *hub)
     }
 }
 
+/* In the child of a fork nothing may be left for the next poll: by then others may have the numbers that are
+ * still the parent's and ours, if the child closes all it does not know. libev makes its own anew when it
+ * polls. */
+void loop_after_fork(struct hub *hub)
+{
+    bool ours = lost_intact(hub);
+    hub->thread_ident = PyThread_get_thread_ident();
+    if (hub->pid != getpid()) {
+        hub->pid = getpid();
+        hub->external = hub_idle_threads = 0; /* threads are not inherited */
+    }
+    /* The pipe is shared with the parent: a signal of one would wake the other. Whichever thread has forked,
+     * it is the one that runs signal handlers now. */
+    signals_close(hub);
+    signals_open(hub);
+    if (!ours) {
+        hub->lost = true;
+        return;
+    }
+    inbox_close(hub);
+    if (inbox_open(hub) < 0) {
+        PyErr_Clear();
+        hub->lost = true;
+        return;
+    }
+    hub_ev->loop_fork(hub->loop);
+    /* Without our descriptors: what greenlets of the parent wait for is to wake nobody here before the child
+     * waits. */
+    fd_leave(hub);
+    look(hub, 0);
+    fd_enter(hub);
+    hub->epoll_fd = hub_ev->epoll_fd(hub->loop);
+}
+
 static int poll_once(struct hub *hub)
 {
+    int intact = lost_repair(hub);
+    if (intact < 0 && loop_report(hub, Py_None) < 0) return -1;
+    if (intact <= 0) {
+        deadline_fire(&hub->deadlines, hub->now = deadline_now(&hub->deadlines));
+        return 0;
+    }
     fd_verify(hub);
     double wait = idle_time(hub);
     if (wait != 0 && hub->live == 0 && hub->external == 0) {

@@ -339,7 +339,10 @@ static PyObject *core_close(PyObject *module, PyObject *argument)
     }
     struct hub *hub = hub_if_exists(); /* to close something is no reason to make one */
     if (hub == NULL && PyErr_Occurred()) return NULL;
-    if (hub != NULL && fd >= 0 && !hub->destroyed) fd_closing(hub, (int)fd);
+    if (hub != NULL && fd >= 0 && !hub->destroyed) {
+        lost_closing(hub, (int)fd);
+        fd_closing(hub, (int)fd);
+    }
     int failed;
     Py_BEGIN_ALLOW_THREADS failed = close((int)fd);
     Py_END_ALLOW_THREADS
