@@ -6,8 +6,8 @@ greenlet would ever run, not even the threads of run_in_executor(), which the lo
 
 *Which loop runs* is noted by asyncio for each native thread, and so are the hooks of asynchronous generators
 and (from Python 3.14 on) the task that runs. Threads of a patched program are greenlets of one native thread,
-so what is noted of a loop goes and comes with the greenlet that runs it. While one runs, each switch of its
-thread costs half a microsecond more.
+so what is noted of a loop goes and comes with the greenlet that runs it, and with the raw greenlets below
+that. While one runs, each switch of its thread costs a microsecond more.
 """
 
 import selectors
@@ -19,7 +19,7 @@ from typing import Any
 from ._imports import when_imported
 from ._native import thread_local
 from ._switch import add_switch_hook, getcurrent, greenlet, remove_switch_hook
-from .hub import get_hub_if_exists, sleep
+from .hub import Hub, get_hub_if_exists, sleep
 
 __all__ = ["patch_asyncio"]
 
@@ -49,7 +49,8 @@ def _patch_loops(base_events: Any) -> None:
 
     @wraps(plain_run)
     def run_forever(self: Any) -> None:
-        with _Notes(events):
+        home = _home(getcurrent())
+        with _notes_of_this_thread().get(home) or _Notes(events, home):
             plain_run(self)
 
     cls._run_once = _run_once
@@ -57,13 +58,15 @@ def _patch_loops(base_events: Any) -> None:
 
 
 class _Notes:
-    """What asyncio has noted in this native thread: kept here while another greenlet than ours is current."""
+    """What asyncio has noted in this native thread: kept here while a greenlet of another home is current."""
 
-    __slots__ = ("_around", "_events", "_hooks", "_loop", "_owner", "_task")
+    __slots__ = ("_around", "_events", "_home", "_hooks", "_loop", "_runs", "_task")
 
-    def __init__(self, events: Any) -> None:
+    def __init__(self, events: Any, home: greenlet) -> None:
         self._events = events
-        self._owner = getcurrent()
+        self._home = home
+        #: Loops that run there: one inside another, or in raw greenlets beside each other.
+        self._runs = 0
         #: The hooks of who runs no loop.
         self._around: Any = sys.get_asyncgen_hooks()
 
@@ -71,13 +74,14 @@ class _Notes:
         notes = _notes_of_this_thread()
         if not notes:
             add_switch_hook(_on_switch)
-        # One loop inside another, in one greenlet: as asyncio sees it.
-        notes.setdefault(self._owner, self)
+        notes[self._home] = self
+        self._runs += 1
 
     def __exit__(self, *exc: object) -> None:
-        notes = _notes_of_this_thread()
-        if notes.get(self._owner) is self:
-            del notes[self._owner]
+        self._runs -= 1
+        if not self._runs:
+            notes = _notes_of_this_thread()
+            del notes[self._home]
             if not notes:
                 remove_switch_hook(_on_switch)
 
@@ -96,7 +100,19 @@ class _Notes:
         self._loop = self._task = None
 
 
-#: In each native thread: the greenlets that run a loop there, and their notes.
+def _home(current: greenlet) -> greenlet:
+    """The greenlet whose loop this one finds: itself, or above a raw one, such as SQLAlchemy and Playwright
+    make for a call, the thread or Greenlet that has made it. Without patching these find the thread's.
+    """
+    while not isinstance(current, Hub):
+        above = current.parent
+        if above is None or isinstance(above, Hub):
+            break
+        current = above
+    return current
+
+
+#: In each native thread: the homes of loops that run there, and their notes.
 _here = thread_local()
 
 
@@ -111,7 +127,9 @@ def _notes_of_this_thread() -> dict[greenlet, _Notes]:
 def _on_switch(event: str, greenlets: tuple[greenlet, greenlet]) -> None:
     """Called at each switch of a thread in which a loop runs."""
     notes = _here.notes
-    left, arrived = notes.get(greenlets[0]), notes.get(greenlets[1])
+    left, arrived = notes.get(_home(greenlets[0])), notes.get(_home(greenlets[1]))
+    if left is arrived:
+        return
     if left is not None:
         left.take()
     if arrived is not None:

@@ -18,10 +18,10 @@ SOON = 60 * PATIENCE
 AS_GEVENT = ("-m", "corolib", "--as-gevent")
 
 
-def run_as_gevent(program: str, *arguments: object) -> str:
+def run_as_gevent(program: str, *arguments: object, options: tuple[str, ...] = ()) -> str:
     """What a program of programs/ writes to stdout, which has to be the same every time."""
     script = HERE / "programs" / program
-    done = run_isolated(script, *arguments, env=PLAIN_NETWORK, options=AS_GEVENT)
+    done = run_isolated(script, *arguments, env=PLAIN_NETWORK, options=(*AS_GEVENT, *options))
     return done.stdout
 
 

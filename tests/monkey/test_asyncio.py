@@ -175,6 +175,81 @@ print(other.get(), nothing_is_noted(), set(begun))
     assert (done.stdout, done.stderr) == ("blocked\nTrue True {(True, 1)}\n", "")
 
 
+def test_a_raw_greenlet_has_the_loop_of_who_made_it() -> None:
+    """As without patching: libraries call what is synchronous in one, and await for it in the loop's."""
+    done = run_isolated(
+        LOOPS
+        + """
+from corolib._switch import getcurrent, greenlet
+
+async def main():
+    mine, task, above = asyncio.get_running_loop(), asyncio.current_task(), getcurrent()
+    async def numbers():
+        yield 1
+        yield 2
+    def call():
+        seen.append(asyncio.get_running_loop() is mine and asyncio.current_task() is task)
+        above.switch()
+        time.sleep(0.001)  # by way of the hub
+        seen.append(asyncio.get_running_loop() is mine and asyncio.current_task() is task)
+        return asyncio.ensure_future(asyncio.sleep(0.001, "slept"))
+    raw = greenlet(call)
+    raw.switch()
+    await asyncio.sleep(0.001)
+    seen.append(asyncio.get_running_loop() is mine)
+    slept = raw.switch()
+    seen.append([number async for number in numbers()])
+    return await slept
+
+def look():
+    while len(seen) < 8:
+        if not nothing_is_noted(): seen.append("noted for others")
+        time.sleep(0.0001)
+
+seen = []
+other = corolib.spawn(look)
+print(asyncio.run(main()), corolib.spawn(asyncio.run, main()).get())
+other.join()
+print(seen)
+"""
+    )
+    assert (done.stdout, done.stderr) == (f"slept slept\n{2 * [True, True, True, [1, 2]]}\n", "")
+
+
+def test_loops_in_raw_greenlets_beside_who_made_them() -> None:
+    """Playwright's synchronous calls: a loop in a raw greenlet, and notes that it makes by itself."""
+    done = run_isolated(
+        LOOPS
+        + """
+from corolib._switch import getcurrent, greenlet
+
+def browse(number):
+    assert nothing_is_noted()
+    loop, me = asyncio.new_event_loop(), getcurrent()
+    stop = loop.create_future()
+    runner = greenlet(lambda: loop.run_until_complete(stop))
+    for _ in range(3):
+        task = loop.create_task(asyncio.sleep(0.001, number))
+        task.add_done_callback(lambda _: me.switch())
+        while not task.done():
+            runner.switch()
+        asyncio._set_running_loop(loop)
+        time.sleep(0.001)
+        assert asyncio.get_running_loop() is loop
+    stop.set_result(None)
+    runner.switch()
+    assert runner.dead and nothing_is_noted()
+    loop.run_until_complete(loop.shutdown_asyncgens())
+    loop.close()
+    return number
+
+print([each.get() for each in [corolib.spawn(browse, number) for number in range(3)]], browse("main"))
+print(nothing_is_noted())
+"""
+    )
+    assert (done.stdout, done.stderr) == ("[0, 1, 2] main\nTrue\n", "")
+
+
 def test_a_loop_in_a_native_thread_beside_greenlets() -> None:
     done = run_isolated(
         LOOPS

@@ -1,11 +1,14 @@
-"""SQLAlchemy's asyncio engine, which runs its synchronous half in greenlets of the greenlet package."""
+"""SQLAlchemy's asyncio engine, which runs its synchronous half in greenlets of the greenlet package.
+
+python use_sqlalchemy_async.py URL
+"""
 
 import asyncio
 import sys
 
 import greenlet
 from sqlalchemy import text
-from sqlalchemy.exc import StatementError
+from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncSession, create_async_engine
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
@@ -21,8 +24,9 @@ class Number(Base):
 
 
 async def main() -> None:
-    engine = create_async_engine(f"sqlite+aiosqlite:///{sys.argv[1]}/numbers.db")
+    engine = create_async_engine(sys.argv[1])
     async with engine.begin() as connection:
+        await connection.run_sync(Base.metadata.drop_all)
         await connection.run_sync(Base.metadata.create_all)
     async with AsyncSession(engine) as session:
         session.add_all([Number(id=number, square=number**2) for number in range(100)])
@@ -44,8 +48,9 @@ async def main() -> None:
         await session.commit()
         try:
             print(number.square)
-        except StatementError as error:
-            print(type(error.__cause__ or error.orig).__name__)
+        except SQLAlchemyError as error:
+            # What says so itself, or why a statement failed: drivers differ.
+            print(type(getattr(error, "orig", None) or error).__name__)
     await engine.dispose()
 
 
