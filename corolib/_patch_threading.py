@@ -33,9 +33,12 @@ _HANDLE = "_os_thread_handle" if sys.version_info >= (3, 14) else "_handle"
 
 
 def live_threads() -> list[threading.Thread]:
-    """The native threads, other than the current one, that `threading` knows of."""
+    """The native threads, other than the current one, that `threading` knows of.
+
+    Not one that has ended: whichever thread imports `threading` first passes for the main one, ever after.
+    """
     mine = get_ident()  # of the native thread, whichever greenlet calls
-    return [each for ident, each in _state._active.items() if ident != mine]
+    return [each for ident, each in _state._active.items() if ident != mine and each.is_alive()]
 
 
 # -- threads -------------------------------------------------------------------------------------------------

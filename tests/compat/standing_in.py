@@ -4,9 +4,10 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from helpers import PATIENCE, ROOT, run_isolated
@@ -18,10 +19,15 @@ SOON = 60 * PATIENCE
 AS_GEVENT = ("-m", "corolib", "--as-gevent")
 
 
-def run_as_gevent(program: str, *arguments: object, options: tuple[str, ...] = ()) -> str:
+def run_as_gevent(
+    program: str,
+    *arguments: object,
+    options: tuple[str, ...] = (),
+    env: Mapping[str, str] = MappingProxyType({}),
+) -> str:
     """What a program of programs/ writes to stdout, which has to be the same every time."""
     script = HERE / "programs" / program
-    done = run_isolated(script, *arguments, env=PLAIN_NETWORK, options=(*AS_GEVENT, *options))
+    done = run_isolated(script, *arguments, env={**PLAIN_NETWORK, **env}, options=(*AS_GEVENT, *options))
     return done.stdout
 
 

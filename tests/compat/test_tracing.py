@@ -24,6 +24,14 @@ def test_opentelemetry() -> None:
     assert run_as_gevent("use_opentelemetry.py") == "True\n20 10\n"
 
 
+def test_ddtrace() -> None:
+    """With its integration for gevent, which puts classes of its own in the place of those here."""
+    needs(modules=("ddtrace",))
+    no_agent = {"DD_INSTRUMENTATION_TELEMETRY_ENABLED": "false", "DD_REMOTE_CONFIGURATION_ENABLED": "false"}
+    lines = run_as_gevent("use_ddtrace.py", env=no_agent).splitlines()
+    assert lines == ["TracedGreenlet TracedGreenlet TracedGreenlet", "21 2"]
+
+
 class Debugger:
     """What an editor is to debugpy: it speaks the Debug Adapter Protocol."""
 

@@ -106,6 +106,30 @@ def test_a_native_thread_that_runs_is_named_and_can_be_joined_and_stays_itself()
     assert output.startswith("native thread ends\njoined False\n")
 
 
+def test_a_native_thread_that_has_ended_is_none_that_runs() -> None:
+    """Up to Python 3.12, who imports `threading` first passes for the main thread, and stays in its table."""
+    output = run(
+        """
+        import sys, warnings
+        warnings.simplefilter("error")
+        import _thread
+        for name in [name for name in sys.modules if name == "threading" or name.startswith("concurrent")]:
+            del sys.modules[name]
+        ended = []
+        def first():
+            import threading
+            ended.append(threading.main_thread().name)
+        _thread.start_new_thread(first, ())
+        while not ended or _thread._count():
+            pass
+        from corolib import monkey
+        monkey.patch_all()
+        print(ended)
+        """
+    )
+    assert output == "['MainThread']\n"
+
+
 def test_the_exit_waits_for_a_native_thread_started_before() -> None:
     output = run(
         """
