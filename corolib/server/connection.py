@@ -14,14 +14,12 @@ from typing import Any, Final
 
 from ..hub import get_hub
 from ..socket import socket
-from ._http import Refused
+from ._http import RECEIVE, Exchange, Refused
 from .http1 import CONTINUE, make_reader, refusal
 from .input import InputError, RawInput
 
 __all__ = ["Connection"]
 
-#: What one recv() takes at most. A head seldom has more; a body comes in as many as it needs.
-RECEIVE: Final = 16384
 #: The piece that a peer has to take within `write_timeout`.
 PIECE: Final = 65536
 #: Of a body that the application did not read: so much is read and dropped to keep the connection.
@@ -32,25 +30,17 @@ LINGER: Final = 2.0
 LINGER_BYTES: Final = 1 << 20
 
 
-class Connection:
-    """The requests of one connection, one after the other. The attributes are those of the current one."""
+class Connection(Exchange):
+    """The requests of one connection, one after the other. The attributes are those of the current one.
 
-    #: "200 OK", as it was given; None before there is an answer.
-    status: str | None = None
-    code: int = 0
-    headers_sent = False
-    close_connection = False
-    #: Nothing of a request has come yet, ever.
-    fresh = True
-    #: It waits for a request.
-    idle = False
+    Those that every request has are in the base, in C: `socket`, `environ`, `status`, `headers_sent`, `idle`
+    (it waits for a request), `fresh` (nothing of a request has come yet, ever) and so on.
+    """
 
-    _flags = 0  # what the reader says of the request
     _continued = False  # 100 Continue was sent
     _input_failed = 0  # the status that a bad body is answered with; 0: it was not bad
     _broken = False  # nothing more can be sent
-    _environ: dict[str, Any] | None = None
-    _timeout: float | None = None  # of the socket, as set last
+    _environ: dict[str, Any] | None = None  # as read_request() has got it
     _waited = 0.0  # seconds for this body
     _raw: io.BufferedReader | None = None
 
@@ -58,6 +48,7 @@ class Connection:
         self.socket = sock
         self.client_address = address
         self.server = server
+        self._counters = server.counters
         self._receive: Callable[[int], bytes] = sock.recv if rfile is None else rfile.read1
         self._reader = make_reader(server.connection_environ(address), server.limits)
         self._direct = type(sock) is socket
@@ -65,8 +56,9 @@ class Connection:
     def _forget(self) -> None:
         """Drop what refers to this object, and what was for the application. The server closes the socket."""
         self._reader.close()
-        for name in ("socket", "environ", "_environ", "wsgi_input", "result", "_raw", "_receive"):
-            self.__dict__.pop(name, None)
+        self._drop_references()
+        self._environ = self._raw = None
+        del self._receive
 
     # -- the request, as it was sent -------------------------------------------------------------------------
 
@@ -128,7 +120,7 @@ class Connection:
         reader, server = self._reader, self.server
         deadline = None
         try:
-            if reader.buffered:
+            if reader.buffered or reader.started:
                 environ = reader.head()
                 if environ is None:
                     deadline = self._begin_head()
@@ -158,9 +150,8 @@ class Connection:
                             raise TimeoutError("timed out")
                         self._set_timeout(left)
         except TimeoutError:
-            self.idle = False
             if deadline is None:
-                server.counters.cut("connect" if self.fresh else "keepalive")
+                self._count_idle()
             else:
                 server.counters.cut("header")
                 self._refuse(408, "the head took too long")
@@ -172,6 +163,11 @@ class Connection:
         self._flags = reader.flags
         self.fresh = False
         return True
+
+    def _count_idle(self) -> None:
+        """No request has come in time."""
+        self.idle = False
+        self.server.counters.cut("connect" if self.fresh else "keepalive")
 
     def _begin_head(self) -> float:
         """The first bytes of a head are there: when the rest has to be."""

@@ -9,11 +9,8 @@ is set only when it differs from the last, what is not asked for is not made.
 
 import errno
 import io
-import sys
-import time
-from _socket import MSG_DONTWAIT
-from collections.abc import Callable, Iterable
-from types import TracebackType
+from collections.abc import Iterable
+from types import GetSetDescriptorType, MemberDescriptorType, TracebackType
 from typing import Any, ClassVar, Final
 
 from .._switch import GreenletExit
@@ -21,6 +18,7 @@ from ..hub import get_hub
 from ..socket import socket
 from ..timeout import Timeout
 from ._http import (
+    ANSWERED,
     CHUNKED,
     CLOSE,
     COMPLETE,
@@ -29,12 +27,12 @@ from ._http import (
     HEAD,
     KEEP,
     OLD,
-    ORDINARY,
     OTHER,
-    STAYS,
+    TOGETHER,
     UPGRADE,
+    Exchange,
+    Refused,
     answer,
-    check,
 )
 from .accesslog import NoLog
 from .connection import Connection
@@ -44,13 +42,15 @@ from .input import Input, InputError, UpgradeInput
 
 __all__ = ["WSGIHandler"]
 
-#: A body up to this size is put behind its head, so that both leave in one send(). Copying it costs less than
-#: a second system call.
-TOGETHER: Final = 65536
-
 _KEEP_OR_OTHER: Final = KEEP | OTHER
 _NO_BODY: Final = COMPLETE | UPGRADE
-_SPECIAL: Final = HEAD | EXPECTS
+
+#: Methods that _send_at_once() does without, and with them those that serve() does without.
+_ANSWERING: Final = ("process_result", "write", "finalize_headers", "start_response", "_sendall", "_write")
+_SERVING: Final = (
+    *("handle_one_request", "read_request", "get_environ", "handle_one_response", "run_application"),
+    *("_make_input", "_send_result", "_finish_request"),
+)
 
 
 class WSGIHandler(Connection):
@@ -72,21 +72,7 @@ class WSGIHandler(Connection):
     #: Raised when an application breaks the rules of WSGI.
     ApplicationError = AssertionError
 
-    # Of the request being served; here as they are before the first.
-    environ: dict[str, Any] | None = None
-    application: Any = None
-    #: (name, value) as the application gave them.
-    response_headers: list[tuple[str, str]]
-    provided_date: Any = None
-    provided_content_length: Any = None
-    response_use_chunked = False
-    #: Bytes of the answer's body so far.
-    response_length = 0
-    result: Any = None
-    wsgi_input: Any = None
-    #: time.time() at the head, and at the end of the answer.
-    time_start = 0.0
-    time_finish = 0.0
+    # What the base has not, of the request being served.
     connection_upgraded = False
     #: What ends the request if it takes too long; for protocols that have nothing to do with requests.
     request_limit: Timeout | None = None
@@ -95,20 +81,32 @@ class WSGIHandler(Connection):
     _length = -1  # the Content-Length that we add
     _left: int | None = None  # bytes of the body that are announced and not sent; None: no number
     _bodyless = False  # the answer has a head only
-    _found = 0  # what check() has found
+
+    #: Nothing is overridden of what _send_at_once() does in one step, of what serve() does, of log_request().
+    _plain_answer: ClassVar[bool] = True
+    _plain_request: ClassVar[bool] = True
+    _plain_log: ClassVar[bool] = True
+
+    def __init_subclass__(cls, **arguments: Any) -> None:
+        super().__init_subclass__(**arguments)
+        for name in vars(cls):
+            if isinstance(vars(Exchange).get(name), (MemberDescriptorType, GetSetDescriptorType)):
+                raise TypeError(f"{cls.__name__}.{name}: a handler has that of each request, a class cannot")
+        cls._plain_answer = _inherits(cls, _ANSWERING)
+        cls._plain_request = cls._plain_answer and _inherits(cls, _SERVING)
+        cls._plain_log = _inherits(cls, ("log_request",))
 
     def __init__(self, sock: Any, address: Any, server: Any, rfile: Any = None) -> None:
         super().__init__(sock, address, server, rfile)
         self.application = server.application
-
-    #: Nothing of what _send_at_once() does in one step is overridden.
-    _plain: ClassVar[bool] = True
-
-    def __init_subclass__(cls, **arguments: Any) -> None:
-        super().__init_subclass__(**arguments)
-        cls._plain = all(
-            getattr(cls, name) is getattr(WSGIHandler, name)
-            for name in ("process_result", "write", "finalize_headers", "_sendall", "_write")
+        self._at_once = self._plain_answer
+        self._logs = type(server.log) is not NoLog or not self._plain_log
+        #: serve() does all that handle_one_request() does.
+        self._ordinary = (
+            self._plain_request
+            and rfile is None
+            and server.environ_class is dict
+            and server.request_timeout is None
         )
 
     # -- the connection --------------------------------------------------------------------------------------
@@ -118,13 +116,26 @@ class WSGIHandler(Connection):
         handlers = self.server.handlers
         handlers[self] = None
         try:
-            while self.handle_one_request():
-                pass
-        except OSError:
-            pass  # of the connection, between two requests: it is over
+            if self._ordinary:
+                self._serve_all()
+            else:
+                while self.handle_one_request():
+                    pass
+        except Refused as refused:
+            self._refuse(*refused.args)
+        except OSError as error:
+            # Of the connection, between two requests: it is over.
+            if self.idle and isinstance(error, TimeoutError):
+                self._count_idle()
         finally:
             del handlers[self]
             self._forget()
+
+    def _serve_all(self) -> None:
+        """Serve the connection, ordinary requests in C."""
+        while state := self.serve():
+            if not (self._finish_request() if state == ANSWERED else self.handle_one_request()):
+                return
 
     def handle_one_request(self) -> bool | None:
         """Wait for a request and answer it. True if another one may follow."""
@@ -132,6 +143,10 @@ class WSGIHandler(Connection):
             return None
         self.environ = self.get_environ()
         self.handle_one_response()
+        return self._finish_request()
+
+    def _finish_request(self) -> bool | None:
+        """After the answer: whether another request may follow."""
         if self.close_connection:
             self._end_politely()
             return None
@@ -148,152 +163,78 @@ class WSGIHandler(Connection):
         environ = self._environ
         assert environ is not None
         self._environ = None
-        flags, kind = self._flags, self.server.environ_class
+        kind = self.server.environ_class
         if kind is not dict:
             environ = kind(environ)
-        source: Any
-        if flags & _NO_BODY == COMPLETE:
-            source = io.BytesIO()
-        elif flags & UPGRADE:
-            source = UpgradeInput(lambda: self.connection_upgraded, lambda: self.rfile)
-        else:
-            self._waited = 0.0
-            self._continued = False
-            source = Input(self._more_body)
-        environ["wsgi.input"] = self.wsgi_input = source
+        environ["wsgi.input"] = self.wsgi_input = self._make_input()
         return environ
+
+    def _make_input(self) -> Any:
+        """`wsgi.input` for this request."""
+        flags = self._flags
+        if flags & _NO_BODY == COMPLETE:
+            return io.BytesIO()
+        if flags & UPGRADE:
+            return UpgradeInput(lambda: self.connection_upgraded, lambda: self.rfile)
+        self._waited = 0.0
+        self._continued = False
+        return Input(self._more_body)
 
     def handle_one_response(self) -> None:
         """Have the application answer the request; whatever it does, something is answered, and logged.
 
         Switches if the application does.
         """
-        self.time_start = time.time()
-        self.time_finish = 0.0
-        # What ends the connection once it is set (an upgrade, a bad body) need not be reset.
-        self.status = None
-        self.code = 0
-        self.headers_sent = False
-        self.response_use_chunked = False
-        self.response_length = 0
-        server = self.server
-        flags = self._flags
-        self.close_connection = not flags & STAYS
+        self._begin_answer()
+        seconds = self.server.request_timeout
         try:
-            if server.request_timeout is None:
+            if seconds is None:
                 self.run_application()
             else:
-                with Timeout(server.request_timeout) as late:
-                    self.request_limit = late
-                    try:
-                        self.run_application()
-                    except Timeout as timeout:
-                        if timeout is not late:
-                            raise
-                        server.counters.cut("request")
-                        self.close_connection = True
-                        self._send_error_response_if_possible(503)
-        except InputError:
-            self._send_error_response_if_possible(self._input_failed or 400)
-        except OSError as error:
-            if not self._broken:  # not of this connection, but of the application
-                self.handle_error(*sys.exc_info())
-            elif error.errno not in self.ignored_socket_errors and not isinstance(error, TimeoutError):
-                self.log_error("%s: sending the answer: %s", self.client_address, error)
-        except BaseException:
-            self.handle_error(*sys.exc_info())
+                self._run_within(seconds)
+        except BaseException as error:
+            self._answer_failed(error)
         finally:
-            self.time_finish = time.time()
-            received = 0 if flags & COMPLETE else self._reader.body_bytes
-            server.counters.answered(
-                self.code, self.response_length, received, self.time_finish - self.time_start
-            )
-            self.log_request()
+            self._end_answer()
+
+    def _run_within(self, seconds: float) -> None:
+        """Run the application, at most so long."""
+        with Timeout(seconds) as late:
+            self.request_limit = late
+            try:
+                self.run_application()
+            except Timeout as timeout:
+                if timeout is not late:
+                    raise
+                self.server.counters.cut("request")
+                self.close_connection = True
+                self._send_error_response_if_possible(503)
+
+    def _answer_failed(self, error: BaseException) -> None:
+        """Called with what was raised instead of an answer."""
+        if isinstance(error, InputError):
+            self._send_error_response_if_possible(self._input_failed or 400)
+        elif isinstance(error, OSError) and self._broken:  # else it is not of this connection
+            if error.errno not in self.ignored_socket_errors and not isinstance(error, TimeoutError):
+                self.log_error("%s: sending the answer: %s", self.client_address, error)
+        else:
+            self.handle_error(type(error), error, error.__traceback__)
 
     def run_application(self) -> None:
         """Call the application, and send what it gives. Switches."""
+        result = self.result = self.application(self.environ, self.start_response)
+        if type(result) is not list or len(result) != 1 or not self._send_at_once(result[0]):
+            self._send_result()
+
+    def _send_result(self) -> None:
+        """Send what the application has returned, and close it."""
         try:
-            result = self.result = self.application(self.environ, self.start_response)
-            if type(result) is not list or len(result) != 1 or not self._send_at_once(result[0]):
-                self.process_result()
+            self.process_result()
         finally:
             if type(self.result) is not list:
                 close = getattr(self.result, "close", None)
                 if close is not None:
                     close()
-
-    def _send_at_once(self, data: Any) -> bool:
-        """Send an answer that is a single piece, as most are. False, and nothing has happened, if there is
-        anything about it that process_result() and what that calls has to think of.
-
-        The same in one step instead of five: it is a third of what a small request costs.
-        """
-        length, found, flags, server = self.provided_content_length, self._found, self._flags, self.server
-        status = self.status
-        if (
-            not self._plain
-            or status is None
-            or not found & ORDINARY
-            or type(data) is not bytes
-            or (size := len(data)) > TOGETHER
-            or (length is not None and length != size)
-            or self.headers_sent
-            or flags & _SPECIAL
-        ):
-            return False
-        add = DATE if self.provided_date is None else 0
-        if self.close_connection or server.draining or server.crowded:
-            self.close_connection = True
-            if not found & CLOSE:
-                add |= CLOSE
-        elif flags & OLD and not found & _KEEP_OR_OTHER:
-            add |= KEEP
-        self.headers_sent = True
-        head = answer(status, self.response_headers, add, -1 if length is not None else size, data)
-        if self._direct:
-            # The kernel nearly always takes it: then no deadline has to be set.
-            try:
-                sent = self.socket.send(head, MSG_DONTWAIT)
-            except BlockingIOError:
-                sent = 0
-            except BaseException as error:
-                self._cannot_send(error)
-                raise
-            if sent < len(head):
-                self._sendall(head[sent:])
-        else:
-            self._sendall(head)
-        self.response_length = size
-        return True
-
-    def start_response(
-        self, status: str, headers: list[tuple[str, str]], exc_info: Any = None
-    ) -> Callable[[bytes], None]:
-        """What the application is given to begin its answer (PEP 3333): returns write()."""
-        if exc_info:
-            try:
-                if self.headers_sent:
-                    raise exc_info[1].with_traceback(exc_info[2])
-            finally:
-                exc_info = None
-        elif self.status is not None:
-            raise self.ApplicationError("start_response() was called before, and is now without exc_info")
-        code, found, length = check(status, headers)
-        if code == 101 and not self._flags & UPGRADE:
-            raise ValueError("101 answers a request to upgrade, which this one is not")
-        if length > 0 and code == 204:
-            raise self.ApplicationError(
-                "an answer of status 204 has no body, so Content-Length must not be there"
-            )
-        self.status = status
-        self.code = code
-        self.response_headers = list(headers)
-        self._found = found
-        self.provided_date = True if found & DATE else None
-        self.provided_content_length = length if length >= 0 else None
-        if found & CLOSE:
-            self.close_connection = True
-        return self.write
 
     def finalize_headers(self) -> None:
         """Called before the head is sent: decides what it says beside what the application does."""
@@ -502,3 +443,7 @@ def _total(parts: Any) -> int:
         (part,) = parts
         return len(part)
     return sum(map(len, parts))
+
+
+def _inherits(cls: type[WSGIHandler], names: Iterable[str]) -> bool:
+    return all(getattr(cls, name) is getattr(WSGIHandler, name) for name in names)

@@ -31,6 +31,8 @@ from .corpus import CASES, SMUGGLED
 from .driver import at_line_ends
 from .web import GET, HERE, Log, answer_to, ask, connect, echo, hello, read_all, read_answer, serving
 
+pytestmark = pytest.mark.usefixtures("every_way")
+
 CHUNKED_POST = b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"
 
 

@@ -12,6 +12,9 @@ from .web import GET, answer_to, connect, echo, hello, read_all, read_answer, se
 POST = b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1000000\r\n\r\n"
 
 
+pytestmark = pytest.mark.usefixtures("every_way")
+
+
 @pytest.fixture(autouse=True)
 def clock():
     with VirtualClock() as clock:

@@ -1,6 +1,7 @@
 """HTTP/1.1 in C, without I/O: a Reader makes environs out of bytes, answer() bytes out of answers."""
 
 from ._core import (
+    ANSWERED,
     CHUNKED,
     CLOSE,
     COMPLETE,
@@ -12,9 +13,14 @@ from ._core import (
     OLD,
     ORDINARY,
     OTHER,
+    OVER,
+    RECEIVE,
     SERVER,
     STAYS,
+    TOGETHER,
     UPGRADE,
+    WAITING,
+    Exchange,
     Reader,
     Refused,
     Tally,
@@ -24,6 +30,7 @@ from ._core import (
 )
 
 __all__ = [
+    "ANSWERED",
     "CHUNKED",
     "CLOSE",
     "COMPLETE",
@@ -35,9 +42,14 @@ __all__ = [
     "OLD",
     "ORDINARY",
     "OTHER",
+    "OVER",
+    "RECEIVE",
     "SERVER",
     "STAYS",
+    "TOGETHER",
     "UPGRADE",
+    "WAITING",
+    "Exchange",
     "Reader",
     "Refused",
     "Tally",

@@ -3,6 +3,7 @@ from typing import Any, final
 
 from typing_extensions import disjoint_base
 
+ANSWERED: int
 CHUNKED: int
 CLOSE: int
 COMPLETE: int
@@ -14,9 +15,13 @@ KEEP: int
 OLD: int
 ORDINARY: int
 OTHER: int
+OVER: int
+RECEIVE: int
 SERVER: int
 STAYS: int
+TOGETHER: int
 UPGRADE: int
+WAITING: int
 
 class Refused(ValueError):
     args: tuple[int, str]
@@ -86,6 +91,45 @@ class Tally:
     @property
     def statuses(self) -> list[int]: ...
     def answered(self, code: int, sent: int, received: int, seconds: float, /) -> None: ...
+
+@disjoint_base
+class Exchange:
+    socket: Any
+    client_address: Any
+    server: Any
+    application: Any
+    environ: dict[str, Any] | None
+    wsgi_input: Any
+    result: Any
+    status: str | None
+    code: int
+    response_headers: list[tuple[str, str]]
+    response_length: int
+    response_use_chunked: bool
+    provided_content_length: Any
+    provided_date: Any
+    headers_sent: bool
+    close_connection: bool
+    fresh: bool
+    idle: bool
+    time_start: float
+    time_finish: float
+    _at_once: bool
+    _counters: Tally
+    _direct: bool
+    _flags: int
+    _found: int
+    _logs: bool
+    _reader: Reader
+    _timeout: float | None
+    def start_response(
+        self, status: str, headers: list[tuple[str, str]], exc_info: Any = None
+    ) -> Callable[[bytes], None]: ...
+    def serve(self) -> int: ...
+    def _send_at_once(self, data: Any, /) -> bool: ...
+    def _begin_answer(self) -> None: ...
+    def _end_answer(self) -> None: ...
+    def _drop_references(self) -> None: ...
 
 def answer(status: str, headers: list[tuple[str, str]], add: int, length: int, body: bytes, /) -> bytes: ...
 def check(status: str, headers: list[tuple[str, str]], /) -> tuple[int, int, int]: ...

@@ -77,6 +77,20 @@ static int header_of(PyObject *item, struct header *header)
     return header->value == NULL ? -1 : 0;
 }
 
+/* The bytes of a text that latin1() has seen. */
+static const char *borrowed(PyObject *text, Py_ssize_t *length)
+{
+    *length = PyUnicode_GET_LENGTH(text);
+    return (const char *)PyUnicode_1BYTE_DATA(text);
+}
+
+/* The same as header_of() for an item that it has seen. */
+static void header_again(PyObject *item, struct header *header)
+{
+    header->name = borrowed(PyTuple_GET_ITEM(item, 0), &header->name_length);
+    header->value = borrowed(PyTuple_GET_ITEM(item, 1), &header->value_length);
+}
+
 static int check_list(PyObject *headers)
 {
     if (PyList_Check(headers)) return 0;
@@ -84,18 +98,17 @@ static int check_list(PyObject *headers)
     return -1;
 }
 
-PyObject *answer_check(PyObject *module, PyObject *const *args, Py_ssize_t nargs)
+int answer_inspect(PyObject *status, PyObject *headers, struct answer_facts *facts)
 {
-    if (nargs != 2) return PyErr_Format(PyExc_TypeError, "check() takes 2 arguments (%zd given)", nargs);
     const char *bytes;
     Py_ssize_t length;
-    int code = code_of(args[0], &bytes, &length), found = 0;
-    if (code < 0 || check_list(args[1]) < 0) return NULL;
+    int code = code_of(status, &bytes, &length), found = 0;
+    if (code < 0 || check_list(headers) < 0) return -1;
     if (code >= 200 && code != 204 && code != 304) found |= ANSWER_ORDINARY;
     int64_t content_length = -1;
-    for (Py_ssize_t i = 0; i < PyList_GET_SIZE(args[1]); i++) {
+    for (Py_ssize_t i = 0; i < PyList_GET_SIZE(headers); i++) {
         struct header header;
-        if (header_of(PyList_GET_ITEM(args[1], i), &header) < 0) return NULL;
+        if (header_of(PyList_GET_ITEM(headers, i), &header) < 0) return -1;
         size_t size = (size_t)header.value_length;
         switch (header.name_length) {
         case 4:
@@ -114,32 +127,33 @@ PyObject *answer_check(PyObject *module, PyObject *const *args, Py_ssize_t nargs
             if (!rules_is(header.name, 14, "content-length")) break;
             if (content_length >= 0) {
                 PyErr_SetString(PyExc_ValueError, "there are two Content-Length headers");
-                return NULL;
+                return -1;
             }
-            if (rules_content_length(header.value, size, &content_length) != 0)
-                return PyErr_Format(PyExc_ValueError, "Content-Length is not a number that can be: %R",
-                                    PyTuple_GET_ITEM(PyList_GET_ITEM(args[1], i), 1));
+            if (rules_content_length(header.value, size, &content_length) != 0) {
+                PyErr_Format(PyExc_ValueError, "Content-Length is not a number that can be: %R",
+                             PyTuple_GET_ITEM(PyList_GET_ITEM(headers, i), 1));
+                return -1;
+            }
             break;
         case 17:
             if (!rules_is(header.name, 17, "transfer-encoding")) break;
             PyErr_SetString(PyExc_ValueError,
                             "Transfer-Encoding is the server's: an application gives the body "
                             "as it is, in as many pieces as it likes");
-            return NULL;
+            return -1;
         default: break;
         }
     }
-    PyObject *result = PyTuple_New(3);
-    PyObject *numbers[] = {PyLong_FromLong(code), PyLong_FromLong(found),
-                           PyLong_FromLongLong(content_length)};
-    for (Py_ssize_t i = 0; i < 3; i++) {
-        if (result != NULL && numbers[i] != NULL)
-            PyTuple_SET_ITEM(result, i, numbers[i]);
-        else
-            Py_XDECREF(numbers[i]);
-    }
-    if (result != NULL && PyErr_Occurred()) Py_CLEAR(result);
-    return result;
+    *facts = (struct answer_facts){code, found, content_length};
+    return 0;
+}
+
+PyObject *answer_check(PyObject *module, PyObject *const *args, Py_ssize_t nargs)
+{
+    if (nargs != 2) return PyErr_Format(PyExc_TypeError, "check() takes 2 arguments (%zd given)", nargs);
+    struct answer_facts facts;
+    if (answer_inspect(args[0], args[1], &facts) < 0) return NULL;
+    return Py_BuildValue("(iiL)", facts.code, facts.found, facts.length);
 }
 
 /* Dates. */
@@ -216,50 +230,53 @@ static char *append_number(char *at, uint64_t value, unsigned base)
 /* More than all that is added to the headers given: names, numbers, the date, line ends. */
 #define ADDED_MAX 256
 
-PyObject *answer_make(PyObject *module, PyObject *const *args, Py_ssize_t nargs)
+/* Appends "Date: " and the date, which is formatted once a second. */
+static char *append_date(char *at, struct http_state *state)
 {
-    if (nargs != 5) return PyErr_Format(PyExc_TypeError, "answer() takes 5 arguments (%zd given)", nargs);
-    const char *status;
-    Py_ssize_t status_length;
-    if (code_of(args[0], &status, &status_length) < 0 || check_list(args[1]) < 0) return NULL;
-    long told = PyLong_AsLong(args[2]);
-    if (told == -1 && PyErr_Occurred()) return NULL;
-    long long length = PyLong_AsLongLong(args[3]);
-    if (length == -1 && PyErr_Occurred()) return NULL;
-    if (!PyBytes_Check(args[4]))
-        return PyErr_Format(PyExc_TypeError, "the body has to be bytes, not %.100s",
-                            Py_TYPE(args[4])->tp_name);
-    size_t body_length = (size_t)PyBytes_GET_SIZE(args[4]);
-    PyObject *headers = args[1];
+    time_t now = time(NULL);
+    at = APPEND(at, "Date: ");
+    if (state->date_of != (long long)now) {
+        if (format_date(now, state->date) < 0) return APPEND(at, "\r\n");
+        memcpy(state->date + DATE_LENGTH, "\r\n", 2);
+        state->date_of = (long long)now;
+    }
+    return append(at, state->date, DATE_LENGTH + 2);
+}
+
+PyObject *answer_build(struct http_state *state, PyObject *status, PyObject *headers, int told,
+                       long long length, PyObject *body, bool vetted)
+{
+    const char *line;
+    Py_ssize_t line_length;
+    if (code_of(status, &line, &line_length) < 0 || (!vetted && check_list(headers) < 0)) return NULL;
+    size_t body_length = (size_t)PyBytes_GET_SIZE(body);
 
     /* No Python code runs from here to the end: the list stays as it is. */
-    size_t size = ADDED_MAX + (size_t)status_length + body_length;
+    size_t size = ADDED_MAX + (size_t)line_length + body_length;
+    Py_ssize_t count = PyList_GET_SIZE(headers);
     struct header header;
-    for (Py_ssize_t i = 0; i < PyList_GET_SIZE(headers); i++) {
-        if (header_of(PyList_GET_ITEM(headers, i), &header) < 0) return NULL;
+    for (Py_ssize_t i = 0; i < count; i++) {
+        PyObject *item = PyList_GET_ITEM(headers, i);
+        if (vetted)
+            header_again(item, &header);
+        else if (header_of(item, &header) < 0)
+            return NULL;
         size += (size_t)header.name_length + (size_t)header.value_length + 4;
     }
     PyObject *result = PyBytes_FromStringAndSize(NULL, (Py_ssize_t)size);
     if (result == NULL) return NULL;
     char *at = APPEND(PyBytes_AS_STRING(result), "HTTP/1.1 ");
-    at = append(at, status, (size_t)status_length);
-    if (status_length == 3) *at++ = ' '; /* the space is part of the line even with no reason */
+    at = append(at, line, (size_t)line_length);
+    if (line_length == 3) *at++ = ' '; /* the space is part of the line even with no reason */
     at = APPEND(at, "\r\n");
-    for (Py_ssize_t i = 0; i < PyList_GET_SIZE(headers); i++) {
-        if (header_of(PyList_GET_ITEM(headers, i), &header) < 0) {
-            Py_DECREF(result);
-            return NULL;
-        }
+    for (Py_ssize_t i = 0; i < count; i++) {
+        header_again(PyList_GET_ITEM(headers, i), &header);
         at = append(at, header.name, (size_t)header.name_length);
         at = APPEND(at, ": ");
         at = append(at, header.value, (size_t)header.value_length);
         at = APPEND(at, "\r\n");
     }
-    if (told & ANSWER_DATE) {
-        at = APPEND(at, "Date: ");
-        if (format_date(time(NULL), at) == 0) at += DATE_LENGTH;
-        at = APPEND(at, "\r\n");
-    }
+    if (told & ANSWER_DATE) at = append_date(at, state);
     if (length >= 0) {
         at = APPEND(at, "Content-Length: ");
         at = append_number(at, (uint64_t)length, 10);
@@ -272,10 +289,23 @@ PyObject *answer_make(PyObject *module, PyObject *const *args, Py_ssize_t nargs)
     if (body_length > 0 && (told & ANSWER_CHUNKED)) {
         at = append_number(at, body_length, 16);
         at = APPEND(at, "\r\n");
-        at = append(at, PyBytes_AS_STRING(args[4]), body_length);
+        at = append(at, PyBytes_AS_STRING(body), body_length);
         at = APPEND(at, "\r\n");
     } else {
-        at = append(at, PyBytes_AS_STRING(args[4]), body_length);
+        at = append(at, PyBytes_AS_STRING(body), body_length);
     }
     return _PyBytes_Resize(&result, at - PyBytes_AS_STRING(result)) < 0 ? NULL : result;
+}
+
+PyObject *answer_make(PyObject *module, PyObject *const *args, Py_ssize_t nargs)
+{
+    if (nargs != 5) return PyErr_Format(PyExc_TypeError, "answer() takes 5 arguments (%zd given)", nargs);
+    long told = PyLong_AsLong(args[2]);
+    if (told == -1 && PyErr_Occurred()) return NULL;
+    long long length = PyLong_AsLongLong(args[3]);
+    if (length == -1 && PyErr_Occurred()) return NULL;
+    if (!PyBytes_Check(args[4]))
+        return PyErr_Format(PyExc_TypeError, "the body has to be bytes, not %.100s",
+                            Py_TYPE(args[4])->tp_name);
+    return answer_build(PyModule_GetState(module), args[0], args[1], (int)told, length, args[4], false);
 }

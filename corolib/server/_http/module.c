@@ -1,7 +1,10 @@
 /* The module: its state, its functions, its init. */
 #include <Python.h>
 
+#include <sys/socket.h>
+
 #include "answer.h"
+#include "exchange.h"
 #include "reader.h"
 #include "state.h"
 #include "tally.h"
@@ -37,7 +40,8 @@ static int execute(PyObject *module)
         {"OLD", READER_OLD},           {"UPGRADE", READER_UPGRADE}, {"EXPECTS", READER_EXPECTS},
         {"ORDINARY", ANSWER_ORDINARY}, {"DATE", ANSWER_DATE},       {"SERVER", ANSWER_SERVER},
         {"CLOSE", ANSWER_CLOSE},       {"KEEP", ANSWER_KEEP},       {"CHUNKED", ANSWER_CHUNKED},
-        {"OTHER", ANSWER_OTHER},
+        {"OTHER", ANSWER_OTHER},       {"OVER", SERVE_OVER},        {"WAITING", SERVE_WAITING},
+        {"ANSWERED", SERVE_ANSWERED},  {"RECEIVE", SERVE_RECEIVE},  {"TOGETHER", EXCHANGE_TOGETHER},
     };
     for (size_t i = 0; i < Py_ARRAY_LENGTH(flags); i++)
         if (PyModule_AddIntConstant(module, flags[i].name, flags[i].value) < 0) return -1;
@@ -46,7 +50,17 @@ static int execute(PyObject *module)
         "Refused(status, reason): a request that is not served; the connection ends after the answer.",
         PyExc_ValueError, NULL);
     if (state->refused == NULL || PyModule_AddObjectRef(module, "Refused", state->refused) < 0) return -1;
-    return state_fill(state) < 0 || reader_setup(module, state) < 0 || tally_setup(module) < 0 ? -1 : 0;
+    PyObject *io = PyImport_ImportModule("io");
+    if (io == NULL) return -1;
+    state->no_input = PyObject_GetAttrString(io, "BytesIO");
+    Py_DECREF(io);
+    if (state->no_input == NULL || (state->receive = PyLong_FromLong(SERVE_RECEIVE)) == NULL ||
+        (state->dont_wait = PyLong_FromLong(MSG_DONTWAIT)) == NULL)
+        return -1;
+    return state_fill(state) < 0 || reader_setup(module, state) < 0 || tally_setup(module, state) < 0 ||
+                   exchange_setup(module, state) < 0
+               ? -1
+               : 0;
 }
 
 static int visit_module(PyObject *module, visitproc visit, void *arg)
@@ -70,10 +84,10 @@ static PyModuleDef_Slot slots[] = {
     {0, NULL},
 };
 
-static struct PyModuleDef definition = {
+struct PyModuleDef http_module = {
     PyModuleDef_HEAD_INIT,
     .m_name = "_core",
-    .m_doc = "HTTP/1.1 in C: see reader.h and answer.h.",
+    .m_doc = "HTTP/1.1 in C: see reader.h, answer.h and exchange.h.",
     .m_size = sizeof(struct http_state),
     .m_methods = functions,
     .m_slots = slots,
@@ -86,5 +100,5 @@ PyMODINIT_FUNC PyInit__core(void);
 
 PyMODINIT_FUNC PyInit__core(void)
 {
-    return PyModuleDef_Init(&definition);
+    return PyModuleDef_Init(&http_module);
 }

@@ -192,17 +192,15 @@ static void begin_request(struct reader *reader)
     reader->in_trailers = false;
 }
 
-static PyObject *reader_head(PyObject *self, PyObject *const *args, Py_ssize_t nargs)
+PyObject *reader_next_head(struct reader *reader, PyObject *data)
 {
-    struct reader *reader = reader_of(self);
-    if (nargs > 1) return PyErr_Format(PyExc_TypeError, "head() takes at most 1 argument (%zd given)", nargs);
     if (reader->phase != PHASE_HEAD && reader->phase != PHASE_DONE) {
         PyErr_SetString(PyExc_ValueError, reader->phase == PHASE_OVER
                                               ? "no more requests are read from this connection"
                                               : "the body of the last request was not read to its end");
         return NULL;
     }
-    if (nargs == 1 && add(reader, args[0]) < 0) return NULL;
+    if (data != NULL && add(reader, data) < 0) return NULL;
     if (reader->phase == PHASE_DONE) begin_request(reader);
     Py_ssize_t length;
     int rc = head_find(reader, &length);
@@ -217,6 +215,12 @@ static PyObject *reader_head(PyObject *self, PyObject *const *args, Py_ssize_t n
     PyObject *environ = reader->environ;
     reader->environ = NULL; /* it is the application's now */
     return environ;
+}
+
+static PyObject *reader_head(PyObject *self, PyObject *const *args, Py_ssize_t nargs)
+{
+    if (nargs > 1) return PyErr_Format(PyExc_TypeError, "head() takes at most 1 argument (%zd given)", nargs);
+    return reader_next_head(reader_of(self), nargs == 1 ? args[0] : NULL);
 }
 
 static PyObject *reader_body(PyObject *self, PyObject *const *args, Py_ssize_t nargs)
@@ -268,9 +272,8 @@ static PyObject *get_keep_alive(PyObject *self, void *unused)
     return PyBool_FromLong(!reader->close && (reader->minor == 1 || reader->keep));
 }
 
-static PyObject *get_flags(PyObject *self, void *unused)
+int reader_flags(const struct reader *reader)
 {
-    struct reader *reader = reader_of(self);
     int flags = 0;
     if (reader->phase == PHASE_DONE) flags |= READER_COMPLETE;
     if (!reader->close && (reader->minor == 1 || reader->keep)) flags |= READER_STAYS;
@@ -278,7 +281,12 @@ static PyObject *get_flags(PyObject *self, void *unused)
     if (reader->minor == 0) flags |= READER_OLD;
     if (reader->upgrade) flags |= READER_UPGRADE;
     if (reader->expects) flags |= READER_EXPECTS;
-    return PyLong_FromLong(flags);
+    return flags;
+}
+
+static PyObject *get_flags(PyObject *self, void *unused)
+{
+    return PyLong_FromLong(reader_flags(reader_of(self)));
 }
 
 static PyObject *get_started(PyObject *self, void *unused)

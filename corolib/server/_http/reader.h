@@ -82,6 +82,11 @@ int reader_setup(PyObject *module, struct http_state *state);
 int reader_refuse(struct reader *reader, int status, const char *reason);
 /* Give `count` bytes from `start` to the parser, without taking them. */
 int reader_feed(struct reader *reader, Py_ssize_t count);
+/* The environ of the next request, with what was received since the last call (borrowed; NULL: nothing); None
+ * while its head is not there; NULL with an exception, Refused if it is not to be served. */
+PyObject *reader_next_head(struct reader *reader, PyObject *data);
+/* What is to be said of the last request: of READER_COMPLETE and so on. */
+int reader_flags(const struct reader *reader);
 /* How many bytes are there, and where. */
 const char *reader_bytes(const struct reader *reader, Py_ssize_t *count);
 /* The next `count` bytes, taken out. */

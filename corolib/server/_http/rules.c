@@ -57,8 +57,14 @@ static bool is(char byte, unsigned char class)
 
 bool rules_all(const char *bytes, size_t length, unsigned char class)
 {
-    for (size_t i = 0; i < length; i++)
-        if (!is(bytes[i], class)) return false;
+    /* No branch for each byte: nearly all are right. */
+    const unsigned char *at = (const unsigned char *)bytes, *end = at + length;
+    for (; end - at >= 8; at += 8)
+        if (!(rules_class[at[0]] & rules_class[at[1]] & rules_class[at[2]] & rules_class[at[3]] &
+              rules_class[at[4]] & rules_class[at[5]] & rules_class[at[6]] & rules_class[at[7]] & class))
+            return false;
+    for (; at < end; at++)
+        if (!(rules_class[*at] & class)) return false;
     return true;
 }
 

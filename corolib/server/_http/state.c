@@ -117,6 +117,52 @@ static PyObject *key_of(const char *name, enum field field)
     return PyUnicode_InternFromString(key);
 }
 
+struct text {
+    PyObject **place;
+    const char *text;
+};
+#define TEXTS_MAX 40
+
+/* Every text that is a field of the state: how many there are. */
+static size_t list_texts(struct http_state *state, struct text *out)
+{
+    const struct text texts[] = {
+        {&state->request_method, "REQUEST_METHOD"},
+        {&state->path_info, "PATH_INFO"},
+        {&state->query_string, "QUERY_STRING"},
+        {&state->request_uri, "REQUEST_URI"},
+        {&state->server_protocol, "SERVER_PROTOCOL"},
+        {&state->http_host, "HTTP_HOST"},
+        {&state->protocols[0], "HTTP/1.0"},
+        {&state->protocols[1], "HTTP/1.1"},
+        {&state->head, "HEAD"},
+        {&state->empty, ""},
+        {&state->star, "*"},
+        {&state->slash, "/"},
+        {&state->comma, ","},
+        {&state->semicolon, "; "},
+        {&state->input_key, "wsgi.input"},
+        {&state->draining, "draining"},
+        {&state->crowded, "crowded"},
+        {&state->connect_timeout, "connect_timeout"},
+        {&state->keepalive_timeout, "keepalive_timeout"},
+        {&state->recv, "recv"},
+        {&state->send, "send"},
+        {&state->start_response, "start_response"},
+        {&state->write, "write"},
+        {&state->make_input, "_make_input"},
+        {&state->send_result, "_send_result"},
+        {&state->send_all, "_sendall"},
+        {&state->cannot_send, "_cannot_send"},
+        {&state->answer_failed, "_answer_failed"},
+        {&state->log_request, "log_request"},
+        {&state->set_timeout, "_set_timeout"},
+    };
+    _Static_assert(sizeof texts <= TEXTS_MAX * sizeof *texts, "TEXTS_MAX is too small");
+    memcpy(out, texts, sizeof texts);
+    return Py_ARRAY_LENGTH(texts);
+}
+
 int state_fill(struct http_state *state)
 {
     for (size_t i = 0; i < Py_ARRAY_LENGTH(names); i++) {
@@ -132,26 +178,10 @@ int state_fill(struct http_state *state)
             (struct known_method){methods[i], strlen(methods[i]), PyUnicode_InternFromString(methods[i])};
         if (method->text == NULL) return -1;
     }
-    const struct {
-        PyObject **place;
-        const char *text;
-    } texts[] = {
-        {&state->request_method, "REQUEST_METHOD"},
-        {&state->path_info, "PATH_INFO"},
-        {&state->query_string, "QUERY_STRING"},
-        {&state->request_uri, "REQUEST_URI"},
-        {&state->server_protocol, "SERVER_PROTOCOL"},
-        {&state->http_host, "HTTP_HOST"},
-        {&state->protocols[0], "HTTP/1.0"},
-        {&state->protocols[1], "HTTP/1.1"},
-        {&state->head, "HEAD"},
-        {&state->empty, ""},
-        {&state->star, "*"},
-        {&state->slash, "/"},
-        {&state->comma, ","},
-        {&state->semicolon, "; "},
-    };
-    for (size_t i = 0; i < Py_ARRAY_LENGTH(texts); i++)
+    state->date_of = -1;
+    struct text texts[TEXTS_MAX];
+    size_t count = list_texts(state, texts);
+    for (size_t i = 0; i < count; i++)
         if ((*texts[i].place = PyUnicode_InternFromString(texts[i].text)) == NULL) return -1;
     return 0;
 }
@@ -160,6 +190,8 @@ int state_visit(struct http_state *state, visitproc visit, void *arg)
 {
     Py_VISIT(state->refused);
     Py_VISIT(state->reader);
+    Py_VISIT(state->tally);
+    Py_VISIT(state->no_input);
     return 0; /* all else is texts, which refer to nothing */
 }
 
@@ -170,12 +202,13 @@ void state_clear(struct http_state *state)
         Py_CLEAR(state->fields[i].key);
     }
     for (size_t i = 0; i < METHODS_MAX; i++) Py_CLEAR(state->methods[i].text);
-    PyObject **const texts[] = {&state->head,         &state->request_method, &state->path_info,
-                                &state->query_string, &state->request_uri,    &state->server_protocol,
-                                &state->http_host,    &state->protocols[0],   &state->protocols[1],
-                                &state->empty,        &state->star,           &state->slash,
-                                &state->comma,        &state->semicolon};
-    for (size_t i = 0; i < Py_ARRAY_LENGTH(texts); i++) Py_CLEAR(*texts[i]);
+    struct text texts[TEXTS_MAX];
+    size_t count = list_texts(state, texts);
+    for (size_t i = 0; i < count; i++) Py_CLEAR(*texts[i].place);
+    Py_CLEAR(state->receive);
+    Py_CLEAR(state->dont_wait);
+    Py_CLEAR(state->no_input);
+    Py_CLEAR(state->tally);
     Py_CLEAR(state->refused);
     Py_CLEAR(state->reader);
 }

@@ -40,13 +40,25 @@ struct http_state {
     struct known_field fields[FIELD_SLOTS];
     struct known_method methods[METHODS_MAX]; /* the frequent ones first; ends with a NULL */
     PyObject *refused;                        /* the exception */
-    PyTypeObject *reader;
+    PyTypeObject *reader, *tally;
+    PyObject *no_input;  /* makes a wsgi.input that has nothing */
+    PyObject *receive;   /* how much is received at a time */
+    PyObject *dont_wait; /* MSG_DONTWAIT */
     /* keys and values of the environ */
     PyObject *request_method, *path_info, *query_string, *request_uri, *server_protocol, *http_host;
     PyObject *protocols[2]; /* by minor version */
     PyObject *head;         /* the method */
     PyObject *empty, *star, *slash;
     PyObject *comma, *semicolon; /* what repeated fields are joined with */
+    /* names: a key of the environ, attributes of the server, methods of sockets and of the handler */
+    PyObject *input_key;
+    PyObject *draining, *crowded, *connect_timeout, *keepalive_timeout;
+    PyObject *recv, *send;
+    PyObject *start_response, *write, *make_input, *send_result, *send_all, *cannot_send, *answer_failed,
+        *log_request, *set_timeout;
+    /* The date of answers, as it was formatted last, and the second that it is of. */
+    long long date_of;
+    char date[32];
 };
 
 /* The entry of a field's name, in whatever case; NULL if it is not known. */
@@ -54,6 +66,9 @@ const struct known_field *state_field(const struct http_state *state, const char
 
 /* The text of a method; NULL if it is none that HTTP servers know. */
 PyObject *state_method(const struct http_state *state, const char *name, size_t length);
+
+/* module.c: how types find their module from subclasses. */
+extern struct PyModuleDef http_module;
 
 int state_fill(struct http_state *state);
 int state_visit(struct http_state *state, visitproc visit, void *arg);

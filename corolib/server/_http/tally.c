@@ -18,14 +18,9 @@ struct tally {
     double seconds;
 };
 
-static PyObject *answered(PyObject *self, PyObject *const *args, Py_ssize_t nargs)
+void tally_count(PyObject *self, int code, long long sent, long long received, double seconds)
 {
     struct tally *tally = (struct tally *)self;
-    if (nargs != 4) return PyErr_Format(PyExc_TypeError, "answered() takes 4 arguments (%zd given)", nargs);
-    long code = PyLong_AsLong(args[0]);
-    long long sent = PyLong_AsLongLong(args[1]), received = PyLong_AsLongLong(args[2]);
-    double seconds = PyFloat_AsDouble(args[3]);
-    if (PyErr_Occurred()) return NULL;
     tally->statuses[code >= 100 && code < 600 ? code / 100 : 0]++;
     tally->sent += sent;
     tally->received += received;
@@ -34,6 +29,16 @@ static PyObject *answered(PyObject *self, PyObject *const *args, Py_ssize_t narg
     while (bucket < EDGES && seconds > edges[bucket]) bucket++;
     tally->buckets[bucket]++;
     tally->seconds += seconds;
+}
+
+static PyObject *answered(PyObject *self, PyObject *const *args, Py_ssize_t nargs)
+{
+    if (nargs != 4) return PyErr_Format(PyExc_TypeError, "answered() takes 4 arguments (%zd given)", nargs);
+    long code = PyLong_AsLong(args[0]);
+    long long sent = PyLong_AsLongLong(args[1]), received = PyLong_AsLongLong(args[2]);
+    double seconds = PyFloat_AsDouble(args[3]);
+    if (PyErr_Occurred()) return NULL;
+    tally_count(self, code >= 100 && code < 600 ? (int)code : 0, sent, received, seconds);
     Py_RETURN_NONE;
 }
 
@@ -109,12 +114,11 @@ static PyType_Spec spec = {
     .slots = slots,
 };
 
-int tally_setup(PyObject *module)
+int tally_setup(PyObject *module, struct http_state *state)
 {
-    PyObject *type = PyType_FromModuleAndSpec(module, &spec, NULL);
-    if (type == NULL) return -1;
-    int rc = PyModule_AddType(module, (PyTypeObject *)type);
-    Py_DECREF(type);
+    state->tally = (PyTypeObject *)PyType_FromModuleAndSpec(module, &spec, NULL);
+    if (state->tally == NULL) return -1;
+    int rc = PyModule_AddType(module, state->tally);
     PyObject *tuple = rc < 0 ? NULL : PyTuple_New(EDGES);
     for (Py_ssize_t i = 0; tuple != NULL && i < EDGES; i++) {
         PyObject *edge = PyFloat_FromDouble(edges[i]);
