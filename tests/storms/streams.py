@@ -136,7 +136,7 @@ def run(
     with StreamServer(("127.0.0.1", 0), serve, backlog=1000, **options) as server:
         server.start()
         joinall([Greenlet.spawn(ask, number) for number in range(connections)], raise_error=True)
-        server.stop(timeout=PATIENCE)
+        server.drain(PATIENCE)  # who has asked is done before who answers has read all
     if errors:
         raise errors[0]
     expected = ends.share * connections * 2
