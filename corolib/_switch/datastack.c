@@ -221,7 +221,13 @@ static void *cached_alloc(void *Py_UNUSED(ctx), size_t size)
         unlock();
         if (block != NULL) return block;
     }
-    return cache.next.alloc(cache.next.ctx, size);
+    void *block = cache.next.alloc(cache.next.ctx, size);
+#if PY_VERSION_HEX < 0x030c0000
+    /* CPython 3.11 calls from Python to Python without a look at whether there was memory for the frame, and
+     * then says "error return without exception set". */
+    if (block == NULL && size == BLOCK) PyErr_NoMemory();
+#endif
+    return block;
 }
 
 static void cached_free(void *Py_UNUSED(ctx), void *block, size_t size)

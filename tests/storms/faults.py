@@ -27,6 +27,7 @@ from typing import Any
 
 from corolib import Greenlet, event, fileobject, killall, sleep, socket
 from corolib import os as green_os
+from corolib.resolver import thread as _resolver  # noqa: F401  # now: an import fails with its file
 from corolib.threadpool import ThreadPool
 
 #: By the name that a report has, what the kernel's calls are that may stand behind it.

@@ -219,3 +219,42 @@ DEEP = """
 def test_what_a_deep_call_left_on_the_lane_of_a_parked_greenlet_is_given_back():
     freed = int(run_isolated(DEEP, env={"COROLIB_LANES": ""}).stdout)
     assert freed > 60 * 64 * KIB
+
+
+def test_no_memory_for_frames_is_a_memory_error():
+    done = run_isolated(
+        """
+        import resource, sys
+        from corolib._switch import greenlet
+
+        def down():
+            down()
+
+        def size():
+            with open("/proc/self/statm") as file:
+                return int(file.read().split()[0]) * resource.getpagesize()
+
+        def deep():
+            try:
+                down()
+            except MemoryError:
+                return "no memory"
+
+        # The interpreter learns what kind of call it is; then there is no limit but memory.
+        for _ in range(3):
+            try:
+                down()
+            except RecursionError:
+                pass
+        sys.setrecursionlimit(10**9)
+        # Small objects find room, also the tracebacks: it is the frames that do not.
+        room = [bytes(400) for _ in range(100_000)]
+        room = room[::2000]
+        resource.setrlimit(resource.RLIMIT_AS, (size() + (4 << 20), resource.RLIM_INFINITY))
+        outcome = greenlet(deep).switch()
+        resource.setrlimit(resource.RLIMIT_AS, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+        print(outcome)
+        """,
+        timeout=60,
+    )
+    assert done.stdout == "no memory\n"
