@@ -222,6 +222,16 @@ def the_source_holds_what_it_takes_to_build_and_test(sdist: Path) -> None:
         *("tests/conftest.py", "tools/setup-env.sh", "tools/wheels.py", "demo", "test"),
     } <= names
     assert not [name for name in names if name.endswith((".so", ".pyc", ".o"))]
+    # Nothing that somebody has built, or left lying about, in the checkout.
+    if (ROOT / ".git").exists():
+        command = ["git", "ls-files", "--cached", "--others", "--exclude-standard"]
+        kept = subprocess.run(
+            command, cwd=ROOT, capture_output=True, text=True, check=True
+        ).stdout.splitlines()
+        folders = {str(parent) for name in kept for parent in Path(name).parents}
+        made = {"PKG-INFO", "setup.cfg", "", "corolib.egg-info"}
+        strange = names - set(kept) - folders - made
+        assert not [name for name in strange if not name.startswith("corolib.egg-info/")]
 
 
 def the_wheel_holds_what_is_used_and_no_more(wheel: Path) -> None:
