@@ -263,6 +263,20 @@ def the_wheel_holds_what_is_used_and_no_more(wheel: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.hang_after(900)
+def test_a_wheel_is_built_against_an_old_debian(tmp_path: Path) -> None:
+    if shutil.which("apt-get") is None:
+        pytest.skip("there is no apt, by which tools/sysroot reads Debian's archive")
+    subprocess.run([ROOT / "tools/sysroot", tmp_path / "sysroot"], check=True)
+    assert list((tmp_path / "sysroot/lib").glob("*/libc-2.31.so"))
+    tool("wheels").main(
+        ["--out", str(tmp_path / "dist"), "--sysroot", str(tmp_path / "sysroot"), sys.executable]
+    )
+    [wheel] = (tmp_path / "dist").glob("*.whl")
+    assert re.search(r"-manylinux_2_28_(x86_64|aarch64)\.whl$", wheel.name)
+
+
+@pytest.mark.slow
 @pytest.mark.hang_after(1800)
 def test_the_wheel_works_in_a_debian_that_has_nothing_else(tmp_path: Path) -> None:
     suites = {(3, 11): "bookworm", (3, 13): "trixie"}
