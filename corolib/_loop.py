@@ -57,7 +57,9 @@ class HubLoop(_hub.Loop):
         return _ev.signal(self._loop, signalnum, ref, priority)
 
     def child(self, pid: int, trace: int = 0, ref: bool = True) -> _ev.child:
-        """A watcher of the end of a child process, which it reaps. `trace` must be 0: stops are not seen."""
+        """A watcher of the end of a child process, which it reaps. `trace` must be 0, stops are not seen:
+        ValueError.
+        """
         if trace:
             raise ValueError(f"trace: expected 0, found {trace}; only the end of a child can be watched")
         return _ev.child(self._loop, pid, ref)
@@ -85,7 +87,7 @@ class HubLoop(_hub.Loop):
     def stat(
         self, path: str | bytes, interval: float = 0.0, ref: bool = True, priority: int | None = None
     ) -> _ev.stat:
-        """A watcher of a path."""
+        """A watcher of a path, which is looked at each `interval` seconds; 0: as often as libev sees fit."""
         return _ev.stat(self._loop, path, interval, ref, priority)
 
     def install_sigchld(self) -> None:

@@ -180,7 +180,8 @@ def run(main: Callable[..., _T], /, *args: Any, grace: float = GRACE) -> _T:
 
     If main lets the signal's exception through, so does this, as SystemExit(128 + number): 130 for SIGINT,
     143 for SIGTERM. Everything else that main raises is raised. A signal that is ignored stays so.
-    RuntimeError elsewhere than in the main greenlet of the main thread, or while another run() runs.
+    ValueError for a negative `grace`; RuntimeError elsewhere than in the main greenlet of the main thread, or
+    while another run() runs.
     """
     if not callable(main):
         raise TypeError(f"run() takes a callable, not {type(main).__name__}: {main!r}")

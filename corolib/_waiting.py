@@ -334,7 +334,8 @@ def wait(objects: None = None, timeout: float | None = None, count: int | None =
 def wait(
     objects: Iterable[_L] | None = None, timeout: float | None = None, count: int | None = None
 ) -> "list[_L] | bool":
-    """The objects that became ready in time, in that order; `count` of them at most. Switches.
+    """The objects that became ready within `timeout` seconds, in that order; `count` of them at most.
+    Switches unless so many are ready.
 
     Without objects: wait until there is nothing left to do at all, see hub.join() (True, or False when
     `timeout` is over).

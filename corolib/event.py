@@ -198,8 +198,8 @@ class AsyncResult(Linkable, Generic[_T]):
     # -- taking ----------------------------------------------------------------------------------------------
 
     def get(self, block: bool = True, timeout: float | None = None) -> _T:
-        """The value, or raises the exception. Timeout if it is not there in time, or at all with `block`
-        false.
+        """The value, or raises the exception. Timeout if it is not there within `timeout` seconds, or at all
+        with `block` false.
 
         Switches unless it is there.
         """
@@ -222,12 +222,12 @@ class AsyncResult(Linkable, Generic[_T]):
         return self.get(block=False)
 
     def result(self, timeout: float | None = None) -> _T:
-        """get(), under the name of a future's method."""
+        """get(), under the name of a future's method; `timeout` in seconds. Switches unless it is there."""
         return self.get(timeout=timeout)
 
     def wait(self, timeout: float | None = None) -> _T | None:
-        """Wait until it is ready. The value; None if it is an exception or not there in time. Switches unless
-        it is there.
+        """Wait until it is ready. The value; None if it is an exception or not there within `timeout`
+        seconds. Switches unless it is there.
         """
         if not self.ready():
             self._await(timeout)

@@ -270,9 +270,8 @@ class DidPatchAllEvent(_PatchAllMixin, DidPatchEvent):
 class IPeriodicMonitorThread(Protocol):
     """The monitoring thread of a hub."""
 
-    def add_monitoring_function(
-        self, function: Callable[["Hub"], object], period: float | None
-    ) -> object: ...
+    def add_monitoring_function(self, function: Callable[["Hub"], object], period: float | None) -> object:
+        """Call `function(hub)` each `period` seconds; None: not any more."""
 
 
 @runtime_checkable
@@ -346,10 +345,15 @@ class IWillPatchAllEvent(IWillPatchEvent, Protocol):
     """See WillPatchAllEvent."""
 
     @property
-    def patch_all_arguments(self) -> dict[str, bool]: ...
+    def patch_all_arguments(self) -> dict[str, bool]:
+        """A copy of the switches that patch_all() was called with, defaults included."""
+
     @property
-    def patch_all_kwargs(self) -> dict[str, Any]: ...
-    def will_patch_module(self, module_name: str) -> bool: ...
+    def patch_all_kwargs(self) -> dict[str, Any]:
+        """A copy of what else patch_all() was given, which is for subscribers."""
+
+    def will_patch_module(self, module_name: str) -> bool:
+        """Whether the switch of that name is on."""
 
 
 @runtime_checkable
@@ -357,9 +361,12 @@ class IDidPatchBuiltinModulesEvent(IDidPatchEvent, Protocol):
     """See DidPatchBuiltinModulesEvent."""
 
     @property
-    def patch_all_arguments(self) -> dict[str, bool]: ...
+    def patch_all_arguments(self) -> dict[str, bool]:
+        """A copy of the switches that patch_all() was called with, defaults included."""
+
     @property
-    def patch_all_kwargs(self) -> dict[str, Any]: ...
+    def patch_all_kwargs(self) -> dict[str, Any]:
+        """A copy of what else patch_all() was given, which is for subscribers."""
 
 
 @runtime_checkable
@@ -367,6 +374,9 @@ class IDidPatchAllEvent(IDidPatchEvent, Protocol):
     """See DidPatchAllEvent."""
 
     @property
-    def patch_all_arguments(self) -> dict[str, bool]: ...
+    def patch_all_arguments(self) -> dict[str, bool]:
+        """A copy of the switches that patch_all() was called with, defaults included."""
+
     @property
-    def patch_all_kwargs(self) -> dict[str, Any]: ...
+    def patch_all_kwargs(self) -> dict[str, Any]:
+        """A copy of what else patch_all() was given, which is for subscribers."""

@@ -242,6 +242,8 @@ class _FileObject:
     `fobj` is a descriptor, a path, or something with fileno(), which close() then closes. The other arguments
     are those of open(); `bufsize` and `close` are older names of `buffering` and `closefd`. With
     `atomic_write` nothing is buffered: a write() of bytes is one write. Always true.
+
+    ValueError if arguments do not go together, FileObjectClosed if `fobj` is closed, OSError as open().
     """
 
     default_bufsize = BUFFER_SIZE
@@ -351,6 +353,7 @@ class _FileObject:
         return getattr(self.io, name)
 
     def fileno(self) -> int:
+        """The descriptor."""
         number: int = self.io.fileno()
         return number
 
@@ -362,22 +365,38 @@ class _FileObject:
                 done += self._call("write", view[done:])
 
 
-def _delegate(name: str) -> None:
+#: What a file object does by calling its file.
+_DELEGATED = {
+    "flush": "Write out what is buffered. Switches as write() does.",
+    "writable": "Whether it was opened for writing.",
+    "readable": "Whether it was opened for reading.",
+    "seek": "Go to a place in the file, as io.IOBase.seek(): where that is. Switches as flush() does.",
+    "seekable": "Whether it has places to go to.",
+    "tell": "The place in the file.",
+    "read": "Up to `size` characters or bytes, or all until the end: switches until they are there.",
+    "readline": "A line, with its end; empty at the end of the file. Switches until it is there.",
+    "readlines": "A list of all lines until the end, or until `hint` bytes of them are there. Switches.",
+    "read1": "Up to `size` bytes, of one read of the descriptor at most. Switches until there are some.",
+    "readinto": "Read into a buffer: how many bytes. Switches until they are there.",
+    "write": "Write text or bytes: how many of them. Switches if the buffer and the descriptor are full.",
+    "writelines": "write() each of them.",
+    "truncate": "Cut the file at `size` bytes, or where one is: the size. Switches as flush() does.",
+}
+
+
+def _delegate(name: str, doc: str) -> None:
     def method(self: _FileObject, *args: Any) -> Any:
         return self._call(name, *args)
 
     method.__name__ = name
     method.__qualname__ = f"_FileObject.{name}"
-    method.__doc__ = getattr(_io.TextIOWrapper, name, getattr(_io.BufferedReader, name)).__doc__
+    method.__doc__ = doc
     setattr(_FileObject, name, method)
 
 
-for _name in (
-    *("flush", "writable", "readable", "seek", "seekable", "tell", "read", "readline", "readlines", "read1"),
-    *("readinto", "write", "writelines", "truncate"),
-):
-    _delegate(_name)
-del _name
+for _name, _doc in _DELEGATED.items():
+    _delegate(_name, _doc)
+del _name, _doc
 
 
 def _checked_mode(mode: str) -> str:
@@ -414,8 +433,13 @@ def _flags_of(mode: str) -> int:
 class FileObjectPosix(_FileObject):
     """A file object for what can be waited for: pipes, terminals, devices.
 
+    `fobj` is a descriptor, a path, or something with fileno(), which close() then closes. The other arguments
+    are those of open(); `bufsize` and `close` are older names of `buffering` and `closefd`. With
+    `atomic_write` nothing is buffered: a write() of bytes is one write.
+
     A regular file blocks the thread for as long as the disk takes. The descriptor is non-blocking for as long
-    as the object is open.
+    as the object is open. ValueError if arguments do not go together, FileObjectClosed if `fobj` is closed,
+    OSError as open().
     """
 
     def _open(self, fd: int, mode: str, buffering: int, closefd: bool, text: _Text) -> Any:
@@ -451,7 +475,7 @@ class FileObjectThread(_FileObject):
 
 
 class FileObjectBlock(_FileObject):
-    """A plain file: it blocks the thread."""
+    """A plain file: it blocks the thread. ValueError, FileObjectClosed and OSError as for FileObjectPosix."""
 
     def _open(self, fd: int, mode: str, buffering: int, closefd: bool, text: _Text) -> Any:
         encoding, errors, newline = text

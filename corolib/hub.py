@@ -165,8 +165,8 @@ class Hub(_hub.Hub, Services):
     """The greenlet that runs the loop of its thread. Made by get_hub() when something first waits.
 
     Replace or override `handle_error` and `print_exception` to change what becomes of uncaught exceptions.
-    `loop` is one that another hub has left; without it get_loop() is asked, then one is made. `default` is
-    there for older programs: libev's default loop is never used.
+    `loop` is one that another hub has left, ValueError if it is not; without it get_loop() is asked, then one
+    is made. `default` is there for older programs: libev's default loop is never used.
     """
 
     #: Not printed.

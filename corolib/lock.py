@@ -42,7 +42,8 @@ class Semaphore(_hub.Semaphore, Linkable):
         return f"<{type(self).__name__} at {id(self):#x} counter={self.counter}{waiting}{links}>"
 
     def wait(self, timeout: float | None = None) -> int:
-        """Wait until a unit is free, without taking it: the number of free units, which may be 0 again.
+        """Wait until a unit is free, for `timeout` seconds at most, without taking it: the number of free
+        units, which may be 0 again.
 
         Switches unless one is free.
         """
@@ -73,24 +74,28 @@ class DummySemaphore:
         return f"<{type(self).__name__} at {id(self):#x}>"
 
     def locked(self) -> Literal[False]:
+        """False: there is always a unit."""
         return False
 
     def ready(self) -> Literal[True]:
+        """True."""
         return True
 
     def acquire(self, blocking: bool = True, timeout: float | None = None) -> Literal[True]:
+        """True, at once, whatever number of seconds `timeout` is. Never switches."""
         return True
 
     def release(self) -> None:
-        pass
+        """Nothing."""
 
     def rawlink(self, callback: object) -> None:
-        pass
+        """Nothing: the callback is not called."""
 
     def unlink(self, callback: object) -> None:
-        pass
+        """Nothing."""
 
     def wait(self, timeout: float | None = None) -> Literal[1]:
+        """1, at once, whatever number of seconds `timeout` is. Never switches."""
         return 1
 
     def __enter__(self) -> None:
@@ -125,8 +130,8 @@ class RLock:
         return "acquire", () if self._owner is None else (self._owner,), True
 
     def acquire(self, blocking: bool = True, timeout: float | None = None) -> bool:
-        """Take the lock, or take it once more: True; False if it is not free in time, or at all with
-        `blocking` false.
+        """Take the lock, or take it once more: True; False if it is not free within `timeout` seconds, or at
+        all with `blocking` false.
 
         Switches unless it is free or held by the current greenlet.
         """

@@ -221,6 +221,7 @@ def patch_module(
 
     Without a source it is the module of corolib with the target's name. Names that the target does not have
     in this Python are left out. True; False if a subscriber of `corolib.events` was against it.
+    AttributeError if nothing says which names.
     """
     if isinstance(target, str):
         target = import_module(target)
@@ -416,7 +417,8 @@ def patch_thread(
 
     Native locks that exist already are exchanged, unless `existing_locks` is false. The other arguments are
     those of others' patch_thread(): here a thread is a greenlet altogether or not at all. Native threads that
-    run already stay what they are, with a warning. To be called in the main thread.
+    run already stay what they are, with a warning. To be called in the main thread: RuntimeError elsewhere.
+    Never switches.
     """
     if "thread" in _done:
         return
@@ -669,7 +671,7 @@ def _late(text: str) -> None:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Patch, then run a script or module as if Python had been called with it."""
+    """Patch, then run a script or module as if Python had been called with it. Switches as that does."""
     flags = list(dict.fromkeys(row.flag for row in TABLE))
     request = _command_line.read(sys.argv[1:] if arguments is None else arguments, flags, NO_ROWS)
     chosen = request.switches

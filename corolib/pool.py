@@ -74,7 +74,7 @@ class IMapUnordered(Greenlet[None], Generic[_T]):
 
     Results come as soon as they are there. next() switches unless one is; it raises what the call raised, at
     the end what iterating over `iterable` raised. With `maxsize`, no more than so many results are unread or
-    under way.
+    under way; ValueError if it is below 1.
     """
 
     def __init__(
@@ -105,6 +105,7 @@ class IMapUnordered(Greenlet[None], Generic[_T]):
         return self
 
     def __next__(self) -> _T:
+        """The next result, or what its call raised; StopIteration at the end. Switches unless it is there."""
         if self._ended:
             raise StopIteration
         result = self._next_result()
@@ -411,8 +412,8 @@ class Group(Mapper):
         block: bool = True,
         timeout: float | None = None,
     ) -> None:
-        """Kill one of the group; nothing if it is not in it, or is being killed. With `block` as
-        Greenlet.kill().
+        """Kill one of the group; nothing if it is not in it, or is being killed. With `block`, for
+        `timeout` seconds at most, as Greenlet.kill(): switches.
         """
         if greenlet not in self.greenlets or greenlet in self.dying:
             return
@@ -427,7 +428,9 @@ class Group(Mapper):
         return False
 
     def wait_available(self, timeout: float | None = None) -> int:
-        """How many could come, without waiting: always 1 at least."""
+        """How many could come: always 1 at least, so that `timeout`, in seconds, is not needed. Never
+        switches.
+        """
         return 1
 
     def _apply_at_once(self) -> bool:
@@ -451,8 +454,8 @@ class Pool(Group):
         self._semaphore: Semaphore | DummySemaphore = DummySemaphore() if size is None else Semaphore(size)
 
     def add(self, greenlet: greenlet, blocking: bool = True, timeout: float | None = None) -> None:
-        """Take it in. PoolFull if there is no place in time, or at all with `blocking` false. Switches if it
-        is full.
+        """Take it in. PoolFull if there is no place within `timeout` seconds, or at all with `blocking`
+        false. Switches if it is full.
         """
         if greenlet in self.greenlets:
             return
@@ -465,7 +468,9 @@ class Pool(Group):
             raise
 
     def start(self, greenlet: Greenlet[Any], blocking: bool = True, timeout: float | None = None) -> None:
-        """add() and start it."""
+        """add() and start it: waits for a place as add() does, for `timeout` seconds at most, and raises as
+        it does. Switches if it is full.
+        """
         self.add(greenlet, blocking, timeout)
         greenlet.start()
 
@@ -483,5 +488,7 @@ class Pool(Group):
         return self.free_count() <= 0
 
     def wait_available(self, timeout: float | None = None) -> int:
-        """Wait until there is a place, without taking it: how many there are. Switches if it is full."""
+        """Wait until there is a place, for `timeout` seconds at most, without taking it: how many there are.
+        Switches if it is full.
+        """
         return self._semaphore.wait(timeout)

@@ -176,6 +176,7 @@ class Queue(_hub.Queue[_T], SimpleQueue[_T]):
         return super()._describe() + tasks + (" shut down" if self.is_shutdown else "")
 
     def copy(self) -> Self:
+        """Another queue with the same items and unfinished tasks. Nobody waits for it."""
         return type(self)(self.maxsize, self.queue, self.unfinished_tasks)
 
 
@@ -273,7 +274,7 @@ class _Offer(Generic[_T]):
 
 class Channel(_Iterated[_T]):
     """A queue without room: put() waits until somebody gets the item. `maxsize` is there for compatibility,
-    it must be 1.
+    it must be 1: ValueError.
     """
 
     def __init__(self, maxsize: int = 1) -> None:
@@ -315,7 +316,8 @@ class Channel(_Iterated[_T]):
         return True
 
     def put(self, item: _T, block: bool = True, timeout: float | None = None) -> None:
-        """Give the item to somebody. Full if nobody takes it in time, or nobody waits with `block` false.
+        """Give the item to somebody. Full if nobody takes it within `timeout` seconds, or nobody waits
+        with `block` false.
 
         Switches unless somebody waits for it. ValueError if `timeout` is negative.
         """
@@ -344,7 +346,8 @@ class Channel(_Iterated[_T]):
         self.put(item, False)
 
     def get(self, block: bool = True, timeout: float | None = None) -> _T:
-        """Take an item from somebody. Empty if nobody gives one in time, or nobody waits with `block` false.
+        """Take an item from somebody. Empty if nobody gives one within `timeout` seconds, or nobody waits
+        with `block` false.
 
         Switches unless somebody waits with one. ValueError if `timeout` is negative.
         """

@@ -132,9 +132,9 @@ def select(
 ) -> tuple[list[Any], list[Any], list[Any]]:
     """Wait until a descriptor of one of the lists is ready: the three lists of those that are.
 
-    Switches to the hub, also if something is ready or timeout is 0. Unlike the kernel's select it takes
-    descriptors of any number. Raises ValueError for a negative timeout or descriptor, OSError(EBADF) for a
-    closed one.
+    It waits `timeout` seconds at most. Switches to the hub, also if something is ready or timeout is 0.
+    Unlike the kernel's select it takes descriptors of any number. Raises ValueError for a negative timeout or
+    descriptor, OSError(EBADF) for a closed one.
     """
     if get_hub_if_exists() is None:
         return _native_select(rlist, wlist, xlist, timeout)  # no other greenlet that could run

@@ -236,6 +236,7 @@ def create_connection(
     Switches. If no address can be reached the last error is raised, or with `all_errors` an ExceptionGroup of
     them. With `happy_eyeballs_delay` (seconds; RFC 8305 recommends 0.25) the next address, of the other
     family if there is one, is tried when the last has not answered for so long; the first connection counts.
+    ValueError if that is negative. OSError if the host has no address.
     """
     if happy_eyeballs_delay is not None and not happy_eyeballs_delay >= 0:
         raise ValueError(f"happy_eyeballs_delay: expected seconds, 0 or more, found {happy_eyeballs_delay!r}")
@@ -286,7 +287,10 @@ def create_server(
     reuse_port: bool = False,
     dualstack_ipv6: bool = False,
 ) -> socket:
-    """A listening TCP socket bound to an address, as socket.create_server() makes it."""
+    """A listening TCP socket bound to an address, as socket.create_server() makes it. Switches if the address
+    has a name that has to be looked up. OSError if it cannot be bound; ValueError if the system does not have
+    what is asked for.
+    """
     if reuse_port and not hasattr(_socket, "SO_REUSEPORT"):
         raise ValueError("SO_REUSEPORT not supported on this platform")
     if dualstack_ipv6:
@@ -385,7 +389,7 @@ def getfqdn(name: str = "") -> str:
 def wait(io: _hub.io, timeout: float | None = None, timeout_exc: BaseException | None = None) -> None:
     """Wait until the watcher's descriptor is ready. Switches.
 
-    When the time is over `timeout_exc` is raised, TimeoutError unless one is given.
+    When `timeout` seconds are over `timeout_exc` is raised, TimeoutError unless one is given.
     """
     if io.wait(timeout) is TIMED_OUT:
         raise TimeoutError("timed out") if timeout_exc is None else timeout_exc
@@ -397,19 +401,19 @@ def _wait_for(fileno: int, events: int, timeout: float | None, timeout_exc: Base
 
 
 def wait_read(fileno: int, timeout: float | None = None, timeout_exc: BaseException | None = None) -> None:
-    """Wait until the descriptor is readable; see wait()."""
+    """Wait until the descriptor is readable, for `timeout` seconds at most; see wait(). Switches."""
     _wait_for(fileno, 1, timeout, timeout_exc)
 
 
 def wait_write(fileno: int, timeout: float | None = None, timeout_exc: BaseException | None = None) -> None:
-    """Wait until the descriptor is writable; see wait()."""
+    """Wait until the descriptor is writable, for `timeout` seconds at most; see wait(). Switches."""
     _wait_for(fileno, 2, timeout, timeout_exc)
 
 
 def wait_readwrite(
     fileno: int, timeout: float | None = None, timeout_exc: BaseException | None = None
 ) -> None:
-    """Wait until the descriptor is readable or writable; see wait()."""
+    """Wait until it is readable or writable, for `timeout` seconds at most; see wait(). Switches."""
     _wait_for(fileno, 3, timeout, timeout_exc)
 
 

@@ -173,7 +173,9 @@ class SSLSocket(socket):
         return self
 
     def read(self, len: int = 1024, buffer: Any = None) -> Any:
-        """Up to `len` bytes, b"" at the end; or into a buffer, and how many. Switches."""
+        """Up to `len` bytes, b"" at the end; or into a buffer, and how many. Switches until there are some.
+        ValueError once TLS is over.
+        """
         sslobj = self._sslobj
         if sslobj is None:
             raise ValueError("Read on closed or unwrapped SSL socket.")
@@ -187,7 +189,9 @@ class SSLSocket(socket):
             raise
 
     def write(self, data: Any) -> int:
-        """Send data; how many bytes of it went. Switches."""
+        """Send data; how many bytes of it went. Switches until the kernel takes them. ValueError once TLS is
+        over.
+        """
         sslobj = self._sslobj
         if sslobj is None:
             raise ValueError("Write on closed or unwrapped SSL socket.")
@@ -205,7 +209,9 @@ class SSLSocket(socket):
             self._writer = None
 
     def send(self, data: Any, flags: int = 0) -> int:
-        """Send data; how many bytes of it went. Switches."""
+        """Send data; how many bytes of it went. Switches until the kernel takes them. ValueError for `flags`
+        over TLS.
+        """
         if self._sslobj is None:
             return super().send(data, flags)
         if flags != 0:
@@ -228,7 +234,9 @@ class SSLSocket(socket):
                 self.settimeout(timeout)
 
     def unwrap(self) -> Any:
-        """End TLS on both sides, and go on in the clear: the socket. Switches until the peer answers."""
+        """End TLS on both sides, and go on in the clear: the socket. Switches until the peer answers.
+        ValueError if it is over.
+        """
         sslobj = self._sslobj
         if not sslobj:
             raise ValueError("No SSL wrapper around " + str(self))

@@ -80,7 +80,8 @@ class VirtualClock:
     that, None for as long as it takes; and while a job runs in a thread pool of the hub, time stands still.
 
     Greenlets whose time limit is on its way when the clock is entered or left keep what is left of it.
-    RuntimeError if it is entered while the hub has a virtual clock. Never switches.
+    ValueError for a negative `patience`; RuntimeError if it is entered while the hub has a virtual clock.
+    Never switches.
     """
 
     def __init__(self, patience: float | None = 0.01, patch_time: bool = True) -> None:
@@ -150,9 +151,11 @@ class VirtualClock:
         return self._epoch + self.elapsed
 
     def monotonic_ns(self) -> int:
+        """What time.monotonic_ns() shows: nanoseconds."""
         return round(self.elapsed * 1e9)
 
     def time_ns(self) -> int:
+        """What time.time_ns() shows: nanoseconds."""
         return round(self._epoch * 1e9) + self.monotonic_ns()
 
     def _patch(self) -> None:
@@ -228,8 +231,9 @@ class Sequencer:
         with order("write"):     # in another
             pipe.write(b"x")
 
-    `reach(name)` is a point without a block. Each point is passed once. An exception in a block breaks the
-    sequence: SequencerBroken in all who wait for their turn, or come later.
+    ValueError for names that are not given, or given twice. `reach(name)` is a point without a block. Each
+    point is passed once. An exception in a block breaks the sequence: SequencerBroken in all who wait for
+    their turn, or come later.
     """
 
     def __init__(self, *names: str) -> None:

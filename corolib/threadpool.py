@@ -47,7 +47,9 @@ class ThreadResult(Generic[_T]):
 
     `receiver(self)` is called in the hub, before it `call_when_ready()` if given; an AsyncResult is a
     receiver. For code with threads of its own; a pool's tasks have their AsyncResult. Made in the thread of
-    the hub, which reports no deadlock until this has come or is given up by destroy_in_main_thread().
+    the hub, which reports no deadlock until this has come or is given up by destroy_in_main_thread(). `value`
+    and `exc_info` are what has come, `hub` and `receiver` where it goes, `context` is what the receiver is
+    called in.
     """
 
     __slots__ = ("_call_when_ready", "_due", "context", "exc_info", "hub", "receiver", "value")

@@ -178,8 +178,8 @@ def with_timeout(
     timeout_value: Any = _UNSET,
     **kwargs: Any,
 ) -> Any:
-    """`function(*args, **kwargs)`, or Timeout if it takes longer; with `timeout_value` given, that is
-    returned instead.
+    """`function(*args, **kwargs)`, or Timeout if it takes longer than `seconds` seconds; with `timeout_value`
+    given, that is returned instead.
 
     A Timeout of other code that passes through is left alone. Switches only as the function does.
     """

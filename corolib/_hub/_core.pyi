@@ -291,8 +291,8 @@ class Semaphore:
     #: A list of the greenlets that wait, longest waiting first.
     _waiting: Any
     def acquire(self, blocking: bool = True, timeout: float | None = None) -> bool:
-        """Take a unit: True; False if there is none in time, or at all with `blocking` false. Switches unless
-        one is free.
+        """Take a unit: True; False if there is none within `timeout` seconds, or at all with `blocking`
+        false. Switches unless one is free.
         """
     def __enter__(self) -> bool: ...
     def release(self) -> int:

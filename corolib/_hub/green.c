@@ -416,7 +416,7 @@ static PyMethodDef green_methods[] = {
      "get($self, /, block=True, timeout=None)\n--\n\nWait for the result: returns it, or raises what the "
      "greenlet "
      "raised; Timeout if it is not\n"
-     "there in time. Switches unless it is over."},
+     "there within `timeout` seconds. Switches unless it is over."},
     {"ready", green_ready, METH_NOARGS, "ready($self, /)\n--\n\nTrue once it is over."},
     {"successful", green_successful, METH_NOARGS,
      "successful($self, /)\n--\n\nTrue if it is over and did not fail; GreenletExit is no failure."},

@@ -402,11 +402,13 @@ static PyMethodDef hub_methods[] = {
     {"stop_clock", virtual_stop_clock, METH_VARARGS,
      "stop_clock($self, at, patience, /)\n--\n\nFrom now on the clock shows `at` and stands still; the loop "
      "moves it to the next deadline\n"
-     "when nothing else is left. See corolib.testing.VirtualClock."},
+     "when nothing else is left, after `patience` seconds of real time if somebody outside may still come. "
+     "See corolib.testing.VirtualClock."},
     {"run_clock", virtual_run_clock, METH_NOARGS,
      "run_clock($self, /)\n--\n\nThe end of stop_clock(): it goes on from what it shows."},
     {"move_clock", virtual_move_clock, METH_O,
-     "move_clock($self, seconds, /)\n--\n\nMove a stopped clock ahead, past deadlines if need be: they are "
+     "move_clock($self, seconds, /)\n--\n\nMove a stopped clock ahead by so many seconds, past deadlines if "
+     "need be: they are "
      "all due at the next poll."},
     {"shuffle", virtual_shuffle, METH_O,
      "shuffle($self, seed, /)\n--\n\nTake what is ready in an order that the seed decides; None: first in, "

@@ -638,25 +638,25 @@ static void queue_dealloc(PyObject *self)
 
 static PyMethodDef simple_methods[] = {
     {"put", FAST(queue_put), METH_FASTCALL | METH_KEYWORDS,
-     "put($self, /, item, block=True, timeout=None)\n--\n\nPut an item in. Full if there is no place in "
-     "time, or "
+     "put($self, /, item, block=True, timeout=None)\n--\n\nPut an item in. Full if there is no place "
+     "within `timeout` seconds, or "
      "at all with `block` false. ShutDown if it is\nshut down.\n\nSwitches only if it has to wait. "
      "ValueError "
      "if `timeout` is negative."},
     {"put_nowait", queue_put_nowait, METH_O,
      "put_nowait($self, item, /)\n--\n\nput(item, block=False); never switches."},
     {"get", FAST(queue_get), METH_FASTCALL | METH_KEYWORDS,
-     "get($self, /, block=True, timeout=None)\n--\n\nTake the next item out. Empty if there is none in time, "
-     "or "
+     "get($self, /, block=True, timeout=None)\n--\n\nTake the next item out. Empty if there is none "
+     "within `timeout` seconds, or "
      "at all with `block` false.\n\nSwitches only if it has to wait, or has not in 64 calls. ShutDown if the "
      "queue is shut down and "
      "empty. ValueError if `timeout`\nis negative."},
     {"get_nowait", queue_get_nowait, METH_NOARGS,
      "get_nowait($self, /)\n--\n\nget(block=False); never switches."},
     {"peek", FAST(queue_peek), METH_FASTCALL | METH_KEYWORDS,
-     "peek($self, /, block=True, timeout=None)\n--\n\nThe next item, which stays in the queue. Waits, "
-     "switches "
-     "and raises as get() does."},
+     "peek($self, /, block=True, timeout=None)\n--\n\nThe next item, which stays in the queue. Waits "
+     "`timeout` seconds at most, "
+     "switches and raises as get() does."},
     {"peek_nowait", queue_peek_nowait, METH_NOARGS,
      "peek_nowait($self, /)\n--\n\npeek(block=False); never switches."},
     {"qsize", queue_qsize, METH_NOARGS, "qsize($self, /)\n--\n\nHow many items are in it."},

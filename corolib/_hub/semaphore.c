@@ -176,8 +176,8 @@ static void dealloc(PyObject *self)
 
 static PyMethodDef methods[] = {
     {"acquire", FAST(acquire), METH_FASTCALL | METH_KEYWORDS,
-     "acquire($self, /, blocking=True, timeout=None)\n--\n\nTake a unit: True; False if there is none in "
-     "time, "
+     "acquire($self, /, blocking=True, timeout=None)\n--\n\nTake a unit: True; False if there is none "
+     "within `timeout` seconds, "
      "or at all with `blocking` false.\n\nSwitches unless one is free."},
     {"__enter__", FAST(acquire), METH_FASTCALL | METH_KEYWORDS, "__enter__($self, /)\n--\n\nacquire()"},
     {"release", release, METH_NOARGS,

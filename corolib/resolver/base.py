@@ -98,7 +98,9 @@ class Resolver:
         proto: int = 0,
         flags: int = 0,
     ) -> list[AddressInfo]:
-        """The addresses of a host and service; gaierror if there is none."""
+        """The addresses of a host and service; gaierror if there is none, OSError for a service that cannot
+        be one. Switches if somebody has to be asked.
+        """
         if not flags and host.__class__ is str:
             found = numeric_rows(host, port, family, type, proto)
             if found is not None:

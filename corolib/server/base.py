@@ -363,7 +363,9 @@ class BaseServer:
         return set()
 
     def serve_forever(self, stop_timeout: float | None = None) -> None:
-        """start(), and stop(stop_timeout) once somebody stops it, or kills the caller. Switches."""
+        """start(), and stop(stop_timeout), which is in seconds, once somebody stops it, or kills the caller.
+        Switches.
+        """
         self.start()
         try:
             self._stop_event.wait()

@@ -288,7 +288,7 @@ class Connection(Exchange):
             get_hub().handle_error(self, *sys.exc_info())
 
     def linger(self) -> None:
-        """Say that nothing more comes; then drop what the peer still sends, for a while."""
+        """Say that nothing more comes; then drop what the peer still sends, for a while. Switches."""
         sock = self.socket
         try:
             secure = getattr(sock, "_sslobj", None)

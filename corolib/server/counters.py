@@ -50,11 +50,11 @@ class Counters(Tally):
         self.refused[status] = self.refused.get(status, 0) + 1
 
     def cut(self, deadline: str) -> None:
-        """Count one connection that was cut at a deadline."""
+        """Count one connection that was cut because the seconds of a deadline, of this name, were over."""
         self.timeouts[deadline] = self.timeouts.get(deadline, 0) + 1
 
     def text(self) -> str:
-        """All of it as OpenMetrics text."""
+        """All of it as OpenMetrics text. Never switches."""
         lines: list[str] = []
 
         def family(

@@ -273,7 +273,9 @@ class WSGIHandler(Connection):
         self._add = add
 
     def write(self, data: bytes) -> None:
-        """Send a piece of the body, and before the first one the head. Switches if the peer is slow."""
+        """Send a piece of the body, and before the first one the head. Switches if the peer is slow.
+        ApplicationError before start_response().
+        """
         if type(data) is not bytes:
             data = _as_bytes(data)
         if self.headers_sent:

@@ -40,6 +40,8 @@ class WSGIServer(StreamServer):
         are good ones, too.
     limits: of heads and bodies.
     log_format: 'timed', 'common', 'combined', 'json', or a function of a handler that returns the line.
+
+    ValueError for a number that none of them can be, or a format that there is not.
     """
 
     handler_class: type[WSGIHandler] = WSGIHandler

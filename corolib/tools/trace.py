@@ -116,7 +116,7 @@ class _Timed(GreenletTracer):
 
 
 class HubSwitchTracer(_Timed):
-    """Tells how long the hub was not reached."""
+    """Tells whether the hub was not reached for longer than `max_blocking_time` seconds."""
 
     #: How often it was.
     reached = 0
@@ -127,17 +127,21 @@ class HubSwitchTracer(_Timed):
             self._next(origin is not self.hub)
 
     def describe(self, hub: Hub, active_greenlet: greenlet) -> str:
+        """One line."""
         seconds = f"{self.max_blocking:.4f} s, more than {self.max_blocking_time} s"
         return f"{hub!r} was not reached for {seconds} allow"
 
 
 class MaxSwitchTracer(_Timed):
-    """Tells how long a greenlet ran without a switch. The hub's own time does not count."""
+    """Tells whether a greenlet ran for longer than `max_blocking_time` seconds without a switch. The hub's
+    own time does not count.
+    """
 
     def _switched(self, origin: greenlet, target: greenlet) -> None:
         self._next(origin is not self.hub)
 
     def describe(self, hub: Hub, active_greenlet: greenlet) -> str:
+        """One line."""
         return (
             f"a greenlet ran for {self.max_blocking:.4f} s without a switch, more than "
             f"{self.max_blocking_time} s allow"

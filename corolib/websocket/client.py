@@ -29,8 +29,9 @@ def connect(
 ) -> WebSocket:
     """Connect to ws://host/path, or wss:// with TLS. Switches.
 
-    `subprotocols` are offered, `headers` sent with the request. All has `timeout` seconds. OSError if there
-    is no connection, HandshakeError if the answer is not one to a handshake. `options` are WebSocket's.
+    `subprotocols` are offered, `headers` sent with the request. All has `timeout` seconds, then TimeoutError.
+    ValueError if it is no such address, OSError if there is no connection, HandshakeError if the answer is
+    not one to a handshake. `options` are WebSocket's.
     """
     from urllib.parse import urlsplit
 

@@ -313,7 +313,7 @@ class WebSocket:
                 raise
 
     def ping(self, payload: bytes = b"") -> None:
-        """Send a ping, of 125 bytes at most; its answer is not told. Switches."""
+        """Send a ping, of 125 bytes at most, else ValueError; its answer is not told. Switches."""
         if len(payload) > 125:
             raise ValueError(f"a ping has 125 bytes at most, found {len(payload)}")
         self._write(events.Ping(bytes(payload)))
@@ -363,6 +363,7 @@ class WebSocket:
         """Say good-bye, wait `close_timeout` seconds for the peer to say so too, and close. Switches.
 
         Messages that come meanwhile are lost, unless a greenlet is receiving. Nothing if it is closed.
+        ValueError for a code that may not be sent.
         """
         if self.closed:
             return

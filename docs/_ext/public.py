@@ -6,8 +6,11 @@ The reference is made from this, and tests/test_reference.py asks this what has 
 import inspect
 from functools import cache, cached_property
 from importlib import import_module
+from pathlib import Path
 from typing import Any
 
+#: Where code is ours.
+CODE = Path(__file__).resolve().parent.parent.parent / "corolib"
 #: Every public module, in the order in which a name finds its home. What is not in it is nobody's to import.
 MODULES = (
     "corolib._switch",
@@ -84,15 +87,26 @@ def homes() -> dict[int, str]:
 
 def public_members(cls: type) -> list[str]:
     """Methods and attributes of a class that have an entry: its own, and those of bases that have none."""
-    names: dict[str, None] = {}
+    found: dict[str, bool] = {}
     documented = homes()
     for base in cls.__mro__:
-        if base is not cls and (id(base) in documented or not base.__module__.startswith("corolib")):
+        if not base.__module__.startswith("corolib"):
+            continue
+        if base is not cls and id(base) in documented:
+            found |= dict.fromkeys(dir(base), False) | found
             continue
         for name, value in vars(base).items():
-            if not name.startswith("_") and is_member(value):
-                names.setdefault(name)
-    return list(names)
+            if not name.startswith("_"):
+                found.setdefault(name, is_member(value) and not is_taken_over(value))
+    return [name for name, has_entry in found.items() if has_entry]
+
+
+def is_taken_over(value: Any) -> bool:
+    """Whether it is the standard library's own code, which is documented there."""
+    function = value.__func__ if isinstance(value, classmethod | staticmethod) else value
+    function = function.fget if isinstance(function, property) else function
+    code = getattr(function, "__code__", None)
+    return code is not None and not Path(code.co_filename).resolve().is_relative_to(CODE)
 
 
 def is_method(value: Any) -> bool:

@@ -77,8 +77,8 @@ static void tally_dealloc(PyObject *self)
 
 static PyMethodDef methods[] = {
     {"answered", FAST(answered), METH_FASTCALL,
-     PyDoc_STR(
-         "answered($self, code, sent, received, seconds, /)\n--\n\nCount one answer of an application.")},
+     PyDoc_STR("answered($self, code, sent, received, seconds, /)\n--\n\nCount one answer of an application, "
+               "which took so many seconds.")},
     {NULL, NULL, 0, NULL},
 };
 
