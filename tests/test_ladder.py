@@ -9,14 +9,15 @@ from helpers import ROOT
 
 PACKAGE = ROOT / "corolib"
 
-# A name stands for the module, or for a whole package whose members may import each other; a trailing "." for
-# that package and all modules below it.
+# The comments name stretches of it, as docs/pictures/ladder.py draws them. A name stands for the module, or
+# for a whole package whose members may import each other; a trailing "." for that package and all modules
+# below it.
 LADDER = [
     # ground: none of these imports another
     *("_switch", "_ev", "_native", "_adopt", "_config"),
-    # one of the errors is a GreenletExit
+    # errors: one of them is a GreenletExit
     "errors",
-    # where the engine and the loop meet
+    # the one wait: where the engine and the loop meet
     "_hub",
     # who waits for whom
     "_waitgraph",
@@ -102,7 +103,7 @@ LADDER = [
     "",
     # a program, which says which corolib it is
     "__main__",
-    # what adapts it to libraries of others, and uses it as they would
+    # adapters: to libraries of others; they use it as those would
     *("ext", "ext."),
 ]
 GROUND = LADDER[: LADDER.index("errors")]
