@@ -191,6 +191,26 @@ def tool(name: str) -> ModuleType:
     return module
 
 
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["no-such-python"], "no-such-python is no interpreter: there is no such program"),
+        (["--sysroot", "no-such-folder", sys.executable], "there is no no-such-folder"),
+        (["--sdist", "no-such.tar.gz", sys.executable], "there is no no-such.tar.gz"),
+    ],
+)
+def test_wheels_says_at_once_what_is_not_there(arguments: list[str], said: str) -> None:
+    done = subprocess.run(
+        [sys.executable, ROOT / "tools/wheels.py", *arguments], capture_output=True, text=True, cwd=ROOT
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (1, "", f"wheels: {said}\n")
+
+
+def test_empty_root_says_why_it_cannot_be_done() -> None:
+    done = subprocess.run([ROOT / "tools/empty-root", "no.whl"], capture_output=True, text=True)
+    assert (done.returncode, done.stdout, done.stderr) == (77, "", "empty-root: there is no no.whl\n")
+
+
 @pytest.mark.ci
 @pytest.mark.hang_after(900)
 def test_what_is_distributed(tmp_path: Path) -> None:

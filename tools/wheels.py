@@ -18,6 +18,7 @@ its tag, or with status 1 and the output of what failed.
 import argparse
 import json
 import os
+import shutil
 import subprocess
 import sys
 import sysconfig
@@ -146,6 +147,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
     )
     parser.add_argument("--sysroot", type=Path, help="the C library to build for, a folder by tools/sysroot")
     given = parser.parse_args(arguments)
+    # What would come to light after a minute is asked for first.
+    for interpreter in given.interpreters:
+        if shutil.which(interpreter) is None:
+            raise Failed(f"{interpreter} is no interpreter: there is no such program")
+    for path in filter(None, (given.sdist, given.sysroot)):
+        if not path.exists():
+            raise Failed(f"there is no {path}")
     out = given.out.resolve()
     out.mkdir(parents=True, exist_ok=True)
     sysroot = given.sysroot and given.sysroot.resolve()
