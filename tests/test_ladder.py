@@ -101,7 +101,7 @@ LADDER = [
     ),
     # roof
     "",
-    # a program, which says which corolib it is
+    # program: it says which corolib it is
     "__main__",
     # adapters: to libraries of others; they use it as those would
     *("ext", "ext."),
