@@ -6,6 +6,7 @@ of a `rep movs` as an instruction, so who copies stacks looks a little worse tha
 """
 
 import argparse
+import json
 import os
 import re
 import shutil
@@ -21,8 +22,13 @@ from typing import Any
 
 from driver import RunFailed, arguments, choices, command, keep
 from echo import allow_many_files, load, server_command, serving, shape
-from report import counted
-from rows import INSTRUCTIONS, SYSCALLS, Count
+from peers import SUBJECT
+from region import COUNTING
+from rows import WORKLOADS
+from served import HTTP_BYTES
+from tables import counted, growth_table
+from tallies import GROWTH, INSTRUCTIONS, SYSCALLS, Count
+from web import wait_until_it_listens, web_command
 from workload import cores
 
 #: callgrind is some fifty times slower than the machine.
@@ -39,14 +45,23 @@ Counts = Counter[str]
 
 def instructions(count: Count, implementation: str, size: int) -> Counts:
     """User instructions of one run of `size` units, under callgrind."""
+    # A program has no region of its own: all of it is counted.
+    region = WORKLOADS[count.workload].rows[count.case][implementation].style != "program"
+    counted = callgrind(lambda tool: drive(tool, count, implementation, size), region)
+    return Counter(instructions=counted)
+
+
+def callgrind(run: Callable[[list[str]], object], region: bool = True) -> int:
+    """User instructions of what `run` starts under the command that it is given, or of its region only."""
     with tempfile.TemporaryDirectory() as place:
         log = Path(place, "log")
-        tool = ["valgrind", "--tool=callgrind", f"--log-file={log}", f"--callgrind-out-file={place}/out"]
-        drive(tool, count, implementation, size)
+        out = f"--callgrind-out-file={place}/out"
+        tool = ["valgrind", "--tool=callgrind", f"--log-file={log}", out]
+        run(["env", f"{COUNTING}=1", *tool, "--instr-atstart=no"] if region else tool)
         found = re.search(r"Collected : (\d+)", log.read_text())
     if found is None:
         raise RunFailed("expected a line 'Collected : N' from callgrind, found none")
-    return Counter(instructions=int(found[1]))
+    return int(found[1])
 
 
 def syscalls(count: Count, implementation: str, size: int) -> Counts:
@@ -78,17 +93,31 @@ def parse_strace(text: str) -> Counts:
 def drive(tool: Sequence[str], count: Count, implementation: str, size: int) -> None:
     """Run `size` units under a tool: a server with its load outside, or else the script alone."""
     if count.connections:
-        server_core, client_core = cores()
-        # A connection for each request, see accept.py.
-        fresh = count.workload == "accept"
+        drive_server(tool, count, implementation, size)
+    else:
+        run_script([*tool, *command(count.workload, implementation, count.case, size), "--repeat", "1"])
+
+
+def drive_server(tool: Sequence[str], count: Count, implementation: str, size: int) -> None:
+    """A server under a tool, asked `size` times."""
+    server_core, client_core = cores()
+    # A connection for each request, see accept.py.
+    fresh, web = count.workload == "accept", count.workload == "http"
+    if web:
+        server = web_command(implementation)
+    else:
         server = server_command(implementation, count.workload, count.case, *(["once"] if fresh else []))
-        with serving([*tool, *server], server_core) as (_, port):
-            words = ["fresh"] if fresh else []
-            load(port, count.connections, shape(count.case)[1], "requests", size, client_core, *words)
-        return
-    script = [*tool, *command(count.workload, implementation, count.case, size), "--repeat", "1"]
+    with serving([*tool, *server], server_core) as (_, port):
+        words = ["fresh"] * fresh + ["http"] * web
+        answer = HTTP_BYTES if web else shape(count.case)[1]
+        wait_until_it_listens(port)
+        load(port, count.connections, answer, "requests", size, client_core, *words)
+
+
+def run_script(script: Sequence[str]) -> str:
+    """Run a script to its end, and give what it printed; what it said last if it fails."""
     try:
-        subprocess.run(script, check=True, capture_output=True, text=True, timeout=LIMIT_S)
+        return subprocess.run(script, check=True, capture_output=True, text=True, timeout=LIMIT_S).stdout
     except subprocess.CalledProcessError as error:
         last = error.stderr.strip().splitlines()[-1:] or ["nothing was printed"]
         raise RunFailed(f"exit status {error.returncode}: {last[0]}") from None
@@ -128,6 +157,36 @@ def take(
     return taken
 
 
+def growth(options: argparse.Namespace) -> list[dict[str, Any]]:
+    """What a unit costs the subject in crowds of growing size."""
+    if options.only and SUBJECT not in options.only:
+        return []
+    taken = []
+    for row in GROWTH if not options.workload or "growth" in options.workload else ():
+        counts, failed = {}, {}
+        for size in row.sizes[:3] if options.quick else row.sizes:
+            try:
+                counts[size] = in_region(row.case, size)
+            except RunFailed as error:
+                failed[f"{SUBJECT}, {size:,}"] = str(error)
+                print(f"growth {row.case} {size}: {error}", file=sys.stderr)
+        result = {"workload": "growth", "per_unit": counts, "failed": failed}
+        taken.append(asdict(row) | result)
+    return taken
+
+
+def in_region(case: str, size: int) -> float:
+    """Instructions per unit that growth.py counts, in what it measures only."""
+    units: list[float] = []
+
+    def run(tool: list[str]) -> None:
+        line = json.loads(run_script([*tool, *command("growth", SUBJECT, case, size)]))
+        units.append(line["values"]["units"])
+
+    total = callgrind(run)
+    return total / units[0]
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Count what was asked for; 1 if a run failed."""
     options = choices(arguments("Counts instructions and system calls."), argv)
@@ -150,7 +209,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         if results[kind]:
             print("\n".join(counted(results[kind])), flush=True)
         keep(results, options.output)
-    return int(any(count["failed"] for kind, *_ in kinds for count in results.get(kind, [])))
+    if shutil.which("valgrind"):
+        results["growth"] = growth(options)
+        if results["growth"]:
+            print("\n" + "\n".join(growth_table(results["growth"])), flush=True)
+        keep(results, options.output)
+    kept = (*(kind for kind, *_ in kinds), "growth")
+    return int(any(count["failed"] for kind in kept for count in results.get(kind, [])))
 
 
 if __name__ == "__main__":

@@ -18,13 +18,18 @@ from pathlib import Path
 from typing import Any
 
 from compiled import program
-from report import table
-from rows import IMPLEMENTATIONS, WORKLOADS
+from peers import IMPLEMENTATIONS
+from rows import WORKLOADS, Case, Workload
+from sweeps import SWEEPS, Curve
+from tables import curve_table, table
 from workload import cores, positive
 
 HERE = Path(__file__).resolve().parent
 ROUNDS = 5
 QUICK_ROUNDS = 3
+#: A curve has many points, and its shape is what counts.
+CURVE_ROUNDS = 2
+EVERYTHING: dict[str, Workload] = WORKLOADS | SWEEPS
 #: The nice value written for timed processes, as far down as the kernel's scheduler groups it by session.
 AUTOGROUP = -15
 #: No run takes as long; a script that does hangs.
@@ -82,8 +87,29 @@ def run(command: Sequence[str]) -> tuple[dict[str, Any], str]:
 
 def command(workload: str, implementation: str, case: str, size: int) -> list[str]:
     """What a run of one case is started with."""
-    script = str(HERE / WORKLOADS[workload].script)
-    return [sys.executable, script, implementation, case, "--size", str(size)]
+    script, words = EVERYTHING[workload].script, EVERYTHING[workload].words
+    return [sys.executable, str(HERE / script), *words, implementation, case, "--size", str(size)]
+
+
+def sizes(case: Case, quick: bool) -> tuple[int, ...]:
+    """The sizes at which a case is run: one, or those of its curve."""
+    if isinstance(case, Curve):
+        return case.quick_sizes if quick else case.sizes
+    return (case.quick_size if quick else case.size,)
+
+
+def too_large(case: Case, implementation: str, size: int) -> bool:
+    """Whether an implementation's curve ends before this size."""
+    return isinstance(case, Curve) and size > dict(case.most).get(implementation, size)
+
+
+def rounds_of(case: Case, options: argparse.Namespace) -> int:
+    """How many turns each implementation gets."""
+    if options.rounds:
+        given: int = options.rounds
+        return given
+    usual = QUICK_ROUNDS if options.quick else ROUNDS
+    return min(case.rounds or usual, CURVE_ROUNDS if isinstance(case, Curve) else usual)
 
 
 @dataclass
@@ -148,7 +174,7 @@ def machine() -> dict[str, str]:
 def arguments(description: str) -> argparse.ArgumentParser:
     """The arguments that choose what is run and where the result goes."""
     parser = argparse.ArgumentParser(description=description)
-    parser.add_argument("workload", nargs="*", help=f"any of {', '.join(WORKLOADS)} (default: all)")
+    parser.add_argument("workload", nargs="*", help=f"any of {', '.join(EVERYTHING)} (default: all)")
     parser.add_argument("--quick", action="store_true", help="smaller sizes, fewer rounds and cases")
     parser.add_argument("--only", default="", help="implementations, separated by commas (default: all)")
     parser.add_argument("--output", type=Path, help="where to write the result, as JSON")
@@ -159,7 +185,7 @@ def choices(parser: argparse.ArgumentParser, argv: Sequence[str] | None) -> argp
     """The arguments' values; an unknown name ends with the list of the known ones."""
     options = parser.parse_args(argv)
     options.only = [name for name in options.only.split(",") if name]
-    for given, known in ((options.workload, WORKLOADS), (options.only, IMPLEMENTATIONS)):
+    for given, known in ((options.workload, EVERYTHING), (options.only, IMPLEMENTATIONS)):
         for name in given:
             if name not in known:
                 parser.error(f"expected names out of {', '.join(known)}, found {name!r}")
@@ -179,29 +205,33 @@ def main(argv: Sequence[str] | None = None) -> int:
     turns = f"turns of each (default {ROUNDS}, quick {QUICK_ROUNDS})"
     parser.add_argument("--rounds", type=positive, help=turns)
     options = choices(parser, argv)
-    rounds = options.rounds or (QUICK_ROUNDS if options.quick else ROUNDS)
     for name in ("loadgen", "epoll_echo"):
         program(name)
     results: dict[str, Any] = {
         "started": time.strftime("%Y-%m-%d %H:%M %Z"),
         "quick": options.quick,
-        "rounds": rounds,
+        "rounds": options.rounds or (QUICK_ROUNDS if options.quick else ROUNDS),
         "machine": machine(),
         "measured": [],
     }
     failed = False
-    for name in options.workload or WORKLOADS:
-        workload, here = WORKLOADS[name], []
+    for name in options.workload or EVERYTHING:
+        workload, here = EVERYTHING[name], []
+        began = time.monotonic()
         for case_name, case in workload.cases.items():
             if options.quick and not case.quick:
                 continue
-            rows = workload.rows[case_name]
-            measured = Measured(name, case_name, case.quick_size if options.quick else case.size)
-            measured.take_turns([row for row in rows if not options.only or row in options.only], rounds)
-            failed = failed or bool(measured.failed)
-            here.append(vars(measured))
+            rows = [row for row in workload.rows[case_name] if not options.only or row in options.only]
+            for size in sizes(case, options.quick):
+                measured = Measured(name, case_name, size)
+                measured.take_turns(
+                    [row for row in rows if not too_large(case, row, size)], rounds_of(case, options)
+                )
+                failed = failed or bool(measured.failed)
+                here.append(vars(measured))
         print(f"\n{workload.title}\n")
-        print("\n".join(table(name, here)), flush=True)
+        print("\n".join(curve_table(name, here) if name in SWEEPS else table(name, here)))
+        print(f"({time.monotonic() - began:.0f} s)", flush=True)
         results["measured"] += here
         keep(results, options.output)
     return int(failed)

@@ -1,7 +1,7 @@
 """An echo server on one core and the load generator on another, one JSON line.
 
 Neither is in this process: it starts both, pins them, and reads from the kernel how long the server was
-on a CPU while the load generator measured (the first field of /proc/<pid>/schedstat, nanoseconds).
+on a CPU while the load generator measured (the first field of schedstat, nanoseconds, of all threads).
 """
 
 import json
@@ -30,7 +30,7 @@ def server_command(implementation: str, workload: str, case: str, *words: str) -
     """What starts the echo server of an implementation."""
     row = WORKLOADS[workload].rows[case][implementation]
     if row.style == "program":
-        return [str(program(row.source)), *words]
+        return [str(program(row.source)), "echo", *words]
     return [sys.executable, str(HERE / "servers.py"), implementation, *words]
 
 
@@ -49,12 +49,13 @@ def allow_many_files() -> None:
 @contextmanager
 def serving(command: list[str], core: int) -> Iterator[tuple[int, int]]:
     """A server pinned to a core: its process id and its port. When done it is asked to end and waited for."""
+    # Pinned from the start: threads inherit it.
+    pinned = ["taskset", "-c", str(core), *command]
     with (
         TemporaryFile("w+") as complaints,
-        subprocess.Popen(command, stdout=subprocess.PIPE, stderr=complaints, text=True) as process,
+        subprocess.Popen(pinned, stdout=subprocess.PIPE, stderr=complaints, text=True) as process,
     ):
         try:
-            os.sched_setaffinity(process.pid, {core})
             assert process.stdout is not None
             line = process.stdout.readline()
             if not line.strip().isdecimal():
@@ -87,9 +88,27 @@ def load(
     return result
 
 
+def family(pid: int) -> list[int]:
+    """A process and all that it has started, directly or not."""
+    parents = {}
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            parents[int(path.parent.name)] = int(path.read_text().rpartition(")")[2].split()[1])
+        except OSError:
+            continue  # it has just ended
+    found = [pid]
+    for each in found:
+        found += [child for child, parent in parents.items() if parent == each]
+    return found
+
+
 def on_cpu_ns(pid: int) -> int:
-    """How long the main thread of a process was on a CPU."""
-    return int(Path(f"/proc/{pid}/schedstat").read_text().split()[0])
+    """How long all threads of a process and its children were on a CPU: some have several."""
+    return sum(
+        int(path.read_text().split()[0])
+        for each in family(pid)
+        for path in Path(f"/proc/{each}/task").glob("*/schedstat")
+    )
 
 
 def measure(

@@ -1,7 +1,8 @@
 /*
  * The limit: an echo server that does nothing but recv, send and epoll_wait.
  *
- *     epoll_echo [once | http]
+ *     epoll_echo echo [once]
+ *     epoll_echo http
  *
  * It listens on a free port of 127.0.0.1, prints the port, and serves until it is killed. With `once` it
  * closes each connection after the first answer. With `http` it takes whatever comes in one piece for a
@@ -137,10 +138,11 @@ static void send_rest(int epoll, struct connection *c)
 
 int main(int argc, char **argv)
 {
-    once = argc == 2 && strcmp(argv[1], "once") == 0;
+    bool echo = argc >= 2 && strcmp(argv[1], "echo") == 0;
+    once = echo && argc == 3 && strcmp(argv[2], "once") == 0;
     http = argc == 2 && strcmp(argv[1], "http") == 0;
-    if (argc > 1 && !once && !http) {
-        fprintf(stderr, "usage: epoll_echo [once | http]\n");
+    if (!http && !once && !(echo && argc == 2)) {
+        fprintf(stderr, "usage: epoll_echo echo [once] | http\n");
         return 2;
     }
     struct connection door = {.fd = listener()};

@@ -9,7 +9,8 @@ import subprocess
 import sys
 from collections.abc import Callable
 
-from rows import IMPLEMENTATIONS, WORKLOADS
+from peers import IMPLEMENTATIONS
+from rows import WORKLOADS
 from workload import cores, parse, print_line
 
 #: What a child runs: its statement, timed, and whether it was alone.

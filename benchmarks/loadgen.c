@@ -1,8 +1,7 @@
 /*
  * The load generator: many connections, each with one request on its way, every answer compared.
  *
- *     loadgen PORT CONNECTIONS SIZE seconds S [fresh]
- *     loadgen PORT CONNECTIONS SIZE requests N [fresh]
+ *     loadgen PORT CONNECTIONS SIZE seconds|requests NUMBER [fresh] [http] [rate R]
  *
  * Connects to 127.0.0.1, sends SIZE bytes on each connection, waits until as many are back, compares them
  * with what was sent and goes on, until the time is over or N requests were begun. Then it waits for the
@@ -13,6 +12,13 @@
  * closes it after its answer, and the time is that from connect() to the end of the stream. The server closes
  * first since the one who does is left with the port number in TIME_WAIT, and this program has 28,000 of
  * them.
+ *
+ * With `http` each request is a GET, and right is an answer with status 200 and as many bytes as its head
+ * announces; SIZE is the most that it may have, head and body together.
+ *
+ * With `rate` requests do not wait for answers: R of them begin per second, at regular times, on whichever
+ * connection is free, and a request's time counts from when it was due. So a server that stops for a moment
+ * is charged with all that should have begun meanwhile. It polls without sleeping, so it needs a core.
  *
  * Prints one JSON line: requests (answered and right), errors (wrong answers and broken connections),
  * seconds, requests_per_s, and p50_us, p99_us of the time from a request's first byte to its answer's last.
@@ -29,6 +35,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
 #include <time.h>
@@ -47,20 +54,28 @@ struct connection {
     bool writing;    /* whether epoll watches for room, too */
     size_t sent;     /* bytes of the request that the socket has taken */
     size_t received; /* bytes of the answer that are here */
-    uint64_t begun;  /* when the request began, in ns */
-    char *request;   /* SIZE bytes, begins with a number that no other request has; owned */
+    uint64_t begun;  /* when the request began or, with `rate`, was due, in ns */
+    char *request;   /* echo: SIZE bytes, begins with a number that no other request has; owned */
     char *answer;    /* SIZE + 1 bytes: one more than expected shows an answer that is too long; owned */
+    struct connection *next_free; /* with `rate`: a list of those that are not busy */
 };
+
+enum verdict { MORE, RIGHT, WRONG };
 
 struct run {
     int epoll;
     uint16_t port;
     bool fresh; /* a connection for each request */
-    size_t size;
-    uint64_t deadline; /* ns, or UINT64_MAX */
-    uint64_t budget;   /* requests that may still begin */
-    uint64_t serial;   /* of the next request */
-    uint64_t waiting;  /* busy connections */
+    bool http;
+    size_t size;       /* of an answer, at most */
+    size_t length;     /* of a request */
+    uint64_t interval; /* ns between requests that are due, or 0: each begins when there is an answer */
+    uint64_t due;      /* when the next one is, in ns */
+    struct connection *free, **free_end; /* in turn, the longest unused first */
+    uint64_t deadline;                   /* ns, or UINT64_MAX */
+    uint64_t budget;                     /* requests that may still begin */
+    uint64_t serial;                     /* of the next request */
+    uint64_t waiting;                    /* busy connections */
     uint64_t requests;
     uint64_t errors;
     uint64_t finished; /* when the last answer came, in ns */
@@ -133,8 +148,8 @@ static void give_up(struct run *r, struct connection *c)
 
 static void send_more(struct run *r, struct connection *c)
 {
-    while (c->sent < r->size) {
-        ssize_t sent = send(c->fd, c->request + c->sent, r->size - c->sent, MSG_NOSIGNAL);
+    while (c->sent < r->length) {
+        ssize_t sent = send(c->fd, c->request + c->sent, r->length - c->sent, MSG_NOSIGNAL);
         if (sent < 0 && errno == EINTR) continue;
         if (sent < 0 && errno == EAGAIN) break;
         if (sent < 0) {
@@ -145,7 +160,7 @@ static void send_more(struct run *r, struct connection *c)
     }
     /* An answer that is longer than what socket buffers hold begins before the request has ended, so data
        is watched for in any case; room only when there is something left to send. */
-    bool full = c->sent < r->size;
+    bool full = c->sent < r->length;
     if (full != c->writing) watch(r, EPOLL_CTL_MOD, c, full);
 }
 
@@ -166,6 +181,14 @@ static void dial(struct run *r, struct connection *c)
     watch(r, EPOLL_CTL_ADD, c, false);
 }
 
+/* With `rate`: until a request is due. */
+static void rest(struct run *r, struct connection *c)
+{
+    c->next_free = NULL;
+    *r->free_end = c;
+    r->free_end = &c->next_free;
+}
+
 static void begin(struct run *r, struct connection *c, uint64_t when)
 {
     if (r->budget == 0 || when >= r->deadline) return;
@@ -174,24 +197,53 @@ static void begin(struct run *r, struct connection *c, uint64_t when)
     r->waiting++;
     c->busy = true;
     uint64_t serial = ++r->serial;
-    memcpy(c->request, &serial, r->size < sizeof serial ? r->size : sizeof serial);
+    if (!r->http) memcpy(c->request, &serial, r->size < sizeof serial ? r->size : sizeof serial);
     c->sent = c->received = 0;
     c->begun = when;
     send_more(r, c);
+}
+
+/* What is here of the answer to an HTTP request. */
+static enum verdict judge_http(const struct run *r, const struct connection *c)
+{
+    static const char status[] = "HTTP/1.1 200 ", field[] = "\r\nContent-Length:";
+    if (c->received < sizeof status - 1) return MORE;
+    if (memcmp(c->answer, status, sizeof status - 1) != 0) return WRONG;
+    const char *end = memmem(c->answer, c->received, "\r\n\r\n", 4);
+    if (end == NULL) return c->received > r->size ? WRONG : MORE;
+    size_t body = 0;
+    bool announced = false;
+    for (const char *p = c->answer; p < end; p++) {
+        if (strncasecmp(p, field, sizeof field - 1) != 0) continue;
+        body = strtoul(p + sizeof field - 1, NULL, 10);
+        announced = true;
+        break;
+    }
+    size_t whole = (size_t)(end + 4 - c->answer) + body;
+    if (!announced || whole > r->size || c->received > whole) return WRONG;
+    return c->received < whole ? MORE : RIGHT;
+}
+
+static enum verdict judge(const struct run *r, const struct connection *c)
+{
+    if (r->http) return judge_http(r, c);
+    if (c->received < r->size) return MORE;
+    return c->received == r->size && memcmp(c->request, c->answer, r->size) == 0 ? RIGHT : WRONG;
 }
 
 static void receive(struct run *r, struct connection *c)
 {
     ssize_t received = recv(c->fd, c->answer + c->received, r->size + 1 - c->received, 0);
     if (received < 0 && (errno == EAGAIN || errno == EINTR)) return;
-    bool whole = c->received == r->size && c->sent == r->size;
+    bool whole = c->sent == r->length && judge(r, c) == RIGHT;
     if (received < 0 || !c->busy || (received == 0 && !(r->fresh && whole))) {
         give_up(r, c);
         return;
     }
     c->received += (size_t)received;
-    if (c->received < r->size || (r->fresh && received > 0 && c->received == r->size)) return;
-    if (c->received > r->size || c->sent < r->size || memcmp(c->request, c->answer, r->size) != 0) {
+    enum verdict verdict = judge(r, c);
+    if (verdict == MORE || (r->fresh && received > 0 && verdict == RIGHT)) return;
+    if (verdict == WRONG || c->sent < r->length) {
         give_up(r, c);
         return;
     }
@@ -206,25 +258,49 @@ static void receive(struct run *r, struct connection *c)
         c->fd = -1;
         when = now();
     }
-    begin(r, c, when);
+    if (r->interval == 0)
+        begin(r, c, when);
+    else
+        rest(r, c);
 }
 
 static void open_connection(struct run *r, struct connection *c, size_t index)
 {
+    static const char get[] = "GET / HTTP/1.1\r\nHost: localhost\r\n\r\n";
     c->fd = -1;
     if (!r->fresh) dial(r, c);
-    c->request = take(r->size, 1);
+    r->length = r->http ? sizeof get - 1 : r->size;
+    c->request = take(r->length, 1);
     c->answer = take(r->size + 1, 1);
-    for (size_t i = 0; i < r->size; i++) c->request[i] = (char)(i * 31 + index);
+    for (size_t i = 0; i < r->length; i++) c->request[i] = r->http ? get[i] : (char)(i * 31 + index);
+}
+
+/* With `rate`: begins what is due, as far as there are free connections. Whether there is more to come. */
+static bool keep_up(struct run *r)
+{
+    uint64_t when = now();
+    if (r->interval == 0 || r->budget == 0 || when >= r->deadline) return false;
+    while (r->free != NULL && r->due <= when && r->budget > 0) {
+        struct connection *c = r->free;
+        r->free = c->next_free;
+        if (r->free == NULL) r->free_end = &r->free;
+        begin(r, c, r->due);
+        r->due += r->interval;
+    }
+    return true;
 }
 
 static void drive(struct run *r)
 {
-    while (r->waiting > 0) {
+    uint64_t heard = now();
+    for (;;) {
+        bool more = keep_up(r);
+        if (!more && r->waiting == 0) return;
         struct epoll_event events[EVENTS];
-        int count = epoll_wait(r->epoll, events, EVENTS, STALL_MS);
+        int count = epoll_wait(r->epoll, events, EVENTS, more ? 0 : STALL_MS);
         if (count < 0 && errno != EINTR) fail("epoll_wait");
-        if (count == 0) {
+        if (count > 0 || r->waiting == 0) heard = now();
+        if (count == 0 && (!more || now() - heard > STALL_MS * (uint64_t)1000000)) {
             fprintf(stderr, "loadgen: %llu answers missing after %d ms of silence\n",
                     (unsigned long long)r->waiting, STALL_MS);
             r->errors += r->waiting;
@@ -276,18 +352,30 @@ static double duration(const char *text)
     return value;
 }
 
+static int usage(void)
+{
+    fprintf(stderr,
+            "usage: loadgen PORT CONNECTIONS SIZE seconds|requests NUMBER [fresh] [http] [rate NUMBER]\n");
+    return 2;
+}
+
 int main(int argc, char **argv)
 {
-    bool fresh = argc == 7 && strcmp(argv[6], "fresh") == 0;
-    if ((argc != 6 && !fresh) || (strcmp(argv[4], "seconds") != 0 && strcmp(argv[4], "requests") != 0)) {
-        fprintf(stderr, "usage: loadgen PORT CONNECTIONS SIZE seconds|requests NUMBER [fresh]\n");
-        return 2;
-    }
-    uint16_t port = (uint16_t)number(argv[1], "PORT", 65535);
-    size_t count = number(argv[2], "CONNECTIONS", 1000000);
+    if (argc < 6 || (strcmp(argv[4], "seconds") != 0 && strcmp(argv[4], "requests") != 0)) return usage();
     static struct run r = {.deadline = UINT64_MAX, .budget = UINT64_MAX};
-    r.port = port;
-    r.fresh = fresh;
+    r.free_end = &r.free;
+    for (int i = 6; i < argc; i++) {
+        if (strcmp(argv[i], "fresh") == 0)
+            r.fresh = true;
+        else if (strcmp(argv[i], "http") == 0)
+            r.http = true;
+        else if (strcmp(argv[i], "rate") == 0 && i + 1 < argc)
+            r.interval = 1000000000u / number(argv[++i], "rate", 100000000);
+        else
+            return usage();
+    }
+    r.port = (uint16_t)number(argv[1], "PORT", 65535);
+    size_t count = number(argv[2], "CONNECTIONS", 1000000);
     r.size = number(argv[3], "SIZE", 1 << 30);
     bool timed = strcmp(argv[4], "seconds") == 0;
     double limit = timed ? duration(argv[5]) : 0.0;
@@ -301,7 +389,13 @@ int main(int argc, char **argv)
     uint64_t started = now();
     r.finished = started;
     if (timed) r.deadline = started + (uint64_t)(limit * 1e9);
-    for (size_t i = 0; i < count; i++) begin(&r, &all[i], now());
+    r.due = started;
+    for (size_t i = 0; i < count; i++) {
+        if (r.interval == 0)
+            begin(&r, &all[i], now());
+        else
+            rest(&r, &all[i]);
+    }
     drive(&r);
     for (size_t i = 0; i < count; i++) close_connection(&r, &all[i]);
     free(all);

@@ -83,6 +83,64 @@ def unbounded(package: ModuleType, size: int) -> dict[str, float]:
     return per_unit(started, size)
 
 
+def event_of_tasks(package: ModuleType, size: int) -> dict[str, float]:
+    """event() with tasks."""
+    # Imported here since it is an implementation: the processes of the others must not have it.
+    import asyncio
+
+    rounds = max(1, size // 2)
+
+    async def work() -> dict[str, float]:
+        here, there = asyncio.Event(), asyncio.Event()
+
+        async def other() -> None:
+            for _ in range(rounds):
+                await there.wait()
+                there.clear()
+                here.set()
+
+        task = asyncio.create_task(other())
+        started = clock()
+        for _ in range(rounds):
+            there.set()
+            await here.wait()
+            here.clear()
+        result = per_unit(started, 2 * rounds)
+        await task
+        return result
+
+    with asyncio.Runner(loop_factory=package.new_event_loop) as runner:
+        return runner.run(work())
+
+
+def contended_of_tasks(package: ModuleType, size: int) -> dict[str, float]:
+    """contended() with tasks."""
+    # Imported here since it is an implementation: the processes of the others must not have it.
+    import asyncio
+
+    rounds = max(1, size // 2)
+
+    async def work() -> dict[str, float]:
+        here, there = asyncio.Semaphore(0), asyncio.Semaphore(0)
+
+        async def other() -> None:
+            for _ in range(rounds):
+                await there.acquire()
+                here.release()
+
+        task = asyncio.create_task(other())
+        started = clock()
+        for _ in range(rounds):
+            there.release()
+            await here.acquire()
+        result = per_unit(started, 2 * rounds)
+        await task
+        return result
+
+    with asyncio.Runner(loop_factory=package.new_event_loop) as runner:
+        return runner.run(work())
+
+
 def mutex(package: ModuleType, size: int) -> dict[str, float]:
     """`with` a lock of the module that stands in for `_thread`."""
     lock = import_module(f"{package.__name__}.thread").allocate_lock()
@@ -112,4 +170,5 @@ if __name__ == "__main__":
         "mutex": mutex,
         "rlock": rlock,
     }
-    main("locks", {(case, "green"): body for case, body in bodies.items()})
+    tasks = {("event", "coroutine"): event_of_tasks, ("contended", "coroutine"): contended_of_tasks}
+    main("locks", {(case, "green"): body for case, body in bodies.items()} | tasks)

@@ -3,28 +3,27 @@
 from importlib import import_module
 from types import ModuleType
 
-from workload import clock, main, per_unit
+from workload import clock, joinall_of, main, per_unit
 
 
 def green(package: ModuleType, size: int) -> dict[str, float]:
     """One greenlet puts, another one gets."""
     queue = import_module(f"{package.__name__}.queue").Queue(1)
+    result: dict[str, float] = {}
 
     def put_all() -> None:
         put = queue.put
         for number in range(size):
             put(number)
 
-    def get_all() -> dict[str, float]:
+    def get_all() -> None:
         get = queue.get
         started = clock()
         for _ in range(size):
             get()
-        return per_unit(started, size)
+        result.update(per_unit(started, size))
 
-    putter, getter = package.spawn(put_all), package.spawn(get_all)
-    package.joinall([putter, getter])
-    result: dict[str, float] = getter.get()
+    joinall_of(package)([package.spawn(put_all), package.spawn(get_all)])
     return result
 
 

@@ -1,50 +1,34 @@
-"""Who is measured, at what, and against whom: the only file that names implementations.
-
-A workload's script holds one body per style of programming (raw greenlets, cooperative greenlets,
-coroutines, ...). A row says which style an implementation is driven with and which module the body
-takes its functions from, so a new implementation is a row here and a new style is a body there.
-"""
+"""What is timed: workloads, cases, sizes, and the ratios that are required and aimed at."""
 
 import sys
 from dataclasses import dataclass, field
 
-#: The implementation that has to meet the required ratios.
-SUBJECT = "corolib"
+from peers import (
+    ARES,
+    CALLS,
+    COROUTINES,
+    ECHO,
+    EVENTLET,
+    FUTURES,
+    GO,
+    GREEN,
+    LIBEV,
+    PLAIN,
+    RAW,
+    WEB,
+    Row,
+)
 
 
 @dataclass(frozen=True)
-class Implementation:
-    """What may be in a process that measures one implementation."""
+class Goal:
+    """A ratio to a base: what is required of the subject, and what it is out for. None: only shown."""
 
-    #: The distribution whose version is reported; empty: comes with Python; None: is one of our C programs.
-    distribution: str | None
-    #: Top-level packages the process may import. Those of all other implementations are forbidden:
-    #: one of them may change the process for its guest (an arena cache does).
-    packages: frozenset[str]
+    required: float | None = None
+    aim: float | None = None
 
 
-IMPLEMENTATIONS = {
-    "corolib": Implementation("corolib", frozenset({"corolib"})),
-    "greenlet": Implementation("greenlet", frozenset({"greenlet"})),
-    "gevent": Implementation("gevent", frozenset({"gevent", "greenlet"})),
-    "stdlib": Implementation("", frozenset()),
-    "asyncio": Implementation("", frozenset({"asyncio"})),
-    "asyncio-protocol": Implementation("", frozenset({"asyncio"})),
-    "uvloop": Implementation("uvloop", frozenset({"uvloop", "asyncio"})),
-    "uvloop-protocol": Implementation("uvloop", frozenset({"uvloop", "asyncio"})),
-    "c-epoll": Implementation(None, frozenset()),
-    "bjoern": Implementation("bjoern", frozenset({"bjoern"})),
-    "granian": Implementation("granian", frozenset({"granian", "asyncio", "uvloop"})),
-}
-
-
-@dataclass(frozen=True)
-class Row:
-    """How one implementation runs one workload."""
-
-    style: str
-    #: The module (or, for the style "program", the built C program) that the style's body uses.
-    source: str
+SHOWN = Goal()
 
 
 @dataclass(frozen=True)
@@ -54,8 +38,8 @@ class Value:
     name: str
     label: str
     lower_is_better: bool
-    #: Base implementation -> the ratio to it that is required of SUBJECT (None: shown, not required).
-    required: dict[str, float | None]
+    #: Base implementation -> the ratio to it.
+    goals: dict[str, Goal]
 
 
 @dataclass(frozen=True)
@@ -69,6 +53,8 @@ class Case:
     values: tuple[Value, ...]
     #: Whether `--quick` runs it.
     quick: bool = True
+    #: Fewer turns than the others take; for what takes long and whose figure hardly varies.
+    rounds: int | None = None
 
 
 @dataclass(frozen=True)
@@ -79,174 +65,172 @@ class Workload:
     script: str
     cases: dict[str, Case]
     #: case -> implementation -> row.
-    rows: dict[str, dict[str, Row]]
+    rows: dict[str, dict[str, Row]] = field(default_factory=dict)
     #: Timed repetitions inside one process, of which the script reports the best.
     repeat: int = 3
+    #: What the script is told before anything else: some serve several workloads.
+    words: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True)
-class Count:
-    """Something that callgrind or strace counts: per unit, start-up cancelled out by two sizes."""
-
-    workload: str
-    case: str
-    unit: str
-    implementations: tuple[str, ...]
-    #: Two sizes; what is reported is (count(large) - count(small)) / (large - small).
-    small: int
-    large: int
-    #: Required of SUBJECT: an absolute count, or nothing.
-    required: float | None = None
-    quick: bool = True
-    #: Connections, for the workload with sockets.
-    connections: int = field(default=0)
+def per(unit: str, goals: dict[str, Goal], name: str = "ns") -> Value:
+    """Nanoseconds per unit of work."""
+    return Value(name, f"ns per {unit}", True, goals)
 
 
-RAW = {"corolib": Row("raw", "corolib._switch"), "greenlet": Row("raw", "greenlet")}
-GREEN = {"corolib": Row("green", "corolib"), "gevent": Row("green", "gevent")}
-PLAIN = {"stdlib": Row("plain", "socket")}
-COROUTINES = {"asyncio": Row("coroutine", "asyncio"), "uvloop": Row("coroutine", "uvloop")}
-ECHO = {
-    "corolib": Row("green", "corolib"),
-    "gevent": Row("green", "gevent"),
-    "asyncio": Row("streams", "asyncio"),
-    "asyncio-protocol": Row("protocol", "asyncio"),
-    "uvloop": Row("streams", "uvloop"),
-    "uvloop-protocol": Row("protocol", "uvloop"),
-    "c-epoll": Row("program", "epoll_echo"),
-}
-WEB = {name: Row("program", name) for name in ("corolib", "gevent", "bjoern", "granian")}  # of web_servers.py
+def only(value: Value) -> tuple[Value, ...]:
+    """A script that prints one number."""
+    return (value,)
 
 
-def round_trip(required: float) -> tuple[Value, ...]:
+def round_trip(required: float, aim: float) -> tuple[Value, ...]:
     """What the cases of the switch workload report."""
-    return (Value("ns", "ns per round trip", True, {"greenlet": required}),)
+    return only(per("round trip", {"greenlet": Goal(required, aim)}))
 
 
-def per_greenlet(base: str, required: float) -> tuple[Value, ...]:
-    """What the cases of the spawn workload report."""
-    return (Value("ns", "ns per greenlet", True, {base: required}),)
+def against_gevent(unit: str, required: float | None, aim: float | None = None) -> tuple[Value, ...]:
+    """What cases report whose required ratio is to gevent."""
+    return only(per(unit, {"gevent": Goal(required, aim)}))
 
 
-def per_yield(required: float) -> tuple[Value, ...]:
-    """What the cases of the yield workload report."""
-    return (Value("ns", "ns per yield", True, {"gevent": required}),)
-
-
-def against_gevent(unit: str, required: float | None) -> tuple[Value, ...]:
-    """What cases report that are compared with one peer only."""
-    return (Value("ns", f"ns per {unit}", True, {"gevent": required}),)
-
-
-def milliseconds(required: float | None) -> Value:
+def milliseconds(required: float | None, aim: float | None = None) -> tuple[Value, ...]:
     """What the cases of the import workload report."""
-    return Value("ms", "ms until it is done", True, {"gevent": required})
+    return only(Value("ms", "ms until it is done", True, {"gevent": Goal(required, aim)}))
 
 
-def per_request(required: float) -> tuple[Value, ...]:
+def per_request(required: float, aim: float) -> tuple[Value, ...]:
     """What the cases of the client workload report."""
     return (
-        Value("us", "us per request", True, {"gevent": required, "stdlib": None}),
-        Value("cpu_us", "us on a CPU per request", True, {"gevent": None, "stdlib": None}),
+        Value("us", "us per request", True, {"gevent": Goal(required, aim), "stdlib": SHOWN}),
+        Value("cpu_us", "us on a CPU per request", True, {"gevent": SHOWN, "stdlib": SHOWN}),
     )
 
 
-def echo(gevent: float, protocol: float, cpu: float | None) -> tuple[Value, ...]:
+def resident(base: str, required: float, aim: float) -> Value:
+    """The memory of something that waits."""
+    return Value("bytes", "resident bytes per greenlet", True, {base: Goal(required, aim)})
+
+
+def echo(gevent: Goal, cpu: Goal) -> tuple[Value, ...]:
     """What the cases of the echo workload report."""
-    throughput: dict[str, float | None] = {"gevent": gevent, "uvloop-protocol": protocol}
+    throughput = {"gevent": gevent, "uvloop-protocol": Goal(0.97), "c-epoll": Goal(aim=0.97)}
     return (
         Value("requests_per_s", "requests per second", False, throughput),
-        Value("cpu_us", "server CPU per request (us)", True, {"c-epoll": cpu, "gevent": None}),
-        Value("p99_us", "99th percentile of latency (us)", True, {"gevent": None}),
+        Value("cpu_us", "server CPU per request (us)", True, {"c-epoll": cpu, "gevent": SHOWN}),
+        Value("p99_us", "99th percentile of latency (us)", True, {"gevent": SHOWN}),
     )
 
 
-def web(gevent: float, granian: float | None, p99: float | None) -> tuple[Value, ...]:
+def web(gevent: float, p99: Goal) -> tuple[Value, ...]:
     """What the cases of the http workload report."""
-    throughput: dict[str, float | None] = {"gevent": gevent, "granian": granian, "bjoern": None}
+    throughput = {
+        "gevent": Goal(gevent),
+        "granian": Goal(1.0),
+        "go": Goal(1.0),
+        "bjoern": Goal(aim=0.9),
+        "c-epoll": SHOWN,
+    }
     return (
         Value("requests_per_s", "requests per second", False, throughput),
-        Value("cpu_us", "server CPU per request (us)", True, {"gevent": None, "bjoern": None}),
+        Value("cpu_us", "server CPU per request (us)", True, {"gevent": SHOWN, "bjoern": SHOWN}),
         Value("p99_us", "99th percentile of latency (us)", True, {"gevent": p99}),
     )
 
+
+#: From 3.14 on, the interpreter keeps more for each greenlet.
+NEW = sys.version_info >= (3, 14)
+PARKED = Goal(0.44 if NEW else 0.36, 0.36 if NEW else 0.30)
 
 WORKLOADS = {
     "switch": Workload(
         "switch: round trip between the main greenlet and a child",
         "switch.py",
         {
-            "shallow": Case("shallow", 300_000, 100_000, round_trip(0.28)),
-            "deep": Case("20 Python frames deep on both sides", 300_000, 100_000, round_trip(0.28)),
-            "across_c": Case("across C, `sorted(key=)`, on both sides", 300_000, 100_000, round_trip(0.30)),
-            "robin": Case("round robin over 10,000 greenlets", 300_000, 100_000, round_trip(0.55)),
+            "shallow": Case("shallow", 300_000, 100_000, round_trip(0.28, 0.18)),
+            "deep": Case("20 Python frames deep on both sides", 300_000, 100_000, round_trip(0.28, 0.18)),
+            "across_c": Case(
+                "across C, `sorted(key=)`, on both sides", 300_000, 100_000, round_trip(0.30, 0.15)
+            ),
+            "robin": Case("round robin over 10,000 greenlets", 300_000, 100_000, round_trip(0.55, 0.40)),
         },
-        {"shallow": RAW, "deep": RAW, "across_c": RAW, "robin": RAW},
+        {"shallow": RAW | CALLS, "deep": RAW, "across_c": RAW, "robin": RAW},
     ),
     "spawn": Workload(
         "spawn: a greenlet's whole life",
         "spawn.py",
         {
-            "raw": Case("raw greenlet: create, run, finish", 100_000, 30_000, per_greenlet("greenlet", 0.03)),
-            "joinall": Case("`spawn` x 10,000, then `joinall`", 10_000, 10_000, per_greenlet("gevent", 0.12)),
-            "pool": Case("through a `Pool`", 20_000, 10_000, per_greenlet("gevent", 0.20)),
+            "raw": Case(
+                "raw greenlet: create, run, finish",
+                100_000,
+                30_000,
+                only(per("greenlet", {"greenlet": Goal(0.03, 0.015)})),
+            ),
+            "joinall": Case(
+                "`spawn` x 10,000, then `joinall`", 10_000, 10_000, against_gevent("greenlet", 0.12, 0.06)
+            ),
+            "pool": Case("through a `Pool`", 20_000, 10_000, against_gevent("greenlet", 0.20, 0.10)),
         },
-        {"raw": RAW, "joinall": GREEN | COROUTINES, "pool": GREEN},
+        {"raw": RAW, "joinall": GREEN | EVENTLET | COROUTINES | GO, "pool": GREEN},
     ),
     "yield": Workload(
         "yield: `sleep(0)`",
         "yield_.py",
         {
-            "1": Case("1 greenlet", 200_000, 50_000, per_yield(0.20)),
-            "100": Case("100 greenlets", 200_000, 50_000, per_yield(0.15)),
-            "10000": Case("10,000 greenlets", 300_000, 100_000, per_yield(0.25)),
+            "1": Case("1 greenlet", 200_000, 50_000, against_gevent("yield", 0.20, 0.10)),
+            "100": Case("100 greenlets", 200_000, 50_000, against_gevent("yield", 0.15, 0.09)),
+            "10000": Case("10,000 greenlets", 300_000, 100_000, against_gevent("yield", 0.25, 0.15)),
         },
-        {"1": GREEN | COROUTINES, "100": GREEN | COROUTINES, "10000": GREEN | COROUTINES},
+        dict.fromkeys(("1", "100", "10000"), GREEN | EVENTLET | COROUTINES | GO),
     ),
     "queue": Workload(
         "queue: `Queue(1)` between two greenlets",
         "queue_.py",
-        {"handover": Case("hand-over", 100_000, 30_000, against_gevent("item", 0.25))},
-        {"handover": GREEN | COROUTINES},
+        {"handover": Case("hand-over", 100_000, 30_000, against_gevent("item", 0.25, 0.12))},
+        {"handover": GREEN | EVENTLET | COROUTINES | GO},
     ),
     "locks": Workload(
         "locks: waited for, and free",
         "locks.py",
         {
-            "event": Case("`Event` set and wait", 100_000, 30_000, against_gevent("wake-up", 0.40)),
-            "contended": Case("contended `Semaphore`", 100_000, 30_000, against_gevent("wake-up", 0.40)),
-            "free": Case("free `Semaphore`", 300_000, 100_000, against_gevent("pair", 1.0)),
-            "unbounded": Case("unbounded `Queue`", 300_000, 100_000, against_gevent("put and get", 1.0)),
+            "event": Case("`Event` set and wait", 100_000, 30_000, against_gevent("wake-up", 0.40, 0.20)),
+            "contended": Case(
+                "contended `Semaphore`", 100_000, 30_000, against_gevent("wake-up", 0.40, 0.20)
+            ),
+            "free": Case("free `Semaphore`", 300_000, 100_000, against_gevent("pair", 1.0, 0.55)),
+            "unbounded": Case(
+                "unbounded `Queue`", 300_000, 100_000, against_gevent("put and get", 1.0, 0.55)
+            ),
             "mutex": Case("free lock of `thread`", 300_000, 100_000, against_gevent("pair", None)),
             "rlock": Case("free `RLock`", 300_000, 100_000, against_gevent("pair", None)),
         },
-        dict.fromkeys(("event", "contended", "free", "unbounded", "mutex", "rlock"), GREEN),
+        dict.fromkeys(("event", "contended"), GREEN | COROUTINES | GO)
+        | dict.fromkeys(("free", "unbounded"), GREEN | GO)
+        | dict.fromkeys(("mutex", "rlock"), GREEN),
     ),
     "threads": Workload(
         "threads: round trips through a pool of native threads",
         "threads.py",
         {
-            "one": Case("one at a time", 5_000, 2_000, against_gevent("task", 0.8)),
-            "many": Case("all at once, ten threads", 10_000, 5_000, against_gevent("task", 0.4)),
+            "one": Case("one at a time", 5_000, 2_000, against_gevent("task", 0.8, 0.6)),
+            "many": Case("all at once, ten threads", 10_000, 5_000, against_gevent("task", 0.4, 0.3)),
         },
-        {"one": GREEN, "many": GREEN},
+        dict.fromkeys(("one", "many"), GREEN | FUTURES),
     ),
     "names": Workload(
         "names: `getaddrinfo()` of what is known",
         "names.py",
         {
-            "numeric": Case("`127.0.0.1`", 20_000, 5_000, against_gevent("look-up", 0.10)),
-            "localhost": Case("`localhost`", 5_000, 1_000, against_gevent("look-up", 0.30)),
+            "numeric": Case("`127.0.0.1`", 20_000, 5_000, against_gevent("look-up", 0.10, 0.06)),
+            "localhost": Case("`localhost`", 5_000, 1_000, against_gevent("look-up", 0.30, 0.26)),
         },
-        dict.fromkeys(("numeric", "localhost"), GREEN | PLAIN),
+        dict.fromkeys(("numeric", "localhost"), GREEN | ARES | PLAIN | COROUTINES),
     ),
     "client": Workload(
         "client: 200 greenlets of `http.client`, patched",
         "client.py",
         {
-            # A ratio of requests per second, turned over: 1.3 and 1.5 times as many.
-            "keep_alive": Case("connections that stay", 20_000, 6_000, per_request(1 / 1.3)),
-            "fresh": Case("a connection for each request", 8_000, 3_000, per_request(1 / 1.5)),
+            # Ratios of requests per second, turned over.
+            "keep_alive": Case("connections that stay", 20_000, 6_000, per_request(1 / 1.3, 1 / 1.6)),
+            "fresh": Case("a connection for each request", 8_000, 3_000, per_request(1 / 1.5, 1 / 1.9)),
         },
         dict.fromkeys(("keep_alive", "fresh"), GREEN | PLAIN),
     ),
@@ -254,9 +238,9 @@ WORKLOADS = {
         "import: until a program can begin",
         "import_.py",
         {
-            "import": Case("import the package", 5, 3, (milliseconds(0.5),)),
-            "names": Case("import its usual names from it", 5, 3, (milliseconds(None),)),
-            "patch": Case("import `monkey` and `patch_all()`", 5, 3, (milliseconds(0.4),)),
+            "import": Case("import the package", 5, 3, milliseconds(0.5, 0.3)),
+            "names": Case("import its usual names from it", 5, 3, milliseconds(None)),
+            "patch": Case("import `monkey` and `patch_all()`", 5, 3, milliseconds(0.4, 0.28)),
         },
         {"import": GREEN, "names": GREEN, "patch": GREEN | PLAIN},
         repeat=1,
@@ -270,26 +254,32 @@ WORKLOADS = {
                 100_000,
                 30_000,
                 (
-                    Value(
-                        "bytes",
-                        "resident bytes per greenlet",
-                        True,
-                        {"greenlet": 0.44 if sys.version_info >= (3, 14) else 0.36},
-                    ),
-                    Value("ns", "ns to create and park each", True, {"greenlet": None}),
+                    Value("bytes", "resident bytes per greenlet", True, {"greenlet": PARKED}),
+                    per("greenlet, to create and park it", {"greenlet": SHOWN}),
                 ),
+            ),
+            "raw_million": Case(
+                "raw greenlet, a million of them",
+                1_000_000,
+                1_000_000,
+                (
+                    Value("bytes", "resident bytes per greenlet", True, {"greenlet": PARKED}),
+                    per("greenlet, to create and park it", {"greenlet": SHOWN}),
+                ),
+                quick=False,
+                rounds=1,
             ),
             "sleep": Case(
                 "`spawn(sleep, 1e6)`",
                 100_000,
                 30_000,
                 (
-                    Value("bytes", "resident bytes per greenlet", True, {"gevent": 0.36}),
-                    Value("ns", "ns to create and park each", True, {"gevent": 0.15}),
+                    resident("gevent", 0.36, 0.25),
+                    per("greenlet, to create and park it", {"gevent": Goal(0.15, 0.08)}),
                 ),
             ),
         },
-        {"raw": RAW, "sleep": GREEN | COROUTINES},
+        {"raw": RAW, "raw_million": RAW, "sleep": GREEN | EVENTLET | COROUTINES | GO},
         repeat=1,
     ),
     "timers": Workload(
@@ -301,30 +291,30 @@ WORKLOADS = {
                 300_000,
                 100_000,
                 (
-                    Value("start_ns", "ns to make and start each", True, {"gevent": 0.35}),
-                    Value("stop_ns", "ns to stop each", True, {"gevent": 0.35}),
+                    per("timer, to make and start it", {"gevent": Goal(0.35, 0.2)}, "start_ns"),
+                    per("timer, to stop it", {"gevent": Goal(0.35, 0.2)}, "stop_ns"),
                 ),
             ),
             "sleepers": Case(
                 "100,000 sleepers with random deadlines",
                 100_000,
                 30_000,
-                (Value("ns", "ns of CPU time per sleeper", True, {"gevent": 0.20}),),
+                only(Value("ns", "ns of CPU time per sleeper", True, {"gevent": Goal(0.20, 0.10)})),
             ),
         },
-        {"start": GREEN | COROUTINES, "sleepers": GREEN | COROUTINES},
+        {"start": GREEN | COROUTINES | GO | LIBEV, "sleepers": GREEN | EVENTLET | COROUTINES | GO},
     ),
     "echo": Workload(
         "echo: a server on one core, the load generator on another",
         "echo.py",
         {
             # The size is the length of the measured window in milliseconds.
-            "100x64": Case("100 connections x 64 B", 2_000, 700, echo(1.9, 0.97, 1.12)),
-            "1000x64": Case("1,000 connections x 64 B", 2_000, 700, echo(1.9, 0.97, None), quick=False),
-            "100x1024": Case("100 connections x 1 KiB", 2_000, 700, echo(1.9, 0.97, None), quick=False),
-            "100x65536": Case("100 connections x 64 KiB", 2_000, 700, echo(1.5, 0.97, None), quick=False),
+            "100x64": Case("100 connections x 64 B", 1_000, 700, echo(Goal(1.9), Goal(1.12, 1.05))),
+            "1000x64": Case("1,000 connections x 64 B", 1_000, 700, echo(SHOWN, SHOWN), quick=False),
+            "100x1024": Case("100 connections x 1 KiB", 1_000, 700, echo(SHOWN, SHOWN), quick=False),
+            "100x65536": Case("100 connections x 64 KiB", 1_000, 700, echo(SHOWN, SHOWN), quick=False),
         },
-        {"100x64": ECHO, "1000x64": ECHO, "100x1024": ECHO, "100x65536": ECHO},
+        dict.fromkeys(("100x64", "1000x64", "100x1024", "100x65536"), ECHO),
         repeat=1,
     ),
     "accept": Workload(
@@ -334,14 +324,14 @@ WORKLOADS = {
             # As above.
             "64x64": Case(
                 "64 at a time x 64 B",
-                2_000,
+                1_000,
                 700,
                 (
-                    Value("requests_per_s", "connections per second", False, {"gevent": 1.5}),
+                    Value("requests_per_s", "connections per second", False, {"gevent": Goal(1.5, 1.6)}),
                     Value(
-                        "cpu_us", "server CPU per connection (us)", True, {"gevent": None, "c-epoll": None}
+                        "cpu_us", "server CPU per connection (us)", True, {"gevent": SHOWN, "c-epoll": SHOWN}
                     ),
-                    Value("p99_us", "99th percentile of a connection's time (us)", True, {"gevent": None}),
+                    Value("p99_us", "99th percentile of a connection's time (us)", True, {"gevent": SHOWN}),
                 ),
             )
         },
@@ -357,9 +347,11 @@ WORKLOADS = {
                 15_000,
                 5_000,
                 (
-                    Value("bytes", "resident bytes per idle connection", True, {"gevent": 0.36}),
-                    Value("p99_us", "99th percentile of the active one (us)", True, {"gevent": 0.80}),
-                    Value("p50_us", "median of the active one (us)", True, {"gevent": None}),
+                    Value("bytes", "resident bytes per idle connection", True, {"gevent": Goal(0.36, 0.22)}),
+                    Value(
+                        "p99_us", "99th percentile of the active one (us)", True, {"gevent": Goal(0.80, 0.50)}
+                    ),
+                    Value("p50_us", "median of the active one (us)", True, {"gevent": SHOWN}),
                 ),
             )
         },
@@ -371,80 +363,10 @@ WORKLOADS = {
         "web.py",
         {
             # The size is the length of the measured window in milliseconds.
-            "64": Case("64 connections", 3_000, 1_000, web(6.0, 1.0, None)),
-            "512": Case("512 connections", 3_000, 1_000, web(5.0, 1.0, 0.2), quick=False),
+            "64": Case("64 connections", 2_000, 1_000, web(6.0, SHOWN)),
+            "512": Case("512 connections", 2_000, 1_000, web(5.0, Goal(0.2)), quick=False),
         },
         {"64": WEB, "512": WEB},
         repeat=1,
     ),
 }
-
-INSTRUCTIONS = (
-    Count("switch", "shallow", "round trip", ("corolib", "greenlet"), 20_000, 60_000),
-    Count("switch", "robin", "round trip", ("corolib", "greenlet"), 20_000, 60_000, quick=False),
-    Count("spawn", "raw", "greenlet", ("corolib", "greenlet"), 5_000, 15_000),
-    Count("spawn", "joinall", "greenlet", ("corolib", "gevent", "uvloop"), 2_000, 6_000),
-    Count("spawn", "pool", "greenlet", ("corolib", "gevent"), 2_000, 6_000, quick=False),
-    Count("timers", "start", "timer", ("corolib", "gevent"), 10_000, 30_000),
-    Count("timers", "sleepers", "sleeper", ("corolib", "gevent", "uvloop"), 2_000, 6_000, quick=False),
-    Count("yield", "100", "yield", ("corolib", "gevent", "uvloop"), 10_000, 30_000),
-    Count("queue", "handover", "item", ("corolib", "gevent", "uvloop"), 5_000, 15_000),
-    *(
-        Count("locks", case, unit, ("corolib", "gevent"), 10_000, 30_000)
-        for case, unit in (
-            ("event", "wake-up"),
-            ("contended", "wake-up"),
-            ("free", "pair"),
-            ("unbounded", "put and get"),
-            ("mutex", "pair"),
-            ("rlock", "pair"),
-        )
-    ),
-    Count("threads", "many", "task", ("corolib", "gevent"), 2_000, 6_000, quick=False),
-    Count(
-        "echo",
-        "100x64",
-        "request",
-        ("corolib", "gevent", "uvloop", "uvloop-protocol", "c-epoll"),
-        4_000,
-        12_000,
-        required=1_500,
-        connections=32,
-    ),
-)
-
-SYSCALLS = (
-    Count(
-        "echo",
-        "100x64",
-        "request",
-        ("corolib", "gevent", "uvloop", "uvloop-protocol", "c-epoll"),
-        10_000,
-        30_000,
-        # Two calls, and the share of an epoll_wait that serves many requests.
-        required=2.05,
-        connections=100,
-    ),
-    Count(
-        "echo",
-        "1000x64",
-        "request",
-        ("corolib", "gevent", "uvloop", "uvloop-protocol", "c-epoll"),
-        20_000,
-        60_000,
-        required=2.05,
-        quick=False,
-        connections=1_000,
-    ),
-    Count(
-        "accept",
-        "64x64",
-        "connection",
-        ("corolib", "gevent", "uvloop-protocol", "c-epoll"),
-        2_000,
-        6_000,
-        # accept4, setsockopt, recv, send, close; and a share of what serves many.
-        required=5.5,
-        connections=64,
-    ),
-)

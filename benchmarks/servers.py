@@ -5,11 +5,13 @@ piece. With `once` a connection is closed after the first piece.
 """
 
 import importlib
+import socket
 import sys
 from types import ModuleType
 from typing import Any, cast
 
-from rows import WORKLOADS
+from peers import ECHO
+from region import count_from_here
 from workload import be_alone
 
 CHUNK = 65536
@@ -20,12 +22,12 @@ BACKLOG = 1024
 def announce(implementation: str, port: int) -> None:
     """Tell the starter where to connect."""
     be_alone(implementation)
+    count_from_here()
     print(port, flush=True)
 
 
 def green(package: ModuleType, implementation: str, once: bool) -> None:
     """A StreamServer: a greenlet per connection."""
-    socket = importlib.import_module(f"{package.__name__}.socket")
     server = importlib.import_module(f"{package.__name__}.server")
 
     def serve(connection: Any, _: Any) -> None:
@@ -41,6 +43,22 @@ def green(package: ModuleType, implementation: str, once: bool) -> None:
     served.start()
     announce(implementation, served.server_port)
     served.serve_forever()
+
+
+def serve(package: ModuleType, implementation: str, once: bool) -> None:
+    """A function that does the same; it closes what a handler has returned from."""
+    listener = package.listen(("127.0.0.1", 0), backlog=BACKLOG)
+    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # which connections take over
+
+    def handle(connection: Any, _: Any) -> None:
+        while data := connection.recv(CHUNK):
+            connection.sendall(data)
+            if once:
+                break
+        connection.close()
+
+    announce(implementation, listener.getsockname()[1])
+    package.serve(listener, handle, concurrency=20_000)
 
 
 def streams(package: ModuleType, implementation: str, once: bool) -> None:
@@ -95,13 +113,12 @@ def protocol(package: ModuleType, implementation: str, once: bool) -> None:
         runner.run(serve())
 
 
-STYLES = {"green": green, "streams": streams, "protocol": protocol}
+STYLES = {"green": green, "serve": serve, "streams": streams, "protocol": protocol}
 
 
 def main(implementation: str, *words: str) -> None:
     """Serve with the style and the package of the implementation's row."""
-    for rows in WORKLOADS["echo"].rows.values():
-        row = rows[implementation]
+    row = ECHO[implementation]
     STYLES[row.style](importlib.import_module(row.source), implementation, "once" in words)
 
 

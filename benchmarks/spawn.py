@@ -3,7 +3,7 @@
 from importlib import import_module
 from types import ModuleType
 
-from workload import clock, main, per_unit
+from workload import clock, joinall_of, main, per_unit
 
 #: How many are alive at once in the case `joinall`.
 BATCH = 10_000
@@ -33,7 +33,7 @@ def batches(size: int) -> list[int]:
 
 def green(package: ModuleType, size: int) -> dict[str, float]:
     """Spawn a batch, then join it."""
-    spawn, joinall = package.spawn, package.joinall
+    spawn, joinall = package.spawn, joinall_of(package)
     joinall([spawn(nothing)])
     started = clock()
     for batch in batches(size):

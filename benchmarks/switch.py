@@ -78,10 +78,22 @@ def robin(engine: ModuleType, size: int) -> dict[str, float]:
     return per_unit(started, size)
 
 
+def calls(collections: ModuleType, size: int) -> dict[str, float]:
+    """The loop, and on either side a call of a function in C that does next to nothing."""
+    here = collections.deque().clear
+    there = collections.deque().clear
+    started = clock()
+    for _ in range(size):
+        here()
+        there()
+    return per_unit(started, size)
+
+
 if __name__ == "__main__":
     main(
         "switch",
         {
+            ("shallow", "calls"): calls,
             ("shallow", "raw"): lambda engine, size: pair(engine, size, shallow),
             ("deep", "raw"): lambda engine, size: pair(engine, size, deep),
             ("across_c", "raw"): lambda engine, size: pair(engine, size, across_c),

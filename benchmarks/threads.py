@@ -38,5 +38,34 @@ def many(package: ModuleType, size: int) -> dict[str, float]:
     return figures
 
 
+def one_future(futures: ModuleType, size: int) -> dict[str, float]:
+    """one() with the standard library's executor, from the main thread."""
+    with futures.ThreadPoolExecutor(1) as pool:
+        pool.submit(nothing).result()
+        started = clock()
+        for _ in range(size):
+            pool.submit(nothing).result()
+        return per_unit(started, size)
+
+
+def many_futures(futures: ModuleType, size: int) -> dict[str, float]:
+    """many(), likewise."""
+    with futures.ThreadPoolExecutor(THREADS) as pool:
+        for result in [pool.submit(nothing) for _ in range(THREADS)]:
+            result.result()
+        started = clock()
+        for result in [pool.submit(nothing) for _ in range(size)]:
+            result.result()
+        return per_unit(started, size)
+
+
 if __name__ == "__main__":
-    main("threads", {("one", "green"): one, ("many", "green"): many})
+    main(
+        "threads",
+        {
+            ("one", "green"): one,
+            ("many", "green"): many,
+            ("one", "futures"): one_future,
+            ("many", "futures"): many_futures,
+        },
+    )

@@ -10,7 +10,7 @@ import time
 from types import ModuleType
 from typing import Any
 
-from workload import clock, main
+from workload import clock, joinall_of, main
 
 #: Longer than any run lasts.
 LONG = 1e6
@@ -23,7 +23,7 @@ def nothing() -> None:
 
 
 def deadlines(size: int, span: float) -> list[float]:
-    """The same in each process."""
+    """At random, and the same in each process."""
     draw = random.Random(7).random
     return [draw() * span for _ in range(size)]
 
@@ -71,7 +71,7 @@ def coroutine_start(package: ModuleType, size: int) -> dict[str, float]:
 
 def green_sleepers(package: ModuleType, size: int) -> dict[str, float]:
     """Greenlets that sleep."""
-    spawn, sleep, joinall = package.spawn, package.sleep, package.joinall
+    spawn, sleep, joinall = package.spawn, package.sleep, joinall_of(package)
     afters = deadlines(size, SPAN)
     joinall([spawn(sleep, 0.001)])
     started = time.process_time_ns()

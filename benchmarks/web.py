@@ -9,9 +9,10 @@ import socket
 import subprocess
 import sys
 import time
-from pathlib import Path
 
-from echo import END_S, HERE, WARM_UP_S, allow_many_files, serving
+from compiled import program
+from echo import END_S, HERE, WARM_UP_S, allow_many_files, on_cpu_ns, serving
+from peers import WEB
 from workload import cores, parse, print_line
 
 #: Seconds per unit, in what wrk prints.
@@ -51,27 +52,12 @@ def results(text: str) -> dict[str, float]:
     return values
 
 
-def family(pid: int) -> list[int]:
-    """A process and all that it has started, directly or not."""
-    parents = {}
-    for path in Path("/proc").glob("[0-9]*/stat"):
-        try:
-            parents[int(path.parent.name)] = int(path.read_text().rpartition(")")[2].split()[1])
-        except OSError:
-            continue  # it has just ended
-    found = [pid]
-    for each in found:
-        found += [child for child, parent in parents.items() if parent == each]
-    return found
-
-
-def on_cpu_ns(pid: int) -> int:
-    """How long all threads of a process and its children were on a CPU."""
-    return sum(
-        int(path.read_text().split()[0])
-        for each in family(pid)
-        for path in Path(f"/proc/{each}/task").glob("*/schedstat")
-    )
+def web_command(implementation: str) -> list[str]:
+    """What starts the web server of an implementation."""
+    row = WEB[implementation]
+    if row.style == "program":
+        return [str(program(row.source)), "http"]
+    return [sys.executable, str(HERE / "web_servers.py"), implementation]
 
 
 def wait_until_it_listens(port: int) -> None:
@@ -93,9 +79,8 @@ def main() -> None:
     server_core, client_core = cores()
     allow_many_files()
     wrk()
-    command = [sys.executable, str(HERE / "web_servers.py"), options.implementation]
     connections = int(options.case)
-    with serving(command, server_core) as (pid, port):
+    with serving(web_command(options.implementation), server_core) as (pid, port):
         wait_until_it_listens(port)
         load(port, connections, WARM_UP_S, client_core)
         before = on_cpu_ns(pid)

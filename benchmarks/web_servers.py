@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable, Iterable
 from typing import Any
 
+from region import count_from_here
 from workload import be_alone
 
 BODY = b"Hello world!"
@@ -25,6 +26,7 @@ def application(environ: dict[str, Any], start_response: Callable[..., Any]) -> 
 def announce(implementation: str, port: int) -> None:
     """Tell the starter where to connect."""
     be_alone(implementation)
+    count_from_here()
     print(port, flush=True)
 
 
@@ -87,7 +89,44 @@ def granian() -> None:
     server.serve()
 
 
-SERVERS = {"corolib": corolib, "gevent": gevent, "bjoern": bjoern, "granian": granian}
+def eventlet() -> None:
+    """With TCP_NODELAY, as above; it patches nothing, which its server does not need."""
+    import eventlet as package
+    from eventlet import wsgi
+
+    listener = package.listen(("127.0.0.1", 0), backlog=BACKLOG)
+    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    announce("eventlet", listener.getsockname()[1])
+    wsgi.server(listener, application, max_size=20_000, log_output=False)
+
+
+async def asgi_application(scope: Any, receive: Any, send: Any) -> None:
+    """The same answer, for a server that does not run WSGI itself."""
+    fields = [(name.lower().encode(), value.encode()) for name, value in HEADERS]
+    await send({"type": "http.response.start", "status": 200, "headers": fields})
+    await send({"type": "http.response.body", "body": BODY})
+
+
+def uvicorn() -> None:
+    """On uvloop, with the parser in C."""
+    import uvicorn as server
+
+    listener = socket.create_server(("127.0.0.1", 0), backlog=BACKLOG)
+    config = server.Config(
+        asgi_application,
+        loop="uvloop",
+        http="httptools",
+        lifespan="off",
+        log_level="critical",
+        access_log=False,
+        backlog=BACKLOG,
+    )
+    announce("uvicorn", listener.getsockname()[1])
+    server.Server(config).run(sockets=[listener])
+
+
+#: By the source of a row.
+SERVERS = {each.__name__: each for each in (corolib, gevent, eventlet, bjoern, granian, uvicorn)}
 
 if __name__ == "__main__":
     SERVERS[sys.argv[1]]()

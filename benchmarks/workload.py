@@ -7,13 +7,17 @@ import importlib.metadata
 import json
 import os
 import platform
+import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from types import ModuleType
+from typing import Any
 
-from compiled import compiler_version
-from rows import IMPLEMENTATIONS, WORKLOADS
+from compiled import program, tool_version
+from peers import IMPLEMENTATIONS
+from region import count_from_here
+from rows import WORKLOADS, Workload
 
 #: A body runs `size` units of work with the functions of a module and returns named values.
 Body = Callable[[ModuleType, int], dict[str, float]]
@@ -35,6 +39,14 @@ def per_unit(started: int, units: int) -> dict[str, float]:
     return {"ns": (clock() - started) / units}
 
 
+def joinall_of(package: ModuleType) -> Callable[[Sequence[Any]], object]:
+    """`joinall`; of a package that has none, waiting for one after the other."""
+    if hasattr(package, "joinall"):
+        found: Callable[[Sequence[Any]], object] = package.joinall
+        return found
+    return lambda greenlets: [each.wait() for each in greenlets]
+
+
 def be_alone(implementation: str) -> None:
     """End the process if it has imported a package of another implementation."""
     packages = {package for other in IMPLEMENTATIONS.values() for package in other.packages}
@@ -47,7 +59,7 @@ def version(implementation: str) -> str:
     """The version of what was measured, for the report."""
     distribution = IMPLEMENTATIONS[implementation].distribution
     if distribution is None:
-        return compiler_version()
+        return tool_version(IMPLEMENTATIONS[implementation].tool)
     if not distribution:
         return f"Python {platform.python_version()}"
     try:
@@ -57,9 +69,9 @@ def version(implementation: str) -> str:
         return "not installed"
 
 
-def parse(name: str, argv: list[str] | None) -> argparse.Namespace:
+def parse(name: str, argv: list[str] | None, table: Mapping[str, Workload] = WORKLOADS) -> argparse.Namespace:
     """The arguments that each script takes; an unknown name ends with the list of the known ones."""
-    workload = WORKLOADS[name]
+    workload = table[name]
     known = sorted({implementation for rows in workload.rows.values() for implementation in rows})
     parser = argparse.ArgumentParser(description=workload.title)
     parser.add_argument("implementation", choices=known)
@@ -96,16 +108,38 @@ def print_line(name: str, options: argparse.Namespace, values: dict[str, float])
     os._exit(0)
 
 
-def main(name: str, bodies: dict[tuple[str, str], Body], argv: list[str] | None = None) -> None:
-    """Run one case of a workload with one implementation, alone in this process, and print its line."""
-    options = parse(name, argv)
-    row = WORKLOADS[name].rows[options.case][options.implementation]
+def run_program(source: str, name: str, case: str, size: int) -> dict[str, float]:
+    """What a built program measures of itself, in a process that inherits our core."""
+    command = [str(program(source)), name, case, str(size)]
+    output = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
+    values: dict[str, float] = json.loads(output)
+    return values
+
+
+def main(
+    name: str,
+    bodies: dict[tuple[str, str], Body],
+    argv: list[str] | None = None,
+    table: Mapping[str, Workload] = WORKLOADS,
+    own_region: bool = False,
+) -> None:
+    """Run one case of a workload with one implementation, alone in this process, and print its line.
+
+    With `own_region` the bodies say what of them is to be counted (region.py).
+    """
+    options = parse(name, argv, table)
+    row = table[name].rows[options.case][options.implementation]
     os.sched_setaffinity(0, {cores()[0]})
-    module = importlib.import_module(row.source)
-    body = bodies[options.case, row.style]
     results = []
-    for _ in range(options.repeat):
-        gc.collect()
-        results.append(body(module, options.size))
-    be_alone(options.implementation)
+    if row.style == "program":
+        results = [run_program(row.source, name, options.case, options.size) for _ in range(options.repeat)]
+    else:
+        module = importlib.import_module(row.source)
+        body = bodies[options.case, row.style]
+        if not own_region:
+            count_from_here()
+        for _ in range(options.repeat):
+            gc.collect()
+            results.append(body(module, options.size))
+        be_alone(options.implementation)
     print_line(name, options, {value: min(result[value] for result in results) for value in results[0]})

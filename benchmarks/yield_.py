@@ -7,7 +7,7 @@ that neither spawning nor joining is in it.
 from functools import partial
 from types import ModuleType
 
-from workload import clock, main
+from workload import clock, joinall_of, main
 
 #: case -> how many greenlets yield to each other.
 CROWDS = {"1": 1, "100": 100, "10000": 10_000}
@@ -33,7 +33,7 @@ def green(package: ModuleType, size: int, crowd: int) -> dict[str, float]:
             sleep(0)
         ended.append(clock())
 
-    package.joinall([package.spawn(work) for _ in range(crowd)])
+    joinall_of(package)([package.spawn(work) for _ in range(crowd)])
     return {"ns": (max(ended) - min(begun)) / together}
 
 

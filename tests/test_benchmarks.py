@@ -12,7 +12,7 @@ import threading
 import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -36,10 +36,15 @@ def part(name: str) -> ModuleType:
 
 rows = part("rows")
 spread = part("spread")
-report = part("report")
+tables = part("tables")
+peers = part("peers")
+tallies = part("tallies")
+sweeps = part("sweeps")
 compiled = part("compiled")
 driver = part("driver")
 counts = part("counts")
+guard = part("guard")
+report = part("report")
 
 CASES = [(workload, case) for workload, row in rows.WORKLOADS.items() for case in row.cases]
 
@@ -58,11 +63,11 @@ def test_script_prints_one_json_line(workload: str, case: str) -> None:
         assert os.environ.get("COROLIB_CI") != "1", "there is no wrk on this machine"
         pytest.skip("there is no wrk on this machine")
     script = BENCHMARKS / rows.WORKLOADS[workload].script
-    done = run_isolated(script, rows.SUBJECT, case, "--size", TINY[workload], "--repeat", 1)
+    done = run_isolated(script, peers.SUBJECT, case, "--size", TINY[workload], "--repeat", 1)
     lines = done.stdout.splitlines()
     assert len(lines) == 1
     found = json.loads(lines[0])
-    assert (found["workload"], found["case"], found["implementation"]) == (workload, case, rows.SUBJECT)
+    assert (found["workload"], found["case"], found["implementation"]) == (workload, case, peers.SUBJECT)
     assert found["size"] == TINY[workload]
     for value in rows.WORKLOADS[workload].cases[case].values:
         assert math.isfinite(found["values"][value.name])
@@ -72,25 +77,30 @@ def test_script_prints_one_json_line(workload: str, case: str) -> None:
 def test_every_case_has_a_row_for_the_subject_and_for_each_base() -> None:
     for workload, case in CASES:
         having = rows.WORKLOADS[workload].rows[case]
-        assert rows.SUBJECT in having
+        assert peers.SUBJECT in having
         for value in rows.WORKLOADS[workload].cases[case].values:
-            assert set(value.required) <= set(having)
-    for count in (*rows.INSTRUCTIONS, *rows.SYSCALLS):
+            assert set(value.goals) <= set(having)
+    for count in (*tallies.INSTRUCTIONS, *tallies.SYSCALLS):
         assert set(count.implementations) <= set(rows.WORKLOADS[count.workload].rows[count.case])
 
 
 def test_every_implementation_is_declared() -> None:
-    named = {name for workload in rows.WORKLOADS.values() for row in workload.rows.values() for name in row}
-    assert named == set(rows.IMPLEMENTATIONS)
+    everything = (rows.WORKLOADS | sweeps.SWEEPS).values()
+    named = {name for workload in everything for row in workload.rows.values() for name in row}
+    assert named == set(peers.IMPLEMENTATIONS)
+
+
+def test_growth_is_counted_of_what_the_script_can_do() -> None:
+    assert {each.case for each in tallies.GROWTH} == set(sweeps.SWEEPS["growth"].cases)
 
 
 @pytest.mark.parametrize(
     ("arguments", "complaint"),
     [
         (["nobody"], "invalid choice: 'nobody'"),
-        ([rows.SUBJECT, "sideways"], "invalid choice: 'sideways'"),
-        ([rows.SUBJECT, "shallow", "--size", "0"], "expected a whole number above 0, found '0'"),
-        ([rows.SUBJECT, "shallow", "--size", "many"], "expected a whole number above 0, found 'many'"),
+        ([peers.SUBJECT, "sideways"], "invalid choice: 'sideways'"),
+        ([peers.SUBJECT, "shallow", "--size", "0"], "expected a whole number above 0, found '0'"),
+        ([peers.SUBJECT, "shallow", "--size", "many"], "expected a whole number above 0, found 'many'"),
     ],
 )
 def test_script_says_what_is_wrong_with_its_arguments(arguments: list[str], complaint: str) -> None:
@@ -105,16 +115,16 @@ def test_script_refuses_to_report_when_another_implementation_is_in_the_process(
         import sys, types
         sys.path.insert(0, {str(BENCHMARKS)!r})
         from workload import be_alone
-        be_alone({rows.SUBJECT!r})
+        be_alone({peers.SUBJECT!r})
         print("alone")
         sys.modules["gevent"] = types.ModuleType("gevent")
-        be_alone({rows.SUBJECT!r})
+        be_alone({peers.SUBJECT!r})
         """,
         check=False,
     )
     assert done.stdout == "alone\n"
     assert done.returncode == 1
-    assert done.stderr == f"expected nothing of others in a process of {rows.SUBJECT}, found gevent\n"
+    assert done.stderr == f"expected nothing of others in a process of {peers.SUBJECT}, found gevent\n"
 
 
 # --- the statistics ------------------------------------------------------------------------------
@@ -220,14 +230,14 @@ def is_gone(pid: int) -> bool:
 
 def test_driver_measures_and_writes_the_page(tmp_path: Path) -> None:
     """From the command line to the page, with a row that needs nothing but a C compiler."""
-    times, page = tmp_path / "times.json", tmp_path / "docs" / "page.md"
+    times, page = tmp_path / "results" / "times.json", tmp_path / "docs" / "page.md"
     done = run_isolated(
         BENCHMARKS / "driver.py", "echo", "--quick", "--rounds", 1, "--only", "c-epoll", "--output", times
     )
     assert "| 100 connections x 64 B" in done.stdout
     found = json.loads(times.read_text())
     assert [sorted(each["runs"]) for each in found["measured"]] == [["c-epoll"]]
-    run_isolated(BENCHMARKS / "report.py", times, tmp_path / "none.json", page)
+    run_isolated(BENCHMARKS / "report.py", times.parent, page)
     assert "## echo: a server on one core, the load generator on another" in page.read_text()
 
 
@@ -236,19 +246,67 @@ def test_driver_measures_and_writes_the_page(tmp_path: Path) -> None:
 
 def test_table_shows_ratios_and_whether_the_required_ones_are_met() -> None:
     runs = {
-        rows.SUBJECT: [line(rows.SUBJECT, ns=20.0), line(rows.SUBJECT, ns=30.0), line(rows.SUBJECT, ns=25.0)],
+        peers.SUBJECT: [
+            line(peers.SUBJECT, ns=20.0),
+            line(peers.SUBJECT, ns=30.0),
+            line(peers.SUBJECT, ns=25.0),
+        ],
         "greenlet": [line("greenlet", ns=100.0), line("greenlet", ns=100.0), line("greenlet", ns=125.0)],
     }
     failed = {"gone": "exit status 1: why"}
     measured = {"workload": "switch", "case": "shallow", "runs": runs, "failed": failed}
-    table = report.table("switch", [measured])
+    table = tables.table("switch", [measured])
     cells = [[cell.strip() for cell in row.strip("|").split("|")] for row in table if row.startswith("|")]
-    bound = rows.WORKLOADS["switch"].cases["shallow"].values[0].required["greenlet"]
+    bound = rows.WORKLOADS["switch"].cases["shallow"].values[0].goals["greenlet"].required
     assert cells[0][:5] == ["ns per round trip", "implementation", "min", "median", "max"]
     assert cells[0][5:] == ["ratio to greenlet", "required"]
-    assert cells[2] == ["shallow", rows.SUBJECT, "20.0", "25.0", "30.0", "0.200", f"<= {bound:g}: met"]
+    assert cells[2] == ["shallow", peers.SUBJECT, "20.0", "25.0", "30.0", "0.200", f"<= {bound:g}: met"]
     assert cells[3] == ["", "greenlet", "100", "100", "125", "1.00", ""]
     assert table[-2] == "No figure for gone, switch shallow: exit status 1: why"
+
+
+def test_standing_says_what_is_met_and_what_is_reached() -> None:
+    runs = {
+        peers.SUBJECT: [line(peers.SUBJECT, ns=20.0), line(peers.SUBJECT, ns=22.0)],
+        "greenlet": [line("greenlet", ns=100.0), line("greenlet", ns=100.0)],
+    }
+    measured = {"workload": "switch", "case": "shallow", "runs": runs, "failed": {}}
+    (found,) = tables.standings([measured])
+    goal = rows.WORKLOADS["switch"].cases["shallow"].values[0].goals["greenlet"]
+    assert (found.base, found.required, found.aim) == ("greenlet", goal.required, goal.aim)
+    assert found.ratio == pytest.approx(0.21)
+    assert (found.met, found.reached) == (True, False)
+    text = tables.standings_table([found])
+    assert text[0] == "1 of 1 required ratios are met, 0 of 1 aims are reached."
+    assert text[4].split("|")[4:6] == [f" <= {goal.required:g}: met ", f" <= {goal.aim:g}: not yet "]
+    del runs["greenlet"]
+    assert tables.standings([measured]) == []
+
+
+def test_curve_has_a_column_per_size_and_a_gap_where_one_was_not_measured() -> None:
+    measured = [
+        {"workload": "growth", "case": "spawn", "size": size, "runs": runs, "failed": {"go": "there is none"}}
+        for size, runs in (
+            (100, {peers.SUBJECT: [line(peers.SUBJECT, ns=3.0)], "gevent": [line("gevent", ns=40.0)]}),
+            (1_000, {peers.SUBJECT: [line(peers.SUBJECT, ns=4.0)]}),
+        )
+    ]
+    found = tables.curve_table("growth", measured)
+    cells = [[cell.strip() for cell in row.strip("|").split("|")] for row in found if row.startswith("| ")]
+    assert [row[1:] for row in cells] == [["100", "1,000"], ["3.00", "4.00"], ["40.0", ""]]
+    assert found[-2:] == ["No figure for go, growth spawn: there is none", ""]
+
+
+def test_growth_is_judged_by_the_dearest_size() -> None:
+    even = {"label": "even", "unit": "one", "failed": {}, "per_unit": {"100": 100.0, "1000": 140.0}}
+    steep = {
+        "label": "steep",
+        "unit": "one",
+        "failed": {},
+        "per_unit": {"100": 100.0, "1000": 90.0, "10000": 140.0},
+    }
+    found = tables.growth_table([even, steep])
+    assert [row.split("|")[-2].strip() for row in found[2:4]] == ["1.40: met", "1.56: **missed**"]
 
 
 @pytest.mark.parametrize(
@@ -264,7 +322,7 @@ def test_table_shows_ratios_and_whether_the_required_ones_are_met() -> None:
 def test_requirement_knows_its_direction(
     ratio: float, required: float | None, lower_is_better: bool, text: str
 ) -> None:
-    assert report.requirement(ratio, required, lower_is_better) == text
+    assert tables.requirement(ratio, required, lower_is_better) == text
 
 
 @pytest.mark.parametrize(
@@ -272,7 +330,7 @@ def test_requirement_knows_its_direction(
     [(0.03456, "0.0346"), (2.0, "2.00"), (123.4, "123"), (999.7, "1,000"), (1234.5, "1,234")],
 )
 def test_figure_has_three_digits(number: float, text: str) -> None:
-    assert report.figure(number) == text
+    assert tables.figure(number) == text
 
 
 # --- the counts ----------------------------------------------------------------------------------
@@ -296,11 +354,50 @@ def test_strace_table_is_read() -> None:
 
 
 def test_start_up_is_not_in_the_cost_of_a_unit() -> None:
-    count = rows.Count("echo", "100x64", "request", (), 100, 300)
+    count = tallies.Count("echo", "100x64", "request", (), 100, 300)
     small = Counter({"sendto": 150, "recvfrom": 200, "recvfrom failed": 50, "execve": 1})
     large = Counter({"sendto": 350, "recvfrom": 600, "recvfrom failed": 250, "execve": 1})
     found = counts.per_unit(count, small, large)
     assert found == {"per_unit": 3.0, "detail": "recvfrom 2.00, recvfrom failed 1.00, sendto 1.00"}
+
+
+@pytest.mark.parametrize("case", sorted(sweeps.SWEEPS["growth"].cases))
+def test_growing_crowd_does_what_is_measured(case: str) -> None:
+    done = run_isolated(BENCHMARKS / "growth.py", peers.SUBJECT, case, "--size", 30)
+    values = json.loads(done.stdout)["values"]
+    assert values["units"] >= 30
+    assert values["ns"] > 0
+
+
+@pytest.mark.parametrize("words", [("connections", "http", 3), ("load", "echo", 500)])
+def test_server_is_measured_at_a_point_of_a_curve(words: tuple[str, str, int]) -> None:
+    name, case, size = words
+    done = run_isolated(BENCHMARKS / "served.py", name, peers.SUBJECT, case, "--size", size)
+    values = json.loads(done.stdout)["values"]
+    assert values["requests"] > 0
+    assert 0 < values["p50_us"] <= values["p99_us"]
+
+
+# --- the guard -----------------------------------------------------------------------------------
+
+
+def test_guard_finds_what_got_dearer() -> None:
+    kept = dict.fromkeys([guard.PLAIN, *guard.GUARDED], 1000.0)
+    assert guard.compare(kept, kept) == ([], [])
+    assert guard.compare(kept, kept | {"sleep(0)": 1040.0}) == ([], [])
+    worse, remarks = guard.compare(kept, kept | {"sleep(0)": 1060.0, "echo request": 900.0})
+    assert worse == ["sleep(0): 1060.0 instructions, 1000.0 were kept (+6.0%)"]
+    assert remarks == [
+        "echo request: 900.0 instructions, 1000.0 were kept (-10.0%): cheaper; keep that with --renew"
+    ]
+
+
+def test_guard_does_not_judge_by_the_numbers_of_another_interpreter() -> None:
+    kept = dict.fromkeys([guard.PLAIN, *guard.GUARDED], 1000.0)
+    worse, remarks = guard.compare(kept, dict.fromkeys(kept, 2000.0))
+    assert worse == []
+    assert len(remarks) == 1
+    assert "another build of Python" in remarks[0]
 
 
 # --- the C programs ------------------------------------------------------------------------------
@@ -324,10 +421,15 @@ def generator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[...
         compiled.BUILT = before
 
 
+def epoll_http() -> AbstractContextManager[int]:
+    """The web server in C, and its port."""
+    return epoll_echo(what="http")
+
+
 @contextmanager
-def epoll_echo(*words: str) -> Iterator[int]:
-    """The echo server in C, and its port."""
-    command = [compiled.program("epoll_echo"), *words]
+def epoll_echo(*words: str, what: str = "echo") -> Iterator[int]:
+    """The server in C, and its port."""
+    command = [compiled.program("epoll_echo"), what, *words]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         try:
             assert process.stdout is not None
@@ -337,13 +439,13 @@ def epoll_echo(*words: str) -> Iterator[int]:
 
 
 @contextmanager
-def answering(answer: Callable[[bytes], bytes]) -> Iterator[int]:
-    """A server in a thread that answers one connection's pieces of 64 bytes, until it has no answer."""
+def answering(answer: Callable[[bytes], bytes], size: int = 64) -> Iterator[int]:
+    """A server in a thread that answers one connection's pieces of a size, until it has no answer."""
 
     def serve() -> None:
         connection, _ = listener.accept()
         with connection:
-            while data := connection.recv(64, socket.MSG_WAITALL):
+            while data := connection.recv(size, socket.MSG_WAITALL):
                 reply = answer(data)
                 if not reply:
                     return
@@ -378,6 +480,54 @@ def test_load_generator_opens_a_connection_for_each_request(
     with epoll_echo("once") as port:
         found = generator(port, connections, size, "requests", 100, "fresh")
     assert (found["requests"], found["errors"]) == (100, 0)
+
+
+def test_load_generator_understands_answers_of_http(generator: Callable[..., dict[str, Any]]) -> None:
+    with epoll_http() as port:
+        found = generator(port, 5, 4096, "requests", 200, "http")
+    assert (found["requests"], found["errors"]) == (200, 0)
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b"HTTP/1.1 500 Oops\r\nContent-Length: 0\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\nab",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 9000\r\n\r\nab",
+        b"SSH-2.0-OpenSSH\r\n\r\n",
+    ],
+)
+def test_load_generator_notices_a_wrong_answer_of_http(
+    generator: Callable[..., dict[str, Any]], answer: bytes
+) -> None:
+    with answering(lambda data: answer, size=35) as port:
+        found = generator(port, 1, 4096, "requests", 3, "http")
+    assert (found["requests"], found["errors"]) == (0, 1)
+
+
+def test_load_generator_offers_a_rate(generator: Callable[..., dict[str, Any]]) -> None:
+    with epoll_echo() as port:
+        found = generator(port, 3, 64, "requests", 100, "rate", 1000)
+    assert (found["requests"], found["errors"]) == (100, 0)
+    # A hundred of them, a millisecond apart; the first at once.
+    assert found["seconds"] >= 0.099
+
+
+def test_load_generator_charges_a_pause_to_all_that_were_due_meanwhile(
+    generator: Callable[..., dict[str, Any]],
+) -> None:
+    answers = iter([0.2, *[0.0] * 200])
+
+    def answer(data: bytes) -> bytes:
+        time.sleep(next(answers))
+        return data
+
+    with answering(answer) as port:
+        found = generator(port, 1, 64, "requests", 100, "rate", 1000)
+    assert (found["requests"], found["errors"]) == (100, 0)
+    # They were due during the first 100 ms of the 200 that the first one takes.
+    assert found["p50_us"] >= 100_000
 
 
 def test_load_generator_wants_a_fresh_connection_to_be_closed(
@@ -416,7 +566,7 @@ def test_load_generator_notices_a_wrong_answer(
 @pytest.mark.parametrize(
     ("arguments", "complaint"),
     [
-        (["1", "2", "3", "seconds"], "usage: loadgen PORT CONNECTIONS SIZE seconds|requests NUMBER [fresh]"),
+        (["1", "2", "3", "seconds"], "usage: loadgen PORT CONNECTIONS SIZE"),
         (["1", "2", "3", "seconds", "1", "stale"], "usage: loadgen"),
         (["99999", "1", "1", "seconds", "1"], "PORT: expected a number from 1 to 65535, found '99999'"),
         (["1", "0", "1", "seconds", "1"], "CONNECTIONS: expected a number from 1 to 1000000, found '0'"),
@@ -447,4 +597,6 @@ def test_run_refuses_what_it_does_not_know() -> None:
     command = [BENCHMARKS / "run", "--fast"]
     done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=50)
     assert done.returncode == 2
-    assert done.stderr == "benchmarks/run: expected --quick or names of workloads, found '--fast'\n"
+    assert done.stderr == (
+        "benchmarks/run: expected --quick, --page NAME or names of workloads, found '--fast'\n"
+    )
