@@ -192,6 +192,7 @@ class Config:
     _environ: Mapping[str, str]
     _rows: dict[str, Setting]
     _values: dict[str, object]
+    _others: Mapping[str, str]
 
     def __init__(
         self, settings: Iterable[Setting] = SETTINGS, environ: Mapping[str, str] = os.environ
@@ -200,6 +201,15 @@ class Config:
         set_plain("_environ", environ)
         set_plain("_rows", {row.name: row for row in settings})
         set_plain("_values", {})
+        set_plain("_others", {})
+
+    def also_read(self, variables: Mapping[str, str]) -> None:
+        """From now on, read a setting (name -> variable) from another environment variable where its own is
+        not set. Replaces what was said before.
+        """
+        for name in variables:
+            self._row(name)
+        super().__setattr__("_others", dict(variables))
 
     @property
     def settings(self) -> dict[str, Setting]:
@@ -211,8 +221,13 @@ class Config:
             raise AttributeError(name)
         if name not in self._values:
             row = self._row(name)
-            text = self._environ.get(row.variable)
-            self._values[name] = row.default if text is None else self._parse(row, text, row.variable)
+            for variable in filter(None, (row.variable, self._others.get(name))):
+                text = self._environ.get(variable)
+                if text is not None:
+                    self._values[name] = self._parse(row, text, variable)
+                    break
+            else:
+                self._values[name] = row.default
         return self._values[name]
 
     def __setattr__(self, name: str, value: object) -> None:

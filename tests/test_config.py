@@ -40,6 +40,25 @@ def test_read_from_the_environment():
     assert made.track_greenlet_tree is True
 
 
+def test_other_variables_are_read_where_its_own_is_not_set():
+    made = Config(environ={"OTHER_SIZE": "3", "OTHER_TIMEOUT": "soon", "COROLIB_LIBEV_BACKEND": "poll"})
+    assert made.threadpool_size == 10
+    made = Config(environ={"OTHER_SIZE": "3", "OTHER_TIMEOUT": "soon", "COROLIB_LIBEV_BACKEND": "poll"})
+    made.also_read(
+        {"threadpool_size": "OTHER_SIZE", "resolver_timeout": "OTHER_TIMEOUT", "libev_backend": "OTHER_SIZE"}
+    )
+    assert made.threadpool_size == 3
+    assert made.libev_backend == "poll"
+    assert made.resolver == ("thread",)
+    with pytest.raises(ValueError, match="OTHER_TIMEOUT = 'soon': expected a number of seconds"):
+        made.resolver_timeout
+    with pytest.raises(AttributeError, match="no setting 'nonsense'"):
+        made.also_read({"nonsense": "OTHER"})
+    made.also_read({})
+    del made.threadpool_size
+    assert made.threadpool_size == 10
+
+
 @pytest.mark.parametrize("word", ["1", "true", "on", "YES"])
 def test_true_words(word):
     assert config(track_greenlet_tree=word).track_greenlet_tree is True

@@ -18,6 +18,7 @@ package. A name that no table lists is an AttributeError or ImportError that say
 import sys
 from collections.abc import Iterable
 
+from .._config import config
 from ._alias import Alias, Finder, Library
 
 __all__ = ["LIBRARIES", "install", "installed", "uninstall"]
@@ -32,8 +33,9 @@ def install(names: Iterable[str] = ("gevent", "greenlet")) -> None:
     """From now on, importing one of these libraries gives corolib's modules; once more adds others.
 
     Nothing is patched by it, and nothing of a library is imported: what the program does next with its
-    library decides, as ever. RuntimeError, with nothing done, if the real one has been imported already;
-    ValueError for a library that there is no table for.
+    library decides, as ever. With gevent, a setting whose COROLIB_ variable is not set is read from gevent's.
+    RuntimeError, with nothing done, if the real library has been imported already; ValueError for one that
+    there is no table for.
     """
     global _finder
     names = [names] if isinstance(names, str) else list(names)
@@ -45,6 +47,10 @@ def install(names: Iterable[str] = ("gevent", "greenlet")) -> None:
     if finder not in sys.meta_path:
         sys.meta_path.insert(0, finder)
     _finder = finder
+    if "gevent" in names:
+        from .gevent import SETTINGS
+
+        config.also_read(SETTINGS)
 
 
 def uninstall() -> None:
@@ -55,6 +61,7 @@ def uninstall() -> None:
     for name in _finder.modules():
         del sys.modules[name]
     sys.meta_path[:] = [entry for entry in sys.meta_path if entry is not _finder]
+    config.also_read({})
     _finder = None
 
 

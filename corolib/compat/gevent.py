@@ -6,7 +6,7 @@ gevent. Private modules and names are listed where libraries that are in use tak
 
 from ._alias import Library, row
 
-__all__ = ["GEVENT"]
+__all__ = ["GEVENT", "SETTINGS"]
 
 _VERSION = "26.9.0"
 _SHAPES = ".compat._shapes:"
@@ -268,3 +268,22 @@ GEVENT = Library(
         "gevent.win32util": row(absent={"formatError": _WINDOWS}),
     },
 )
+
+#: The settings that gevent has as well -> its environment variables. GEVENT_LOOP and GEVENT_NOWAITPID have no
+#: counterpart (there is one loop, and it takes no children from anybody), nor has what is for c-ares.
+SETTINGS = {
+    "fileobject": "GEVENT_FILE",
+    "format_context": "GEVENT_FORMAT_CONTEXT",
+    "libev_backend": "GEVENT_BACKEND",
+    "max_blocking_time": "GEVENT_MAX_BLOCKING_TIME",
+    "max_memory_usage": "GEVENT_MONITOR_MEMORY_MAX",
+    "memory_monitor_period": "GEVENT_MONITOR_MEMORY_PERIOD",
+    "monitor_thread": "GEVENT_MONITOR_THREAD_ENABLE",
+    "print_blocking_reports": "GEVENT_MONITOR_PRINT_BLOCKING_REPORTS",
+    "resolver": "GEVENT_RESOLVER",
+    "resolver_nameservers": "GEVENT_RESOLVER_NAMESERVERS",
+    "resolver_timeout": "GEVENT_RESOLVER_TIMEOUT",
+    "threadpool": "GEVENT_THREADPOOL",
+    "threadpool_idle_task_timeout": "GEVENT_THREADPOOL_IDLE_TASK_TIMEOUT",
+    "track_greenlet_tree": "GEVENT_TRACK_GREENLET_TREE",
+}

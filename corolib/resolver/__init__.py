@@ -28,7 +28,8 @@ KINDS: dict[str, Callable[[Hub], Resolver] | str] = {
     "dns": "corolib.resolver.dns.DnsResolver",
     "block": BlockingResolver,
 }
-KINDS["dnspython"] = KINDS["dns"]
+#: What others call a resolver that asks name servers itself: by the library that it uses.
+KINDS["dnspython"] = KINDS["ares"] = KINDS["dns"]
 
 
 def __getattr__(name: str) -> Any:

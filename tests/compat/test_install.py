@@ -96,3 +96,50 @@ def test_the_capsule_is_found_as_extensions_look_for_it() -> None:
         assert all(table)
     finally:
         compat.uninstall()
+
+
+def test_the_environment_variables_of_gevent_are_read_where_ours_are_not_set() -> None:
+    environ = {
+        "GEVENT_RESOLVER": "ares",
+        "GEVENT_THREADPOOL": "gevent.threadpool.ThreadPool",
+        "GEVENT_FILE": "thread",
+        "GEVENT_BACKEND": "poll",
+        "GEVENT_MONITOR_MEMORY_MAX": "100mb",
+        "GEVENT_TRACK_GREENLET_TREE": "1",
+        "COROLIB_TRACK_GREENLET_TREE": "0",
+        "GEVENT_MAX_BLOCKING_TIME": "soon",
+    }
+    run_isolated(
+        """
+        from corolib import compat
+        compat.install()
+        import gevent, gevent.fileobject, gevent.threadpool
+        from gevent import config
+        hub = gevent.get_hub()
+        assert type(hub.resolver).__name__ == "DnsResolver", hub.resolver
+        assert type(hub.threadpool) is gevent.threadpool.ThreadPool
+        assert gevent.fileobject.FileObject is gevent.fileobject.FileObjectThread
+        assert hub.loop.backend == "poll", hub.loop.backend
+        assert config.max_memory_usage == 100 << 20
+        assert config.track_greenlet_tree is False
+        try:
+            config.max_blocking_time
+        except ValueError as error:
+            assert str(error).startswith("GEVENT_MAX_BLOCKING_TIME = 'soon': expected"), error
+        else:
+            raise AssertionError("no error")
+        compat.uninstall()
+        assert config.print_blocking_reports is True
+        """,
+        env=environ,
+    )
+    # By its own name it is another library: its variables mean nothing.
+    run_isolated("import corolib; assert corolib.config.libev_backend is None", env=environ)
+
+
+def test_its_settings_are_those_that_there_are() -> None:
+    from corolib._config import SETTINGS
+    from corolib.compat import gevent
+
+    ours = {setting.name for setting in SETTINGS}
+    assert ours - set(gevent.SETTINGS) == {"resolver_threads", "threadpool_size"}

@@ -1,5 +1,6 @@
 """python -m corolib: a program runs patched, or as if corolib were gevent; and the hook for all programs."""
 
+import os
 import subprocess
 import sys
 import sysconfig
@@ -75,6 +76,20 @@ def test_a_command_is_looked_for_where_commands_are(tmp_path: Path, script: Path
     command.chmod(0o755)
     done = run("-m", "corolib", "--as-gevent", "a-command", "x", PATH=f"{tmp_path}:/usr/bin:/bin")
     assert done.stdout == "[1, 2, -1, -2] False Alias ['x'] __main__\n"
+
+
+def test_corolib_run_is_the_same(script: Path) -> None:
+    """The script that the installation has put beside the interpreter."""
+    command = Path(sysconfig.get_path("scripts")) / "corolib-run"
+    if not command.exists() and os.environ.get("COROLIB_CI") != "1":
+        pytest.skip("corolib is built in its folder here, not installed: there is no corolib-run")
+    assert run(command, "--as-gevent", script, "x").stdout == "[1, 2, -1, -2] False Alias ['x'] __main__\n"
+    assert "what is to be run is missing" in run(command, status=2).stderr
+    # As a command, without naming the interpreter.
+    done = subprocess.run(
+        [command, "--patch", "--as-gevent", script], capture_output=True, text=True, timeout=60
+    )
+    assert (done.stdout, done.returncode) == ("[1, 2, -1, -2] True Alias [] __main__\n", 0)
 
 
 @pytest.mark.parametrize(

@@ -24,12 +24,17 @@ def test_opentelemetry() -> None:
     assert run_as_gevent("use_opentelemetry.py") == "True\n20 10\n"
 
 
-def test_ddtrace() -> None:
-    """With its integration for gevent, which puts classes of its own in the place of those here."""
+@pytest.mark.parametrize("profiled", [False, True])
+def test_ddtrace(profiled: bool, tmp_path: Path) -> None:
+    """With its integration for gevent, which puts classes of its own in the place of those here; and with its
+    profiler, which follows the frames of greenlets in a thread of C++.
+    """
     needs(modules=("ddtrace",))
-    no_agent = {"DD_INSTRUMENTATION_TELEMETRY_ENABLED": "false", "DD_REMOTE_CONFIGURATION_ENABLED": "false"}
-    lines = run_as_gevent("use_ddtrace.py", env=no_agent).splitlines()
+    env = {"DD_INSTRUMENTATION_TELEMETRY_ENABLED": "false", "DD_REMOTE_CONFIGURATION_ENABLED": "false"}
+    env |= {"DD_PROFILING_ENABLED": str(profiled), "DD_PROFILING_OUTPUT_PPROF": str(tmp_path / "profile")}
+    lines = run_as_gevent("use_ddtrace.py", env=env).splitlines()
     assert lines == ["TracedGreenlet TracedGreenlet TracedGreenlet", "21 2"]
+    assert bool([*tmp_path.glob("profile*.pprof")]) == profiled
 
 
 class Debugger:
