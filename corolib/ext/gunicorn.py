@@ -8,8 +8,9 @@ application is loaded before that, so have all of gunicorn patched: `corolib-run
 What gunicorn says about processes holds: TERM stops in order within --graceful-timeout, HUP reloads, a worker
 that dies or is stuck is replaced, --max-requests renews them. Requests are read by corolib's parser, which
 obeys --keep-alive, --limit-request-line and --limit-request-fields. The access log, --certfile and its kin,
-secure_scheme_headers and forwarded_allow_ips mean what they mean in gunicorn. The hooks pre_request and
-post_request, HTTP/2 and the PROXY protocol are not there.
+secure_scheme_headers, forwarded_allow_ips and the hooks mean what they mean in gunicorn; the request that
+pre_request and post_request get has the attributes of gunicorn's, without the body. HTTP/2 and the PROXY
+protocol are not there.
 """
 
 import os
@@ -36,8 +37,23 @@ __all__: tuple[str, ...] = ()
 _BEAT = 1.0
 
 
+class _Request:
+    """Of a request, what gunicorn's hooks look at."""
+
+    def __init__(self, handler: WSGIHandler) -> None:
+        environ: dict[str, Any] = handler.environ or {}  # it is there while the application runs
+        self.method = environ["REQUEST_METHOD"]
+        self.uri = handler.path or ""
+        target, _, self.fragment = self.uri.partition("#")
+        self.path, _, self.query = target.partition("?")
+        self.version = tuple(map(int, environ["SERVER_PROTOCOL"].removeprefix("HTTP/").split(".")))
+        self.headers = [(name.upper(), value) for name, value in handler.headers.items()]
+        self.scheme = environ["wsgi.url_scheme"]
+        self.peer_addr = self.remote_addr = handler.client_address
+
+
 class _Response:
-    """Of an answer, what gunicorn's access log looks at."""
+    """Of an answer, what gunicorn's access log and hooks look at."""
 
     def __init__(self, handler: WSGIHandler) -> None:
         self.status = handler.status or str(handler.code)
@@ -46,7 +62,9 @@ class _Response:
 
 
 class _Handler(WSGIHandler):
-    """A connection, with gunicorn's environ and access log."""
+    """A connection, with gunicorn's environ, hooks and access log."""
+
+    _request: _Request | None = None
 
     def get_environ(self) -> dict[str, Any]:
         environ = super().get_environ()
@@ -60,11 +78,24 @@ class _Handler(WSGIHandler):
             environ["wsgi.url_scheme"] = "https"
         return environ
 
+    def run_application(self) -> None:
+        worker = self.server.worker
+        self._request = _Request(self)
+        worker.cfg.pre_request(worker, self._request)
+        super().run_application()
+
     def log_request(self) -> None:
         worker = self.server.worker
         if self.environ is not None:  # else it was answered before the head was complete
             spent = timedelta(seconds=max(0.0, self.time_finish - self.time_start))
-            worker.log.access(_Response(self), self.headers.items(), self.environ, spent)
+            response = _Response(self)
+            worker.log.access(response, self.headers.items(), self.environ, spent)
+            request, self._request = self._request, None
+            try:
+                if request is not None:
+                    worker.cfg.post_request(worker, request, self.environ, response)
+            except Exception:
+                worker.log.exception("Exception in post_request hook")
         worker.count()
 
 

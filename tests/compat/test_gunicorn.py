@@ -1,5 +1,6 @@
 """gunicorn: its own gevent worker on corolib, and ours."""
 
+import json
 import os
 import shutil
 import signal
@@ -44,6 +45,14 @@ class Web:
             answer = connection.getresponse()
             assert answer.status == 200
             return answer.read().decode()
+        finally:
+            connection.close()
+
+    def status(self, path: str) -> int:
+        connection = HTTPConnection("127.0.0.1", self.port, timeout=60)
+        try:
+            connection.request("GET", path)
+            return connection.getresponse().status
         finally:
             connection.close()
 
@@ -162,6 +171,41 @@ def test_our_worker_obeys_gunicorn_s_settings(tmp_path: Path) -> None:
         log = web.log.read_text()
         assert '"GET /scheme?x=1 HTTP/1.1" 200 ' in log
         assert "Autorestarting worker after current request." in log
+
+
+HOOKS = """
+import json
+
+def note(*items):
+    with open("hooks", "a") as file:
+        file.write(json.dumps(items) + "\\n")
+
+def pre_request(worker, req):
+    if req.path == "/refused":
+        raise PermissionError(req.path)
+    note("before", worker.pid, req.method, req.uri, req.path, req.query, dict(req.headers).get("X-MINE"))
+
+def post_request(worker, req, environ, resp):
+    note("after", worker.pid, req.method, req.version, environ["PATH_INFO"], resp.status, resp.sent)
+    if req.path == "/fails":
+        raise ValueError("told by the hook")
+"""
+
+
+def test_our_worker_calls_gunicorn_s_hooks(tmp_path: Path) -> None:
+    (tmp_path / "gunicorn.conf.py").write_text(HOOKS)
+    with served(WORKERS["ours"], tmp_path) as web:
+        (tmp_path / "hooks").unlink(missing_ok=True)
+        pid = int(web.get("/a?b=c", **{"X-Mine": "here"}).split()[0])
+        # After the answer, for which the client does not wait.
+        wait_until("the hook", lambda: len((tmp_path / "hooks").read_text().splitlines()) == 2)
+        before, after = map(json.loads, (tmp_path / "hooks").read_text().splitlines())
+        assert before == ["before", pid, "GET", "/a?b=c", "/a", "b=c", "here"]
+        assert after == ["after", pid, "GET", [1, 1], "/a", "200 OK", len(f"{pid} one")]
+        web.get("/fails", **{"X-Mine": "here"})
+        wait_until("the log", lambda: "ValueError: told by the hook" in web.log.read_text())
+        assert web.status("/refused") == 500
+        assert web.get("/b", **{"X-Mine": "here"}).split()[1] == "one"
 
 
 def test_our_worker_cuts_off_what_takes_too_long(tmp_path: Path) -> None:
