@@ -436,3 +436,50 @@ def test_the_answer_to_what_is_refused():
     assert b"\r\nConnection: close\r\n" in text
     assert text.endswith(b"\r\n\r\n431 Request Header Fields Too Large\n")
     assert refusal(400, head_only=True).endswith(b"\r\n\r\n")
+
+
+def test_every_byte_of_a_value_is_looked_at_wherever_it_stands():
+    """They are looked at eight at a time."""
+    right = {9, *range(0x20, 0x7F), *range(0x80, 0x100)}
+    for place in (0, 3, 7, 8, 12, 15, 16, 17):
+        for byte in range(256):
+            value = b"a" * place + bytes([byte]) + b"b" * (17 - place)
+            data = b"GET / HTTP/1.1\r\nHost: h\r\nX: " + value + b"\r\n\r\n"
+            if byte in right:
+                assert environ_of(data)["HTTP_X"] == value.strip(b" \t").decode("latin-1")
+            else:
+                with pytest.raises(Refused):
+                    reader().head(data)
+
+
+@pytest.mark.parametrize(
+    "name", [b"Content-Length", b"Proxy", b"X-Forwarded-Proto", b"Access-Control-Request-Headers"]
+)
+def test_a_name_is_known_in_any_case_and_by_nothing_else(name):
+    """A bit of each byte is what tells small letters from capital ones."""
+
+    def key_of(name):
+        made = environ_of(b"GET / HTTP/1.1\r\nHost: h\r\n" + name + b": 0\r\n\r\n")
+        return set(made) - set(environ_of(HEAD))
+
+    known = key_of(name)
+    assert len(known) == (name != b"Proxy")
+    for place, byte in enumerate(name):
+        other = name[:place] + bytes([byte ^ 0x20]) + name[place + 1 :]
+        if chr(byte).isalpha():
+            assert key_of(other) == known
+        else:
+            with pytest.raises(Refused):  # a dash with its bit turned is a CR
+                key_of(other)
+        changed = name[:place] + b"^" + name[place + 1 :]
+        assert key_of(changed) == {"HTTP_" + changed.decode().upper().replace("-", "_")}
+
+
+def test_an_environ_with_many_fields_and_one_with_none():
+    for base in ({}, {"a": 1}, {str(number): number for number in range(100)}):
+        for count in (0, 1, 15, 90):
+            fields = b"".join(b"X-%d: %d\r\n" % (number, number) for number in range(count))
+            made = environ_of(b"GET / HTTP/1.1\r\nHost: h\r\n" + fields + b"\r\n", base)
+            keys = {*base, "REQUEST_METHOD", "PATH_INFO", "QUERY_STRING", "REQUEST_URI", "SERVER_PROTOCOL"}
+            assert set(made) == {*keys, "HTTP_HOST", *(f"HTTP_X_{number}" for number in range(count))}
+            assert list(made)[: len(base)] == list(base)

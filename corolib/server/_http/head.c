@@ -121,6 +121,15 @@ static int put(struct reader *reader, PyObject *key, PyObject *value, PyObject *
     return rc;
 }
 
+/* The text of a value, each character one byte. */
+static PyObject *make_text(const char *value, Py_ssize_t length, bool ascii)
+{
+    if (length < 2 || !ascii) return PyUnicode_DecodeLatin1(value, length, NULL);
+    PyObject *text = PyUnicode_New(length, 127);
+    if (text != NULL) memcpy(PyUnicode_1BYTE_DATA(text), value, (size_t)length);
+    return text;
+}
+
 /* "HTTP_X_SOMETHING" for a name that is not in the table. */
 static PyObject *make_key(const char *name, Py_ssize_t length)
 {
@@ -178,7 +187,8 @@ int head_field(struct reader *reader, PyObject *name_object, PyObject *value_obj
     while (length > 0 && (*value == ' ' || *value == '\t')) value++, length--;
     if (name_length == 0 || !rules_all(name, (size_t)name_length, RULES_TOKEN))
         return refuse_field(reader, 400, "the name of a field has characters that it cannot have");
-    if (!rules_all(value, (size_t)length, RULES_VALUE))
+    bool ascii;
+    if (!rules_value(value, (size_t)length, &ascii))
         return refuse_field(reader, 400, "the value of a field has control characters");
     const struct known_field *known = state_field(reader->state, name, (size_t)name_length);
     enum field field = known == NULL ? FIELD_PLAIN : known->field;
@@ -191,7 +201,7 @@ int head_field(struct reader *reader, PyObject *name_object, PyObject *value_obj
     /* A name with an underscore has the same key as one with a dash, which a proxy may have checked. */
     if (field == FIELD_DROPPED || memchr(name, '_', (size_t)name_length) != NULL) return 0;
     if (field != FIELD_PLAIN && heed(reader, field, value, (size_t)length) < 0) return -1;
-    PyObject *text = PyUnicode_DecodeLatin1(value, length, NULL);
+    PyObject *text = make_text(value, length, ascii);
     PyObject *key = known != NULL ? Py_NewRef(known->key) : make_key(name, name_length);
     PyObject *separator = field == FIELD_COOKIE ? reader->state->semicolon : reader->state->comma;
     int rc = text == NULL || key == NULL ? -1 : put(reader, key, text, separator);

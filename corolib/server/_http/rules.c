@@ -68,6 +68,31 @@ bool rules_all(const char *bytes, size_t length, unsigned char class)
     return true;
 }
 
+#define EACH(byte) (UINT64_C(0x0101010101010101) * (byte))
+
+bool rules_value(const char *bytes, size_t length, bool *ascii)
+{
+    uint64_t high = 0;
+    size_t i = 0;
+    for (; i + 8 <= length; i += 8) {
+        uint64_t word;
+        memcpy(&word, bytes + i, 8);
+        /* A high bit for each byte below 0x20, and for some after one; the same for each DEL. What has none
+         * in any word is right; all else, such as tabs, is left to the table. */
+        uint64_t del = word ^ EACH(0x7f);
+        if ((((word - EACH(0x20)) & ~word) | ((del - EACH(0x01)) & ~del)) & EACH(0x80)) {
+            if (!rules_all(bytes + i, 8, RULES_VALUE)) return false;
+        }
+        high |= word;
+    }
+    for (; i < length; i++) {
+        if (!is(bytes[i], RULES_VALUE)) return false;
+        high |= (unsigned char)bytes[i];
+    }
+    *ascii = !(high & EACH(0x80));
+    return true;
+}
+
 bool rules_is(const char *bytes, size_t length, const char *word)
 {
     size_t i = 0;

@@ -23,6 +23,9 @@ extern const unsigned char rules_class[256];
 /* Does every byte belong to the class? True of nothing. */
 bool rules_all(const char *bytes, size_t length, unsigned char class);
 
+/* The same for RULES_VALUE, faster where there is a lot of it; `ascii`: whether all bytes are. */
+bool rules_value(const char *bytes, size_t length, bool *ascii);
+
 /* The longest name of a method that is looked at. */
 #define RULES_METHOD_MAX 24
 

@@ -84,20 +84,36 @@ static const char *const methods[] = {
     "MKCALENDAR", "LINK",   "UNLINK",    "QUERY",  "PURGE",
 };
 
-static size_t slot_of(const char *name, size_t length)
+/* A name in lower case, filled up with zeros. Eight bytes at a time get the bit that tells a small letter
+ * from a capital one; '-' and digits have it anyway, and of what else can be in a token only '^', '_' and '`'
+ * change, into what no known name has. */
+static void lower(const char *name, size_t length, uint64_t *out)
 {
-    /* The case bit is set in every byte: letters become lower case, and '-' has it anyway. */
-    unsigned hash = (unsigned)length;
-    for (size_t i = 0; i < length; i++) hash = hash * 31 + ((unsigned char)name[i] | 0x20);
-    return hash & (FIELD_SLOTS - 1);
+    for (size_t i = 0; i < FIELD_NAME_MAX / 8; i++) out[i] = 0;
+    memcpy(out, name, length);
+    for (size_t i = 0; i * 8 < length; i++) out[i] |= UINT64_C(0x2020202020202020);
+    if (length % 8 != 0) {
+        static const char none[8] = {0};
+        memcpy((char *)out + length, none, 8 - length % 8);
+    }
+}
+
+static size_t slot_of(const uint64_t *name, size_t length)
+{
+    uint64_t hash = length;
+    for (size_t i = 0; i * 8 < length; i++) hash = (hash ^ name[i]) * UINT64_C(0x9E3779B97F4A7C15);
+    return (size_t)(hash >> 56) & (FIELD_SLOTS - 1);
 }
 
 const struct known_field *state_field(const struct http_state *state, const char *name, size_t length)
 {
-    for (size_t slot = slot_of(name, length);; slot = (slot + 1) & (FIELD_SLOTS - 1)) {
+    uint64_t small[FIELD_NAME_MAX / 8];
+    if (length == 0 || length > FIELD_NAME_MAX) return NULL;
+    lower(name, length, small);
+    for (size_t slot = slot_of(small, length);; slot = (slot + 1) & (FIELD_SLOTS - 1)) {
         const struct known_field *known = &state->fields[slot];
-        if (known->name == NULL) return NULL;
-        if (rules_is(name, length, known->name)) return known;
+        if (known->length == 0) return NULL;
+        if (known->length == length && memcmp(known->name, small, sizeof small) == 0) return known;
     }
 }
 
@@ -166,11 +182,13 @@ static size_t list_texts(struct http_state *state, struct text *out)
 int state_fill(struct http_state *state)
 {
     for (size_t i = 0; i < Py_ARRAY_LENGTH(names); i++) {
-        size_t slot = slot_of(names[i].name, strlen(names[i].name));
-        while (state->fields[slot].name != NULL) slot = (slot + 1) & (FIELD_SLOTS - 1);
-        PyObject *key = key_of(names[i].name, names[i].field);
-        if (key == NULL) return -1;
-        state->fields[slot] = (struct known_field){names[i].name, key, names[i].field};
+        struct known_field known = {.length = strlen(names[i].name), .field = names[i].field};
+        if (known.length > FIELD_NAME_MAX || (known.key = key_of(names[i].name, names[i].field)) == NULL)
+            return -1;
+        lower(names[i].name, known.length, known.name);
+        size_t slot = slot_of(known.name, known.length);
+        while (state->fields[slot].length != 0) slot = (slot + 1) & (FIELD_SLOTS - 1);
+        state->fields[slot] = known;
     }
     for (size_t i = 0; i < Py_ARRAY_LENGTH(methods); i++) {
         struct known_method *method = &state->methods[i];
@@ -198,7 +216,7 @@ int state_visit(struct http_state *state, visitproc visit, void *arg)
 void state_clear(struct http_state *state)
 {
     for (size_t i = 0; i < FIELD_SLOTS; i++) {
-        state->fields[i].name = NULL;
+        state->fields[i].length = 0;
         Py_CLEAR(state->fields[i].key);
     }
     for (size_t i = 0; i < METHODS_MAX; i++) Py_CLEAR(state->methods[i].text);

@@ -5,6 +5,7 @@
 #include <Python.h>
 
 #include <stdbool.h>
+#include <stdint.h>
 
 /* Fields that mean something to the server itself. */
 enum field {
@@ -22,9 +23,12 @@ enum field {
 
 #define FIELD_SLOTS 256 /* a power of two, a good deal more than there are known names */
 
+#define FIELD_NAME_MAX 32
+
 struct known_field {
-    const char *name; /* lower case; NULL: an empty slot */
-    PyObject *key;    /* owned: its key in the environ */
+    uint64_t name[FIELD_NAME_MAX / 8]; /* lower case, filled up with zeros */
+    size_t length;                     /* 0: an empty slot */
+    PyObject *key;                     /* owned: its key in the environ */
     enum field field;
 };
 
@@ -61,7 +65,7 @@ struct http_state {
     char date[32];
 };
 
-/* The entry of a field's name, in whatever case; NULL if it is not known. */
+/* The entry of a field's name, in whatever case; NULL if it is not known. The name is a token. */
 const struct known_field *state_field(const struct http_state *state, const char *name, size_t length);
 
 /* The text of a method; NULL if it is none that HTTP servers know. */
