@@ -18,6 +18,7 @@ its tag, or with status 1 and the output of what failed.
 import argparse
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -94,10 +95,12 @@ def built_against(sysroot: Path, multiarch: str, temp: Path) -> dict[str, str]:
     forwards.mkdir(parents=True)
     for found in Path("/usr/include", multiarch).glob("python*"):
         (forwards / found.name).symlink_to(found)
+    # A cross compiler has headers and libraries of its own, which --sysroot leaves in front of these.
+    headers = sysroot / "usr" / "include"
     return {
         "CPPFLAGS": f"-I{forwards.parent}",
-        "CFLAGS": f"--sysroot={sysroot}",
-        "LDFLAGS": f"--sysroot={sysroot}",
+        "CFLAGS": f"--sysroot={sysroot} -isystem {headers / multiarch} -isystem {headers}",
+        "LDFLAGS": f"--sysroot={sysroot} -B{libraries} -L{libraries}",
         "AUDITWHEEL_LD_LIBRARY_PATH": str(libraries),
     }
 
@@ -118,12 +121,19 @@ def build(tools: Tools, interpreter: str, sdist: Path, sysroot: Path | None, tem
     return wheel
 
 
-def deciding(tools: Tools, wheel: Path) -> str:
-    """What decided the tag; Failed if it promises an older C library than the symbols allow."""
+def deciding(tools: Tools, wheel: Path, sysroot: Path | None = None) -> str:
+    """What decided the tag; Failed if it promises an older C library than the symbols allow, or if anything
+    newer than the sysroot has got in.
+    """
     found = run(tools.python, ROOT / "tools" / "newest_symbols.py", wheel).strip()
-    version = found.partition(" ")[0].replace(".", "_")
-    if f"-manylinux_{version}_" not in wheel.name:
+    version = found.partition(" ")[0]
+    if f"-manylinux_{version.replace('.', '_')}_" not in wheel.name:
         raise Failed(f"{wheel.name} needs a C library of {found}: that is not what its tag says")
+    if sysroot is not None:
+        library = next(path for place in ("lib", "usr/lib") for path in sysroot.glob(f"{place}/*/libc.so.6"))
+        has = max(tuple(map(int, each)) for each in re.findall(rb"GLIBC_(\d+)\.(\d+)", library.read_bytes()))
+        if tuple(map(int, version.split("."))) > has:
+            raise Failed(f"{wheel.name} needs a C library of {found}: {library} is older")
     return found
 
 
@@ -174,7 +184,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             wheel = build(tools, interpreter, sdist, sysroot, own)
             report += [
                 f"{wheel.name}: {wheel.stat().st_size:,} bytes",
-                f"    needs a C library of {deciding(tools, wheel)}",
+                f"    needs a C library of {deciding(tools, wheel, sysroot)}",
                 f"    {try_out(tools, interpreter, wheel, own)}",
             ]
             files.append(wheel)
