@@ -109,7 +109,7 @@ def is_said_elsewhere(entry: Entry) -> bool:
     if inspect.isfunction(entry.thing):
         return False
     owner, _, name = entry.name.rpartition(".")
-    if re.search(rf"`{name}`|^\s*{name}:", entry.about, re.MULTILINE):
+    if re.search(rf"`{name}`|^ *(\w+, )*{name}(, \w+)*: ", entry.about, re.MULTILINE):
         return True
     cls = ENTRIES[owner].thing if owner in ENTRIES else None
     above = rf"#:.*\n(?:\s*#.*\n)*(?:\s*self\.\w+ = .*\n)*\s*(?:self\.)?{name}\b"

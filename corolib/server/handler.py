@@ -57,7 +57,18 @@ class WSGIHandler(Connection):
     """One connection. `handle()` serves its requests until it is over, and closes it.
 
     A subclass may override any method that has no underscore; `handler_class` of the server makes it used.
-    The attributes are those of the current request, from `run_application()` to `log_request()`.
+    The attributes are those of the current request, from `run_application()` to `log_request()`:
+
+    socket, client_address, server: the connection, who is at its other end, and whose it is.
+    application, environ, wsgi_input: what is called, with what, and the body of the request.
+    status, code, response_headers: the first line's text, its number, and what the application gave.
+    provided_date, provided_content_length: what it gave of these two; None if it did not.
+    result: what it has returned.
+    headers_sent, response_use_chunked, response_length: whether the head has gone; whether the body goes in
+        chunks; how many bytes of it have gone.
+    time_start, time_finish: when it began and ended, in seconds of time.time().
+    close_connection: whether the connection ends after the answer.
+    fresh, idle: whether nothing has come on the connection yet; whether it is between two requests.
     """
 
     protocol_version = "HTTP/1.1"

@@ -377,7 +377,9 @@ static int set_headers(PyObject *self, PyObject *value, void *unused)
 static PyMethodDef methods[] = {
     {"start_response", FAST(start_response), METH_FASTCALL | METH_KEYWORDS,
      PyDoc_STR("start_response($self, status, headers, exc_info=None)\n--\n\n"
-               "What the application is given to begin its answer (PEP 3333): returns write().")},
+               "What the application is given to begin its answer (PEP 3333): returns write(). "
+               "ApplicationError if that is not how to do it, ValueError for a header that cannot be sent, "
+               "or a status 101 that nobody has asked for. Never switches.")},
     {"serve", serve_ordinary, METH_NOARGS,
      PyDoc_STR("serve($self, /)\n--\n\n"
                "Serve requests as long as they are ordinary ones: WAITING if the next one has to be waited "
