@@ -1,5 +1,6 @@
 """The documentation is built without a warning, and its pages tell the truth: their programs run."""
 
+import importlib
 import importlib.util
 import os
 import re
@@ -98,6 +99,26 @@ def test_the_documentation_is_built_without_a_warning(tmp_path: Path) -> None:
     assert (tmp_path / "html" / "_files" / "examples" / "deadlock.py.html").exists()
     reference = (tmp_path / "html" / "reference" / "queue.html").read_text()
     assert 'id="corolib.queue.Queue.get"' in reference
+
+
+def test_a_picture_in_two_colourings_is_two_images(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    pytest.importorskip("sphinx", reason="Sphinx is not installed (the extra `docs`)")
+    monkeypatch.syspath_prepend(str(ROOT / "docs" / "_ext"))
+    colourings = importlib.import_module("colourings")
+    monkeypatch.setattr(colourings, "HERE", tmp_path)
+    (tmp_path / "benchmarks").mkdir()
+    (tmp_path / "benchmarks" / "ratios-light.svg").touch()
+    page = [
+        '<picture>\n<source media="(prefers-color-scheme: dark)" srcset="b/x-dark.svg">\n'
+        '<img alt="About x." src="b/x-light.svg">\n</picture>\n'
+        '<!-- picture: ratios "The bars." -->\n<!-- picture: not-drawn "Nothing." -->\n'
+    ]
+    colourings.fill_in(None, "page", page)
+    assert page == [
+        "![About x.](b/x-light.svg){.only-light}\n![About x.](b/x-dark.svg){.only-dark}\n"
+        "![The bars.](benchmarks/ratios-light.svg){.only-light}\n"
+        "![The bars.](benchmarks/ratios-dark.svg){.only-dark}\n\n"
+    ]
 
 
 # -- docs/getting-started.md, whose programs are files of examples/docs/ -------------------------------------
