@@ -10,8 +10,8 @@ what it shows, to prepare, to check, to clean up, stands in comments, which read
 
 `<!-- new interpreter -->` begins again from nothing. `<!-- tested by: tests/test_x.py::test_y -->`, or
 several with commas, before a block names the tests that run it, or its like, in place of this; every block of
-shell commands needs one, but those of the tutorial (```console), which has a test of its own.
-`serve_forever()` returns at once in a page, and the port 8000 is another one, which is free.
+shell commands (`sh`, or `console` with what they write) needs one. `serve_forever()` returns at once in a
+page, and the port 8000 is another one, which is free.
 """
 
 import re

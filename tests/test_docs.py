@@ -1,6 +1,5 @@
 """The documentation is built without a warning, and its pages tell the truth: their programs run."""
 
-import importlib
 import importlib.util
 import os
 import re
@@ -46,10 +45,9 @@ def test_what_a_page_shows_runs(page: Path, session: int) -> None:
 def test_nothing_that_a_page_shows_goes_without_a_test(page: Path) -> None:
     for block in blocks(page):
         where = f"{name_of(page)}:{block.line}"
-        assert (
-            block.language in {"python", "pycon", "sh", "console", "new interpreter"} | SHOWN | DIRECTIVES
-        ), where
-        if block.language == "sh" or (block.language == "console" and page.parent.name != "tutorial"):
+        known = {"python", "pycon", "sh", "console", "new interpreter"} | SHOWN | DIRECTIVES
+        assert block.language in known, where
+        if block.language in ("sh", "console"):
             assert block.tested_by, f"{where}: no test is named that runs these commands"
         for test in block.tested_by:
             path, _, function = test.partition("::")
@@ -99,26 +97,6 @@ def test_the_documentation_is_built_without_a_warning(tmp_path: Path) -> None:
     assert (tmp_path / "html" / "_files" / "examples" / "deadlock.py.html").exists()
     reference = (tmp_path / "html" / "reference" / "queue.html").read_text()
     assert 'id="corolib.queue.Queue.get"' in reference
-
-
-def test_a_picture_in_two_colourings_is_two_images(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    pytest.importorskip("sphinx", reason="Sphinx is not installed (the extra `docs`)")
-    monkeypatch.syspath_prepend(str(ROOT / "docs" / "_ext"))
-    colourings = importlib.import_module("colourings")
-    monkeypatch.setattr(colourings, "HERE", tmp_path)
-    (tmp_path / "benchmarks").mkdir()
-    (tmp_path / "benchmarks" / "ratios-light.svg").touch()
-    page = [
-        '<picture>\n<source media="(prefers-color-scheme: dark)" srcset="b/x-dark.svg">\n'
-        '<img alt="About x." src="b/x-light.svg">\n</picture>\n'
-        '<!-- picture: ratios "The bars." -->\n<!-- picture: not-drawn "Nothing." -->\n'
-    ]
-    colourings.fill_in(None, "page", page)
-    assert page == [
-        "![About x.](b/x-light.svg){.only-light}\n![About x.](b/x-dark.svg){.only-dark}\n"
-        "![The bars.](benchmarks/ratios-light.svg){.only-light}\n"
-        "![The bars.](benchmarks/ratios-dark.svg){.only-dark}\n\n"
-    ]
 
 
 # -- docs/getting-started.md, whose programs are files of examples/docs/ -------------------------------------
