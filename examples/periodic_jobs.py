@@ -77,4 +77,6 @@ if __name__ == "__main__":
     parser.add_argument("--seconds", type=float, metavar="N", help="end after so many (default: never)")
     parser.add_argument("--grace", type=float, default=10, metavar="SECONDS", help="(default 10)")
     options = parser.parse_args()
+    if not options.grace >= 0 or (options.seconds is not None and not options.seconds >= 0):
+        parser.error("--seconds and --grace must be at least 0")
     corolib.run(main, options, grace=options.grace)

@@ -68,6 +68,8 @@ def main() -> None:
     parser.add_argument("--connect-timeout", type=float, default=10, metavar="SECONDS")
     parser.add_argument("--grace", type=float, default=5, metavar="SECONDS")
     options = parser.parse_args()
+    if not options.connect_timeout > 0 or not options.grace >= 0:
+        parser.error("--connect-timeout must be more than 0, --grace at least 0")
     server = StreamServer(options.listen, Proxy(options.target, options.connect_timeout).relay)
     try:
         server.start()

@@ -66,7 +66,7 @@ def main() -> int:
     parser.add_argument("--room", type=int, default=8, metavar="N", help="jobs that may wait (default 8)")
     parser.add_argument("--seconds", type=float, default=0.1, metavar="S", help="per job (default 0.1)")
     options = parser.parse_args()
-    if options.workers < 1 or options.room < 1 or options.seconds < 0:
+    if options.workers < 1 or options.room < 1 or not options.seconds >= 0:
         parser.error("--workers and --room must be at least 1, --seconds at least 0")
     workers = Workers(options.workers, options.room, options.seconds)
     given = 0

@@ -117,6 +117,7 @@ REFUSED = [
     ("periodic_jobs.py", ["1 date"], "expected 'SECONDS: COMMAND', found '1 date'"),
     ("periodic_jobs.py", ["0: date"], "expected 'SECONDS: COMMAND', found '0: date'"),
     ("periodic_jobs.py", ["1: 'date"], "No closing quotation"),
+    ("periodic_jobs.py", ["1: date", "--grace", "-1"], "--seconds and --grace must be at least 0"),
     ("port_scanner.py", ["8.8.8.8"], "8.8.8.8 is not an address of loopback"),
     (
         "port_scanner.py",
@@ -128,10 +129,12 @@ REFUSED = [
     ("rate_limiter.py", ["--workers", "0"], "--workers and --calls must be at least 1"),
     ("subprocess_pipeline.py", ["--top", "0", "x"], "--top and --jobs must be at least 1"),
     ("tcp_proxy.py", ["nonsense"], "expected HOST:PORT, found 'nonsense'"),
+    ("tcp_proxy.py", ["a:1", "--connect-timeout", "0"], "--connect-timeout must be more than 0"),
     ("web_server.py", ["127.0.0.1:x"], "expected a port from 0 to 65535 in the address"),
     ("websocket_chat.py", ["::1:80"], "expected brackets around the IPv6 address"),
     ("websocket_echo.py", ["--max-message", "0"], "--max-message must be at least 1, not 0"),
     ("worker_pool.py", ["--room", "0"], "--workers and --room must be at least 1"),
+    ("worker_pool.py", ["--seconds", "nan"], "--seconds at least 0"),
 ]
 #: Those that listen where their last argument says, and what stands before that.
 SERVERS = {
