@@ -80,7 +80,6 @@ class Program:
     def __init__(self, name: str, folder: str, *arguments: object, ports: dict[str, int]) -> None:
         command = [sys.executable, PROGRAMS / name, *map(str, arguments)]
         environ = {**os.environ, "PYTHONUNBUFFERED": "1", "NO_PROXY": "*", "no_proxy": "*"}
-        environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
         self.name = name
         self.process = subprocess.Popen(
             command, cwd=folder, env=environ, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
