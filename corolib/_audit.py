@@ -9,7 +9,9 @@ that functions have by default, in what functions enclose, and in classes derive
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from importlib.machinery import EXTENSION_SUFFIXES
-from types import BuiltinFunctionType, CellType, FunctionType, MethodDescriptorType, ModuleType
+from itertools import compress
+from operator import itemgetter
+from types import CellType, FunctionType, ModuleType
 from typing import Any, NamedTuple
 
 from ._imports import importers
@@ -104,19 +106,22 @@ def _in_namespace(owner: Any, names: Any, home: str, seen: set[int], wanted: _Wa
         for name, value in items:
             if id(value) in wanted and isinstance(name, str):
                 yield name, value, _attribute_setter(owner, name)
-    for name, value in items:
-        kind = type(value)
-        if kind in _PLAIN or id(value) in seen or not isinstance(name, str) or name == "__builtins__":
+    # Most of them are strings, numbers, members of enumerations. Nothing can be in these, and they are left
+    # out without a turn of a loop in Python.
+    kinds = list(map(type, map(itemgetter(1), items)))
+    looked_into = {kind for kind in set(kinds) if kind in _HOLDERS or issubclass(kind, type)}
+    for name, value in compress(items, map(looked_into.__contains__, kinds)):
+        if id(value) in seen or not isinstance(name, str) or name == "__builtins__":
             continue
-        if kind is FunctionType and not (value.__defaults__ or value.__closure__ or value.__kwdefaults__):
+        if type(value) is FunctionType and not (
+            value.__defaults__ or value.__closure__ or value.__kwdefaults__
+        ):
             continue
         yield from _inside(name, value, home, seen, wanted)
 
 
-#: What most globals are, and what nothing can be in.
-_PLAIN = frozenset(
-    (str, int, float, bool, bytes, type(None), ModuleType, BuiltinFunctionType, MethodDescriptorType)
-)
+#: What _inside() looks into, besides classes.
+_HOLDERS = frozenset((FunctionType, staticmethod, classmethod, dict, list, tuple))
 
 
 def _inside(name: str, value: Any, home: str, seen: set[int], wanted: _Wanted) -> _Found:

@@ -266,6 +266,8 @@ def _exchange(makers: dict[type, Callable[[Any], Any]], tracked: bool) -> None:
     found = compress(everything, map(kinds.__contains__, map(type, everything)))
     natives = list({id(each): each for each in found}.values())
     del everything, found
+    if not natives:
+        return
     holders = gc.get_referrers(*natives)
     class_of_dict, spared = _owners(holders)
 
@@ -286,9 +288,9 @@ def _exchange(makers: dict[type, Callable[[Any], Any]], tracked: bool) -> None:
         replacement = getattr(exchange.get(method.__self__), method.__name__, None)
         if replacement is not None:
             exchange.add(method, replacement)
-    _write(
-        exchange, class_of_dict, [*holders, *gc.get_referrers(*methods)], (natives, exchange._old, methods)
-    )
+    if methods:
+        holders += gc.get_referrers(*methods)
+    _write(exchange, class_of_dict, holders, (natives, exchange._old, methods, holders))
 
 
 def _owners(holders: list[Any]) -> tuple[dict[int, type], set[int]]:

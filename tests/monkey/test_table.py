@@ -131,3 +131,24 @@ def test_what_is_replaced_is_at_home_in_the_module_that_has_it() -> None:
         ):
             assert getattr(module, name).__module__ == module.__name__, name
     """)
+
+
+@pytest.mark.parametrize("on", [True, False])
+@pytest.mark.parametrize("refused", [True, False])
+def test_the_collector_goes_on_as_before(on: bool, refused: bool) -> None:
+    """It pauses while patch_all() works, also if that fails in the middle."""
+    run_isolated(
+        f"""
+        import gc
+        from corolib import monkey
+        (gc.enable if {on} else gc.disable)()
+        if {refused}:
+            def refuse(): raise LookupError
+            monkey.patch_queue = refuse
+        try:
+            monkey.patch_all()
+        except LookupError:
+            assert {refused}
+        assert gc.isenabled() is {on}
+        """
+    )
