@@ -3,6 +3,14 @@
 import pytest
 
 pytest.register_assert_rewrite("compat.standing_in")
-from programs.conftest import http, postgres, redis_server  # noqa: E402  # fixtures; after the line above
+from programs.conftest import (  # noqa: E402  # fixtures; after the line above
+    authority,
+    http,
+    mariadb,
+    postgres,
+    redis_server,
+    smtp,
+    sshd,
+)
 
-__all__ = ["http", "postgres", "redis_server"]
+__all__ = ["authority", "http", "mariadb", "postgres", "redis_server", "smtp", "sshd"]

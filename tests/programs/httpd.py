@@ -13,6 +13,7 @@ import socket
 import ssl
 import sys
 import threading
+import time
 import zlib
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import parse_qs, urlsplit
@@ -135,6 +136,11 @@ class Handler(BaseHTTPRequestHandler):
         except OSError:
             pass
         self.close_connection = True
+
+    def page_slow(self, *_: object) -> None:
+        """An answer after a tenth of a second."""
+        time.sleep(0.1)
+        self.answer(b"slow")
 
     def page_together(self, _: bytes, query: dict[str, str]) -> None:
         """An answer when `size` clients are waiting for it."""

@@ -3,7 +3,8 @@
     python smtpd.py CERTIFICATE-AND-KEY
 
 Writes its port on one line and serves until its stdin ends. A message to together-N-KEY@localhost is accepted
-when N of them are there; VRFY NAME tells how many came for NAME@localhost, and a checksum.
+when N of them are there, one to slow@localhost after a tenth of a second; VRFY NAME tells how many came for
+NAME@localhost, and a checksum.
 """
 
 import asyncio
@@ -27,6 +28,8 @@ class Handler:
         for address in envelope.rcpt_tos:
             name, _, _ = address.partition("@")
             self.boxes.setdefault(name, []).append(envelope.original_content)
+            if name == "slow":
+                await asyncio.sleep(0.1)
             if name.startswith("together-"):
                 here, everybody = self.meetings.setdefault(name, (0, asyncio.Event()))
                 self.meetings[name] = here + 1, everybody

@@ -30,6 +30,12 @@ def ask(data):
     return data * 2
 
 
+@server.on("slow")
+def slow():
+    gevent.sleep(0.1)
+    return "slow"
+
+
 @server.on("join")
 def join(room):
     join_room(room)

@@ -16,10 +16,14 @@ def app(environ, start_response):
             file.write(".")
         while not (FOLDER / "release").exists():
             sleep(0.01)
+    elif path == "/slow":
+        sleep(0.1)
     if path == "/post":
         body = environ["wsgi.input"].read()
     elif path == "/scheme":
         body = f"{environ['wsgi.url_scheme']} {environ['RAW_URI']}".encode()
+    elif path == "/slow":
+        body = b"slow"
     else:
         body = f"{os.getpid()} {VERSION}".encode()
     start_response("200 OK", [("Content-Type", "text/plain"), ("Content-Length", str(len(body)))])

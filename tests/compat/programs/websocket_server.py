@@ -1,7 +1,8 @@
-"""An echo server on gevent-websocket: python websocket_server.py PORT"""
+"""An echo server on gevent-websocket: python websocket_server.py PORT; slow at /slow."""
 
 import sys
 
+import gevent
 from gevent import pywsgi
 from geventwebsocket.handler import WebSocketHandler
 
@@ -12,6 +13,7 @@ def app(environ, start_response):
         start_response("200 OK", [("Content-Type", "text/plain")])
         return [b"not a websocket"]
     while (message := websocket.receive()) is not None:
+        gevent.sleep(0.1 if environ["PATH_INFO"] == "/slow" else 0)
         websocket.send(message)
     return []
 
