@@ -119,6 +119,22 @@ def socket_pair() -> tuple[socket.socket, socket.socket]:
     return near, far
 
 
+def free_port() -> int:
+    """A port of loopback that nobody listens on, for a program that has to be told one."""
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        return probe.getsockname()[1]
+
+
+def end(process: subprocess.Popen[Any], patience: float = 20) -> None:
+    """Have a program end, by force if it does not within that many seconds; then it is not there any more."""
+    process.terminate()
+    try:
+        process.wait(patience)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait(patience)
+
+
 def in_thread(function: Callable[[], Any]) -> Any:
     """The result of function() in a native thread, or what it raised."""
     found: list[Any] = []

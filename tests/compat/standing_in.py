@@ -10,7 +10,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from helpers import PATIENCE, ROOT, run_isolated
+from helpers import PATIENCE, ROOT, end, run_isolated
 from programs.running import PLAIN_NETWORK
 
 HERE = Path(__file__).parent
@@ -53,12 +53,7 @@ def running(log: Path, *arguments: object, **options: Any) -> Iterator[subproces
         print(log.read_text(errors="replace"))
         raise
     finally:
-        process.terminate()
-        try:
-            process.wait(20)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait(20)
+        end(process)
 
 
 def wait_until(what: str, ask: Callable[[], Any]) -> Any:

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 from compat.standing_in import AS_GEVENT, HERE, environ, running, wait_until
-from programs.conftest import free_port
+from helpers import free_port
 from programs.running import needs
 
 WORKERS = {

@@ -66,6 +66,11 @@ def test_apscheduler_and_huey() -> None:
     assert run_as_gevent("use_schedulers.py").splitlines() == ["rung True", "True", "over"]
 
 
+def test_kombu(redis_server: tuple[int, Path]) -> None:
+    needs(modules=("kombu", "redis"))
+    assert run_as_gevent("use_kombu.py", redis_server[0], CROWD).splitlines() == ["gevent", "True"]
+
+
 def test_playwright(http: str, tmp_path: Path) -> None:
     """Its synchronous calls are greenlets beside an event loop. Nothing is patched."""
     needs(modules=("playwright",), tools=("chromium",), packages="chromium")

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from compat.standing_in import AS_GEVENT, HERE, SOON, environ, run_as_gevent, running, wait_until
-from programs.conftest import free_port
+from helpers import free_port
 from programs.running import needs
 
 # On a busy machine, that many processes take their time.

@@ -17,17 +17,12 @@ from typing import Any
 
 import pytest
 import trustme
+from helpers import end, free_port
 from programs.running import find, needs
 
 HERE = Path(__file__).parent
 #: Seconds until a server has to be there.
 STARTING = 60
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 @contextmanager
@@ -62,12 +57,7 @@ def running(command: list[object], log: Path, port: int, **options: Any) -> Iter
                 time.sleep(0.05)
         yield process
     finally:
-        process.terminate()
-        try:
-            process.wait(20)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait(20)
+        end(process)
 
 
 @contextmanager

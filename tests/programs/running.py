@@ -3,6 +3,7 @@
 import importlib.util
 import os
 import shutil
+import sys
 from pathlib import Path
 
 import pytest
@@ -23,7 +24,7 @@ CROWD = 50
 
 def needs(*, modules: tuple[str, ...] = (), tools: tuple[str, ...] = (), packages: str = "") -> None:
     """Skip the test where something is not installed; fail it under COROLIB_CI=1, which promises it."""
-    missing = [f"the module {name}" for name in modules if importlib.util.find_spec(name) is None]
+    missing = [f"the module {name}" for name in modules if not _is_there(name)]
     missing += [f"the program {name}" for name in tools if find(name) is None]
     if not missing:
         return
@@ -32,6 +33,11 @@ def needs(*, modules: tuple[str, ...] = (), tools: tuple[str, ...] = (), package
     if os.environ.get("COROLIB_CI") == "1":
         pytest.fail(f"{reason}, and COROLIB_CI=1 promises it")
     pytest.skip(reason)
+
+
+def _is_there(module: str) -> bool:
+    # What is imported already may have put something else than a module of its kind in its place.
+    return sys.modules.get(module) is not None or importlib.util.find_spec(module) is not None
 
 
 def find(tool: str) -> str | None:

@@ -16,10 +16,12 @@ from pathlib import Path
 from typing import Any
 
 import corolib
-from corolib import socket
 from corolib.hub import sleep
 from corolib.subprocess import Popen
 from corolib.websocket import WebSocketServer, connect
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+from helpers import free_port
 
 LIMIT = 1 << 25
 #: INFORMATIONAL: the suite asks for no particular behaviour; NON-STRICT: right, but later than could be.
@@ -30,11 +32,6 @@ AGENT = "corolib"
 def echo(ws: Any) -> None:
     for message in ws:
         ws.send(message)
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return listener.getsockname()[1]
 
 
 def run_suite(command: list[str], mode: str, spec: dict[str, Any], folder: Path) -> Popen[bytes]:
