@@ -6,8 +6,9 @@ that is refused, and how a connection ends so that the peer still gets its answe
 
 import errno
 import io
+import struct
 import sys
-from _socket import SHUT_WR
+from _socket import SHUT_WR, SO_LINGER, SOL_SOCKET
 from collections.abc import Callable
 from http.client import HTTPMessage
 from typing import Any, Final
@@ -28,6 +29,8 @@ DRAIN: Final = 65536
 #: may lose the answer (RFC 9112, 9.6).
 LINGER: Final = 2.0
 LINGER_BYTES: Final = 1 << 20
+#: For SO_LINGER: close() sends nothing more.
+_RESET: Final = struct.pack("ii", 1, 0)
 
 
 class Connection(Exchange):
@@ -189,7 +192,9 @@ class Connection(Exchange):
         self.linger()
 
     def _end_politely(self) -> None:
-        """Before it is closed: see that the peer gets the answer."""
+        """Before it is closed: see that the peer gets the answer, if it has got it at all."""
+        if self._broken:
+            return
         if not self._reader.complete or self._reader.buffered:
             self.linger()
 
@@ -277,6 +282,12 @@ class Connection(Exchange):
         self.close_connection = self._broken = True
         if isinstance(error, TimeoutError):
             self.server.counters.cut("write")
+            # Or else the kernel would keep what the peer has not taken, and go on sending it as slowly as the
+            # peer likes, after this connection has ended and is counted no more.
+            try:
+                self.socket.setsockopt(SOL_SOCKET, SO_LINGER, _RESET)
+            except OSError:
+                pass  # closed already
 
     def log_error(self, msg: str, *args: object) -> None:
         """Write a line to the server's `error_log`."""

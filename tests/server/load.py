@@ -46,13 +46,19 @@ REQUEST = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
 class Server:
     """The server's process."""
 
-    def __init__(self) -> None:
+    def __init__(self, program: str = SERVER) -> None:
         root = str(Path(__file__).resolve().parents[2])
         self.process = subprocess.Popen(
-            [sys.executable, "-c", SERVER], stdout=subprocess.PIPE, env={**os.environ, "PYTHONPATH": root}
+            [sys.executable, "-c", program], stdout=subprocess.PIPE, env={**os.environ, "PYTHONPATH": root}
         )
         assert self.process.stdout is not None
         self.address = "127.0.0.1", int(self.process.stdout.readline())
+
+    def end(self) -> None:
+        self.process.kill()
+        self.process.wait()
+        assert self.process.stdout is not None
+        self.process.stdout.close()
 
     def state(self) -> tuple[int, int]:
         """(resident KiB, descriptors)"""
@@ -191,8 +197,7 @@ def main() -> int:
     try:
         return 0 if {"crowd": crowd, "soak": soak}[options.what](options, server) else 1
     finally:
-        server.process.kill()
-        server.process.wait()
+        server.end()
 
 
 if __name__ == "__main__":

@@ -1,5 +1,7 @@
 """Deadlines of the web server, on a clock that jumps: slow clients cost nobody time, not even the tests."""
 
+import errno
+
 import pytest
 
 from corolib import socket
@@ -156,6 +158,11 @@ def slow_reader(server):
     return client
 
 
+def was_reset(client):
+    """Whether the kernel has dropped what the client did not take, instead of going on to send it."""
+    return client.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) == errno.ECONNRESET
+
+
 def large(environ, start_response):
     start_response("200 OK", [])
     if environ["PATH_INFO"] == "/small":
@@ -174,6 +181,7 @@ def test_a_client_that_does_not_read():
         sleep(2)
         assert server.handlers == {}
         assert server.counters.timeouts == {"write": 1}
+        assert was_reset(client)
         close(client)
 
 
@@ -192,6 +200,7 @@ def test_the_same_for_many_answers_that_are_small():
         sleep(60)  # the kernels take a little more now and then, for a while
         assert server.handlers == {}
         assert server.counters.timeouts == {"write": 1}
+        assert was_reset(client)
         close(client)
 
 
@@ -208,6 +217,7 @@ def test_the_same_for_a_file(tmp_path):
         sleep(13)
         assert server.handlers == {}
         assert server.counters.timeouts == {"write": 1}
+        assert was_reset(client)
         close(client)
 
 
