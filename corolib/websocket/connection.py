@@ -34,6 +34,9 @@ SEND_TIMEOUT: Final = 30.0
 PING_INTERVAL: Final = 30.0
 #: What is read and thrown away after a close, so that the peer gets it in place of a reset.
 LINGER_BYTES: Final = 1 << 20
+#: So many pieces of a message are kept as they came, more only if they have as many bytes on average. An
+#: object for each byte would take 60 times what is in it, joining at each piece the square of their number.
+PARTS: Final = 64
 
 _NORMAL, AWAY, _ABNORMAL, _TOO_BIG, INTERNAL_ERROR = 1000, 1001, 1006, 1009, 1011
 
@@ -251,9 +254,7 @@ class WebSocket:
     def _take(self, event: Any) -> str | bytes | None:
         """What an event of the protocol means; a message if it is complete."""
         if isinstance(event, events.Message):
-            self._parts.append(event.data)
-            self._length += len(event.data)
-            self._frame_length += len(event.data)
+            self._add(event.data)
             if self._length > self.max_message or self._frame_length > self.max_frame:
                 what = "message" if self._length > self.max_message else "frame"
                 self._fail(_TOO_BIG, f"the {what} is too long")
@@ -271,6 +272,18 @@ class WebSocket:
         elif isinstance(event, events.CloseConnection):
             self._closed_by_peer(event)
         return None
+
+    def _add(self, data: Any) -> None:
+        """A piece of the message that is arriving. However small they are, and of those without anything in
+        them a peer may send any number, they take little more memory than what is in them.
+        """
+        if not data:
+            return
+        self._parts.append(data)
+        self._length += len(data)
+        self._frame_length += len(data)
+        if len(self._parts) > max(PARTS, self._length // PARTS):
+            self._parts = [data[:0].join(self._parts)]
 
     def _closed_by_peer(self, event: Any) -> None:
         state = self._protocol().state

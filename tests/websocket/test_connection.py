@@ -255,6 +255,54 @@ def test_what_inflates_beyond_the_limit_is_refused(serve: Any, pieces: int) -> N
         assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 16 * 1024
 
 
+@pytest.mark.parametrize("kind", [TEXT, BINARY])
+def test_many_small_pieces_of_a_message_take_little_memory(serve: Any, kind: int) -> None:
+    """Pieces of nothing, of which any number may come, and of one byte, whose objects are larger."""
+    seen: list[Any] = []
+
+    def handle(ws: Any) -> None:
+        seen.append(ws)
+        seen.append(ws.receive())
+
+    with Raw(serve(handle).address) as client:
+        client.send(frame(kind, b"", fin=False) + frame(CONTINUATION, b"", fin=False) * 1000)
+        settle()
+        assert seen[0]._parts == []
+        client.send(frame(CONTINUATION, b"x", fin=False) * 1000)
+        settle()
+        assert len(seen[0]._parts) <= 65
+        client.send(frame(CONTINUATION, b"y"))
+        settle()
+    assert seen[1] == ("x" * 1000 + "y" if kind == TEXT else b"x" * 1000 + b"y")
+
+
+def test_who_floods_with_pings_and_takes_no_answers_is_cut(serve: Any) -> None:
+    """And others are served meanwhile."""
+    ends: list[Any] = []
+
+    def handle(ws: Any) -> None:
+        ws._sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)  # so that it is soon full
+        echo(ws)
+        ends.append(ws.close_code)
+
+    server = serve(handle, options={"send_timeout": 0.2})
+    flood = frame(PING, bytes(125)) * 100
+    with Raw(server.address) as attacker, connect(url(server)) as other:
+        attacker.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        attacker.sock.settimeout(0.05)
+        rounds = 0
+        while not ends:
+            try:
+                attacker.sock.sendall(flood)
+            except OSError:
+                pass
+            other.send("hello")
+            assert other.receive() == "hello"
+            rounds += 1
+    assert ends[0] == 1006
+    assert rounds > 1
+
+
 def test_a_limit_on_messages_is_for_each(serve: Any) -> None:
     with connect(url(serve(options={"max_message": 1000}))) as ws:
         for _ in range(5):
