@@ -224,7 +224,7 @@ def test_what_is_distributed(tmp_path: Path) -> None:
     # So are symbols that the C library it was built for does not have, and a tag that promises too much.
     (tmp_path / "old/lib/machine").mkdir(parents=True)
     (tmp_path / "old/lib/machine/libc.so.6").write_bytes(b"GLIBC_2.2.5\0GLIBC_2.3\0GLIBC_2.3.4")
-    with pytest.raises(wheels.Failed, match="libc.so.6 is older"):
+    with pytest.raises(wheels.Failed, match=r"libc\.so\.6 is older"):
         wheels.deciding(wheels.Tools(), wheel, tmp_path / "old")
     lying = wheel.rename(tmp_path / re.sub("manylinux_2_[0-9]+", "manylinux_2_5", wheel.name))
     with pytest.raises(wheels.Failed, match="that is not what its tag says"):
