@@ -117,6 +117,7 @@ def test_the_first_server(tmp_path: Path) -> None:
     with subprocess.Popen(
         [sys.executable, tmp_path / "first_server.py"],
         env={**os.environ, "PYTHONPATH": str(ROOT)},
+        stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
     ) as server:
@@ -127,7 +128,7 @@ def test_the_first_server(tmp_path: Path) -> None:
             assert client.recv(100) == b"LINE %d\n" % number
             client.close()
         server.send_signal(signal.SIGINT)
-        assert server.communicate(timeout=20)[1] == ""
+        assert server.communicate(timeout=20) == (f"127.0.0.1:{port} waits for lines, Ctrl-C ends it\n", "")
     assert server.returncode == 130
 
 

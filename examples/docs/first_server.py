@@ -14,4 +14,6 @@ def handle(sock, address):
 
 
 server = StreamServer(("127.0.0.1", 8000), handle)
+server.start()
+print("127.0.0.1:8000 waits for lines, Ctrl-C ends it")
 sys.exit(corolib.run(server.serve_forever))  # until Ctrl-C
