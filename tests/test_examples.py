@@ -93,7 +93,7 @@ def test_each_example_is_short_and_says_what_it_is_for(path: Path) -> None:
 
 def test_the_gallery_lists_each_of_them_with_its_first_line() -> None:
     listed = dict(
-        re.findall(r"^\| \[`(\w+\.py)`\]\(\1\) \| (.*) \|$", (EXAMPLES / "README.md").read_text(), re.M)
+        re.findall(r"^\| \[`(\w+\.py)`\]\(\./\1\) \| (.*) \|$", (EXAMPLES / "README.md").read_text(), re.M)
     )
     expected = {path.name: ast.get_docstring(ast.parse(path.read_text())).splitlines()[0] for path in PATHS}
     assert listed == expected

@@ -12,6 +12,8 @@ from tutorial import PAGES, PROGRAMS, console_blocks, matcher
 INCLUDE = re.compile(r"^```\{literalinclude\} (\S+)$", re.M)
 
 
+@pytest.mark.ci
+@pytest.mark.slow
 def test_every_program_does_what_its_page_says() -> None:
     done = run_isolated(ROOT / "tests/tutorial.py")
     assert done.stdout == "the tutorial does what it says\n"

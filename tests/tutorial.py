@@ -3,7 +3,7 @@
     python tests/tutorial.py
 
 It needs nothing but corolib and the folders docs and examples, so it can be run where only a wheel is
-installed. tests/test_tutorial.py runs it with every change.
+installed. tests/test_tutorial.py runs it for every change (mark `ci`).
 """
 
 import os

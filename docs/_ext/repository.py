@@ -40,6 +40,7 @@ INCLUDED = {
     "corolib/_hub/README.md": "hub-inside",
     "corolib/server/_http/README.md": "http-inside",
     "benchmarks/README.md": "repeating-benchmarks",
+    "examples/README.md": "gallery",
 }
 
 
