@@ -52,6 +52,7 @@ class Connection(Exchange):
         self.client_address = address
         self.server = server
         self._counters = server.counters
+        self._keepalive = server.keepalive_timeout
         self._receive: Callable[[int], bytes] = sock.recv if rfile is None else rfile.read1
         self._reader = make_reader(server.connection_environ(address), server.limits)
         self._direct = type(sock) is socket
@@ -131,7 +132,7 @@ class Connection(Exchange):
                 environ = None
                 if server.draining:
                     return False
-                timeout = server.connect_timeout if self.fresh else server.keepalive_timeout
+                timeout = server.connect_timeout if self.fresh else self._keepalive
                 if timeout != self._timeout:
                     self._set_timeout(timeout)
                 self.idle = True

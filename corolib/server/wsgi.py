@@ -98,8 +98,7 @@ class WSGIServer(StreamServer):
         #: The connections that are open, in the order in which they came.
         self.handlers: dict[WSGIHandler, None] = {}
         self.counters = Counters()
-        #: There is no room for another connection. While that is so, answers end theirs.
-        self.crowded = False
+        self._crowded = self._draining = False
         if spawn == "default":
             if self.max_connections is None:
                 self.max_connections = _descriptors() * 3 // 4
@@ -184,6 +183,28 @@ class WSGIServer(StreamServer):
             self.environ.setdefault("SERVER_NAME", "")
             self.environ.setdefault("SERVER_PORT", "")
 
+    # -- its end ---------------------------------------------------------------------------------------------
+
+    @property
+    def draining(self) -> bool:
+        """True once drain() or stop() was called. Answers end their connections."""
+        return self._draining
+
+    @draining.setter
+    def draining(self, draining: bool) -> None:
+        self._draining = draining
+        self.counters.ending = draining or self._crowded
+
+    @property
+    def crowded(self) -> bool:
+        """There is no room for another connection. While that is so, answers end theirs."""
+        return self._crowded
+
+    @crowded.setter
+    def crowded(self, crowded: bool) -> None:
+        self._crowded = crowded
+        self.counters.ending = crowded or self._draining
+
     # -- connections -----------------------------------------------------------------------------------------
 
     def handle(self, sock: Any, address: Any) -> None:
@@ -198,7 +219,8 @@ class WSGIServer(StreamServer):
             self.handler_class(sock, address, self).handle()
         finally:
             counters.open -= 1
-            self.crowded = counters.open >= self._room
+            if self._crowded:
+                self.crowded = counters.open >= self._room
 
     def turned_away(self, address: Any) -> None:
         """Count it."""

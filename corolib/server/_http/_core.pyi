@@ -80,6 +80,7 @@ class Reader:
 
 @disjoint_base
 class Tally:
+    ending: bool
     @property
     def buckets(self) -> list[int]: ...
     @property
@@ -119,6 +120,7 @@ class Exchange:
     _direct: bool
     _flags: int
     _found: int
+    _keepalive: float | None
     _logs: bool
     _reader: Reader
     _timeout: float | None

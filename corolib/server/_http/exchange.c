@@ -23,6 +23,11 @@ static double now(void)
     return (double)time.tv_sec + (double)time.tv_nsec * 1e-9;
 }
 
+static bool has_counters(const struct exchange *exchange)
+{
+    return exchange->counters != NULL && PyObject_TypeCheck(exchange->counters, exchange->state->tally);
+}
+
 void exchange_begin(struct exchange *exchange)
 {
     exchange->time_start = now();
@@ -39,7 +44,7 @@ int exchange_end(struct exchange *exchange)
 {
     struct http_state *state = exchange->state;
     exchange->time_finish = now();
-    if (exchange->counters == NULL || !PyObject_TypeCheck(exchange->counters, state->tally)) {
+    if (!has_counters(exchange)) {
         PyErr_SetString(PyExc_TypeError, "the handler has no counters: its __init__() was not called");
         return -1;
     }
@@ -163,20 +168,6 @@ static PyObject *start_response(PyObject *self, PyObject *const *args, Py_ssize_
 
 /* Answers of one piece. */
 
-/* Is `draining` or `crowded` true of the server? */
-static int server_is_ending(struct exchange *exchange)
-{
-    PyObject *const attributes[] = {exchange->state->draining, exchange->state->crowded};
-    for (size_t i = 0; i < Py_ARRAY_LENGTH(attributes); i++) {
-        PyObject *value = PyObject_GetAttr(exchange->server, attributes[i]);
-        if (value == NULL) return -1;
-        int is = PyObject_IsTrue(value);
-        Py_DECREF(value);
-        if (is != 0) return is;
-    }
-    return 0;
-}
-
 static int call_with(struct exchange *exchange, PyObject *name, PyObject *argument)
 {
     PyObject *result = PyObject_CallMethodOneArg((PyObject *)exchange, name, argument);
@@ -235,16 +226,14 @@ int exchange_send_at_once(struct exchange *exchange, PyObject *data)
 {
     if (!exchange->at_once || exchange->status == NULL || exchange->status == Py_None ||
         exchange->headers == NULL || !(exchange->found & ANSWER_ORDINARY) || !PyBytes_CheckExact(data) ||
-        exchange->headers_sent || exchange->flags & (READER_HEAD | READER_EXPECTS))
+        exchange->headers_sent || !has_counters(exchange) || exchange->flags & (READER_HEAD | READER_EXPECTS))
         return 0;
     Py_ssize_t size = PyBytes_GET_SIZE(data);
     if (size > EXCHANGE_TOGETHER || !length_fits(exchange, size)) return 0;
     bool no_length = exchange->provided_length == NULL || exchange->provided_length == Py_None;
     bool no_date = exchange->provided_date == NULL || exchange->provided_date == Py_None;
     int add = no_date ? ANSWER_DATE : 0;
-    int ends = exchange->close_connection ? 1 : server_is_ending(exchange);
-    if (ends < 0) return -1;
-    if (ends) {
+    if (exchange->close_connection || tally_is_ending(exchange->counters)) {
         exchange->close_connection = true;
         if (!(exchange->found & ANSWER_CLOSE)) add |= ANSWER_CLOSE;
     } else if (exchange->flags & READER_OLD && !(exchange->found & (ANSWER_KEEP | ANSWER_OTHER))) {
@@ -282,14 +271,14 @@ static PyObject *end_answer(PyObject *self, PyObject *unused)
 /* Life. */
 
 /* Every field that is an object. */
-#define OBJECTS 14
+#define OBJECTS 15
 static void list_objects(struct exchange *exchange, PyObject **places[OBJECTS])
 {
     PyObject **const all[OBJECTS] = {
-        &exchange->socket,        &exchange->client_address,  &exchange->server, &exchange->application,
-        &exchange->environ,       &exchange->wsgi_input,      &exchange->result, &exchange->status,
-        &exchange->provided_date, &exchange->provided_length, &exchange->reader, &exchange->counters,
-        &exchange->timeout,       &exchange->headers,
+        &exchange->socket,        &exchange->client_address,  &exchange->server,    &exchange->application,
+        &exchange->environ,       &exchange->wsgi_input,      &exchange->result,    &exchange->status,
+        &exchange->provided_date, &exchange->provided_length, &exchange->reader,    &exchange->counters,
+        &exchange->timeout,       &exchange->headers,         &exchange->keepalive,
     };
     for (size_t i = 0; i < OBJECTS; i++) places[i] = all[i];
 }
@@ -419,6 +408,7 @@ static PyMemberDef members[] = {
     FIELD("_reader", T_OBJECT, reader),
     FIELD("_counters", T_OBJECT, counters),
     FIELD("_timeout", T_OBJECT, timeout),
+    FIELD("_keepalive", T_OBJECT, keepalive),
     FIELD("time_start", T_DOUBLE, time_start),
     FIELD("time_finish", T_DOUBLE, time_finish),
     FIELD("response_length", T_LONGLONG, response_length),

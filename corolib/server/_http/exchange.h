@@ -16,10 +16,11 @@ struct exchange {
     PyObject *socket, *client_address, *server, *application;
     PyObject *environ, *wsgi_input, *result;
     PyObject *status, *provided_date, *provided_length;
-    PyObject *reader;   /* `_reader` */
-    PyObject *counters; /* `_counters`: the server's Tally */
-    PyObject *timeout;  /* `_timeout`: of the socket, as set last */
-    PyObject *headers;  /* `response_headers`; a list of our own as long as `vetted` */
+    PyObject *reader;    /* `_reader` */
+    PyObject *counters;  /* `_counters`: the server's Tally */
+    PyObject *timeout;   /* `_timeout`: of the socket, as set last */
+    PyObject *keepalive; /* `_keepalive`: what that is to be while it waits for another request */
+    PyObject *headers;   /* `response_headers`; a list of our own as long as `vetted` */
 
     /* Owned or NULL: bound methods of the handler that each request needs; exchange_forget() ends the
      * circle. */

@@ -4,6 +4,7 @@
 #include "answer.h"
 #include "exchange.h"
 #include "reader.h"
+#include "tally.h"
 
 /* Is an attribute of the server true? -1 with an exception. */
 static int server_is(struct exchange *exchange, PyObject *name)
@@ -28,7 +29,10 @@ static int call(struct exchange *exchange, PyObject *name, PyObject *argument)
 
 static struct reader *reader_of(struct exchange *exchange)
 {
-    if (exchange->reader != NULL && Py_IS_TYPE(exchange->reader, exchange->state->reader))
+    struct http_state *state = exchange->state;
+    if (exchange->reader != NULL && Py_IS_TYPE(exchange->reader, state->reader) &&
+        exchange->counters != NULL && PyObject_TypeCheck(exchange->counters, state->tally) &&
+        exchange->keepalive != NULL)
         return (struct reader *)exchange->reader;
     PyErr_SetString(PyExc_TypeError, "the handler has no reader: its __init__() was not called");
     return NULL;
@@ -38,12 +42,12 @@ static struct reader *reader_of(struct exchange *exchange)
 static int set_idle_timeout(struct exchange *exchange)
 {
     struct http_state *state = exchange->state;
-    PyObject *timeout = PyObject_GetAttr(exchange->server,
-                                         exchange->fresh ? state->connect_timeout : state->keepalive_timeout);
+    PyObject *now = exchange->timeout == NULL ? Py_None : exchange->timeout;
+    if (!exchange->fresh && now == exchange->keepalive) return 0;
+    PyObject *timeout = exchange->fresh ? PyObject_GetAttr(exchange->server, state->connect_timeout)
+                                        : Py_NewRef(exchange->keepalive);
     if (timeout == NULL) return -1;
-    int rc = 0;
-    if (timeout != (exchange->timeout == NULL ? Py_None : exchange->timeout))
-        rc = call(exchange, state->set_timeout, timeout);
+    int rc = call(exchange, state->set_timeout, timeout);
     Py_DECREF(timeout);
     return rc;
 }
@@ -54,7 +58,7 @@ static PyObject *wait_for_head(struct exchange *exchange, struct reader *reader,
 {
     struct http_state *state = exchange->state;
     *what = SERVE_WAITING;
-    int draining = server_is(exchange, state->draining);
+    int draining = tally_is_ending(exchange->counters) ? server_is(exchange, state->draining) : 0;
     if (draining < 0 || (!draining && set_idle_timeout(exchange) < 0)) return NULL;
     if (draining) {
         *what = SERVE_OVER;

@@ -56,7 +56,7 @@ struct http_state {
     PyObject *comma, *semicolon; /* what repeated fields are joined with */
     /* names: a key of the environ, attributes of the server, methods of sockets and of the handler */
     PyObject *input_key;
-    PyObject *draining, *crowded, *connect_timeout, *keepalive_timeout;
+    PyObject *draining, *connect_timeout;
     PyObject *recv, *send;
     PyObject *start_response, *write, *make_input, *send_result, *send_all, *cannot_send, *answer_failed,
         *log_request, *set_timeout;

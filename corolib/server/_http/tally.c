@@ -16,7 +16,13 @@ struct tally {
     PyObject_HEAD long long statuses[CLASSES], buckets[EDGES + 1]; /* the last bucket has no edge */
     long long sent, received;
     double seconds;
+    char ending; /* set by the server, asked for with every answer: therefore here */
 };
+
+bool tally_is_ending(const PyObject *self)
+{
+    return ((const struct tally *)self)->ending;
+}
 
 void tally_count(PyObject *self, int code, long long sent, long long received, double seconds)
 {
@@ -88,6 +94,8 @@ static PyMemberDef members[] = {
      PyDoc_STR("bytes of bodies received")},
     {"seconds", T_DOUBLE, offsetof(struct tally, seconds), READONLY,
      PyDoc_STR("that all answers took together")},
+    {"ending", T_BOOL, offsetof(struct tally, ending), 0,
+     PyDoc_STR("whether the server ends connections with their next answer")},
     {NULL, 0, 0, 0, NULL},
 };
 
