@@ -313,9 +313,6 @@ static bool is_for_fields(PyObject *key)
            strcmp(text, "CONTENT_LENGTH") == 0;
 }
 
-/* How many fields a request may have before the copy of the base has to grow. */
-#define ROOM 10
-
 /* Has a copy of the base, which is made for each request, hold all that the request adds: a copy is as large
  * as what it is a copy of. (dict.copy() keeps the table as long as two thirds of what was ever put into it
  * are still there; if that changes, nothing but time is lost.) */
@@ -327,20 +324,12 @@ static int make_room(struct reader *reader)
                                 state->request_uri, state->server_protocol};
     for (size_t i = 0; i < Py_ARRAY_LENGTH(always); i++)
         if (PyDict_SetDefault(reader->base, always[i], Py_None) == NULL) return -1;
-    Py_ssize_t size = PyDict_GET_SIZE(reader->base), most = size / 2 < ROOM ? size / 2 : ROOM, added = 0;
-    PyObject *keys[ROOM];
-    int rc = 0;
-    for (; added < most && rc == 0; added++) {
-        /* No text that is a key of anybody's. */
-        if ((keys[added] = PyUnicode_FromFormat("\x01%zd", added)) == NULL) break;
-        rc = PyDict_SetItem(reader->base, keys[added], Py_None);
-    }
-    if (rc == 0 && added < most) rc = -1;
-    for (Py_ssize_t i = 0; i < added; i++) {
-        if (rc == 0) rc = PyDict_DelItem(reader->base, keys[i]);
-        Py_DECREF(keys[i]);
-    }
-    return rc;
+    Py_ssize_t size = PyDict_GET_SIZE(reader->base), count = size / 2 < ROOM ? size / 2 : ROOM;
+    for (Py_ssize_t i = 0; i < count; i++)
+        if (PyDict_SetItem(reader->base, state->room[i], Py_None) < 0) return -1;
+    for (Py_ssize_t i = 0; i < count; i++)
+        if (PyDict_DelItem(reader->base, state->room[i]) < 0) return -1;
+    return 0;
 }
 
 /* Splits the server's entries, so that repeated fields are told from those. */

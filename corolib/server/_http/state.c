@@ -199,6 +199,8 @@ int state_fill(struct http_state *state)
     size_t count = list_texts(state, texts);
     for (size_t i = 0; i < count; i++)
         if ((*texts[i].place = PyUnicode_InternFromString(texts[i].text)) == NULL) return -1;
+    for (size_t i = 0; i < ROOM; i++)
+        if ((state->room[i] = PyUnicode_FromFormat("\x01%zu", i)) == NULL) return -1;
     return 0;
 }
 
@@ -221,6 +223,7 @@ void state_clear(struct http_state *state)
     struct text texts[TEXTS_MAX];
     size_t count = list_texts(state, texts);
     for (size_t i = 0; i < count; i++) Py_CLEAR(*texts[i].place);
+    for (size_t i = 0; i < ROOM; i++) Py_CLEAR(state->room[i]);
     Py_CLEAR(state->receive);
     Py_CLEAR(state->dont_wait);
     Py_CLEAR(state->no_input);

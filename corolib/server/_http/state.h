@@ -40,6 +40,9 @@ struct known_method {
     PyObject *text; /* owned */
 };
 
+/* How many fields a request may have before the copy of the base that it gets has to grow. */
+#define ROOM 10
+
 struct http_state {
     struct known_field fields[FIELD_SLOTS];
     struct known_method methods[METHODS_MAX]; /* the frequent ones first; ends with a NULL */
@@ -54,6 +57,7 @@ struct http_state {
     PyObject *head;         /* the method */
     PyObject *empty, *star, *slash;
     PyObject *comma, *semicolon; /* what repeated fields are joined with */
+    PyObject *room[ROOM];        /* keys that nobody has: see make_room() in reader.c */
     /* names: a key of the environ, attributes of the server, methods of sockets and of the handler */
     PyObject *input_key;
     PyObject *draining, *connect_timeout;
