@@ -23,11 +23,11 @@ from typing import Any
 from driver import RunFailed, arguments, choices, command, keep
 from echo import allow_many_files, load, server_command, serving, shape
 from peers import SUBJECT
-from region import COUNTING
+from region import COUNTING, NO_COLLECTOR
 from rows import WORKLOADS
 from served import HTTP_BYTES
 from tables import counted, growth_table
-from tallies import GROWTH, INSTRUCTIONS, SYSCALLS, Count
+from tallies import GROWTH, INSTRUCTIONS, SYSCALLS, WITHOUT, Count
 from web import wait_until_it_listens, web_command
 from workload import cores
 
@@ -166,7 +166,7 @@ def growth(options: argparse.Namespace) -> list[dict[str, Any]]:
         counts, failed = {}, {}
         for size in row.sizes[:3] if options.quick else row.sizes:
             try:
-                counts[size] = in_region(row.case, size)
+                counts[size] = in_region(row.case, size, row.collector)
             except RunFailed as error:
                 failed[f"{SUBJECT}, {size:,}"] = str(error)
                 print(f"growth {row.case} {size}: {error}", file=sys.stderr)
@@ -175,16 +175,17 @@ def growth(options: argparse.Namespace) -> list[dict[str, Any]]:
     return taken
 
 
-def in_region(case: str, size: int) -> float:
+def in_region(case: str, size: int, collector: bool = True) -> float:
     """Instructions per unit that growth.py counts, in what it measures only."""
     units: list[float] = []
 
     def run(tool: list[str]) -> None:
-        line = json.loads(run_script([*tool, *command("growth", SUBJECT, case, size)]))
+        quiet = [] if collector else ["env", f"{NO_COLLECTOR}=1"]
+        line = json.loads(run_script([*quiet, *tool, *command("growth", SUBJECT, case, size)]))
         units.append(line["values"]["units"])
 
-    total = callgrind(run)
-    return total / units[0]
+    total = callgrind(run) / units[0]
+    return total - in_region(WITHOUT[case], 1_000) / size if case in WITHOUT else total
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -3,6 +3,8 @@
 Only the operation is measured, under callgrind, too; how the crowd came together is not.
 """
 
+import gc
+import os
 from contextlib import nullcontext
 from functools import partial
 from importlib import import_module
@@ -12,7 +14,7 @@ from typing import Any
 import growth_tasks
 import lockstep
 from growth_tasks import DENSITY, LEAST, LONG, nothing
-from region import Region, measured, result
+from region import NO_COLLECTOR, Region, measured, result
 from sweeps import SWEEPS
 from timers import deadlines
 from workload import Body, main
@@ -39,21 +41,27 @@ def robin(engine: ModuleType, size: int) -> dict[str, float]:
 
 
 def yields(package: ModuleType, size: int) -> dict[str, float]:
-    """All of the crowd yield to each other. From the first one's first turn to the last one's last."""
+    """All of the crowd yield to each other. From a turn of the first to a later one of it."""
     sleep = package.sleep
     rounds = max(1, LEAST // size)
     region = Region()
+    running = True
 
-    def work(index: int) -> None:
+    def first() -> None:
+        nonlocal running
         sleep(0)
-        if index == 0:
-            region.begin()
+        sleep(0)
+        region.begin()
         for _ in range(rounds):
             sleep(0)
-        if index == size - 1:
-            region.end()
+        region.end()
+        running = False
 
-    package.joinall([package.spawn(work, index) for index in range(size)])
+    def other() -> None:
+        while running:
+            sleep(0)
+
+    package.joinall([package.spawn(work) for work in (first, *[other] * (size - 1))])
     return result(region, rounds * size)
 
 
@@ -158,4 +166,6 @@ BODIES: dict[tuple[str, str], Body] = {
 }
 
 if __name__ == "__main__":
+    if os.environ.get(NO_COLLECTOR):
+        gc.disable()
     main("growth", BODIES, table=SWEEPS, own_region=True)

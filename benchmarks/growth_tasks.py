@@ -44,17 +44,23 @@ async def yields(size: int) -> dict[str, float]:
     sleep = asyncio.sleep
     rounds = max(1, LEAST // size)
     region = Region()
+    running = True
 
-    async def work(index: int) -> None:
+    async def first() -> None:
+        nonlocal running
         await sleep(0)
-        if index == 0:
-            region.begin()
+        await sleep(0)
+        region.begin()
         for _ in range(rounds):
             await sleep(0)
-        if index == size - 1:
-            region.end()
+        region.end()
+        running = False
 
-    await asyncio.gather(*[work(index) for index in range(size)])
+    async def other() -> None:
+        while running:
+            await sleep(0)
+
+    await asyncio.gather(first(), *[other() for _ in range(size - 1)])
     return result(region, rounds * size)
 
 

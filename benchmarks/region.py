@@ -10,6 +10,8 @@ from compiled import program
 
 #: Set by whoever runs a script under callgrind with --instr-atstart=no.
 COUNTING = "BENCHMARKS_COUNT_REGION"
+#: Set by whoever wants growth.py to run without Python's cyclic collector.
+NO_COLLECTOR = "BENCHMARKS_NO_COLLECTOR"
 
 
 class Region:

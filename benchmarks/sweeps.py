@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from peers import COROUTINES, ECHO, GO, GREEN, RAW, WEB, Row
 from rows import Case, Value, Workload
-from tallies import CONNECTIONS, GROWTH, Growth
+from tallies import CONNECTIONS, GROWTH, HELPERS, Growth
 
 
 @dataclass(frozen=True)
@@ -64,8 +64,8 @@ SWEEPS = {
     "growth": Workload(
         "growth: what one unit costs in a crowd",
         "growth.py",
-        {growth.case: growing(growth) for growth in GROWTH},
-        {growth.case: CROWDS.get(growth.case, GREEN) for growth in GROWTH},
+        {growth.case: growing(growth) for growth in (*GROWTH, *HELPERS)},
+        {growth.case: CROWDS.get(growth.case, GREEN) for growth in (*GROWTH, *HELPERS)},
         repeat=1,
     ),
     "connections": Workload(

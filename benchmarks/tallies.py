@@ -34,7 +34,14 @@ class Growth:
     unit: str
     #: How many there are: of greenlets, of timers, of connections.
     sizes: tuple[int, ...] = CROWD
+    #: Whether Python's cyclic collector runs: it looks at all there is now and then, whoever made it.
+    collector: bool = True
 
+
+#: Cases of whose count that of another one is taken off, once for each turn of all connections.
+WITHOUT = {"echo": "waiting", "http": "waiting"}
+#: What only helps to count.
+HELPERS = (Growth("waiting", "a wait for what is there", "wait", (100, 1_000, 10_000)),)
 
 #: How much more than the cheapest the dearest size of a Growth may cost.
 GROWTH_LIMIT = 1.5
@@ -109,6 +116,8 @@ GROWTH = (
     Growth("yield", "`sleep(0)`", "yield"),
     Growth("spawn", "`spawn`, then `joinall`", "greenlet"),
     Growth("park", "`spawn(sleep, 1e6)`", "greenlet"),
+    Growth("spawn", "`spawn`, then `joinall`, without Python's collector", "greenlet", collector=False),
+    Growth("park", "`spawn(sleep, 1e6)`, without Python's collector", "greenlet", collector=False),
     Growth("event", "`Event.set()` with so many waiting", "wake-up"),
     Growth("queue", "`Queue.put()` with so many waiting in `get()`", "item"),
     Growth("kill", "`killall` of sleeping greenlets", "greenlet"),
