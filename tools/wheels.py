@@ -126,13 +126,15 @@ def deciding(tools: Tools, wheel: Path, sysroot: Path | None = None) -> str:
     newer than the sysroot has got in.
     """
     found = run(tools.python, ROOT / "tools" / "newest_symbols.py", wheel).strip()
-    version = found.partition(" ")[0]
-    if f"-manylinux_{version.replace('.', '_')}_" not in wheel.name:
+    needs = tuple(map(int, found.partition(" ")[0].split(".")))
+    # The next newer tag where there is none for a version: 2.33 is manylinux_2_34.
+    promised = min((int(a), int(b)) for a, b in re.findall(r"manylinux_(\d+)_(\d+)_", wheel.name))
+    if promised < needs:
         raise Failed(f"{wheel.name} needs a C library of {found}: that is not what its tag says")
     if sysroot is not None:
         library = next(path for place in ("lib", "usr/lib") for path in sysroot.glob(f"{place}/*/libc.so.6"))
         has = max(tuple(map(int, each)) for each in re.findall(rb"GLIBC_(\d+)\.(\d+)", library.read_bytes()))
-        if tuple(map(int, version.split("."))) > has:
+        if has < needs:
             raise Failed(f"{wheel.name} needs a C library of {found}: {library} is older")
     return found
 
