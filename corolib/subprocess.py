@@ -10,15 +10,19 @@ import io as _io
 import os as _stdlib_os
 import subprocess as _stdlib
 from collections.abc import Callable
+from contextlib import suppress
+from signal import SIGKILL
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 from . import os as _os
 from ._adopt import Names, adopt
+from ._hub import shield
 from ._native import monotonic, original
 from .event import AsyncResult
 from .fileobject import open_pipe
 from .greenlet import Greenlet
+from .hub import hub_to_wait_in
 from .selectors import PollSelector
 
 # Everything that this Python has, but for what was imported above.
@@ -31,6 +35,9 @@ if TYPE_CHECKING:
 
 __implements__ = ("Popen",)
 __all__ = list(_stdlib.__all__)
+
+_kill: Callable[[int, int], None] = original("os", "kill")
+_waitpid: Callable[[int, int], tuple[int, int]] = original("os", "waitpid")
 
 #: What the standard library's functions, taken over here, find by name.
 _names = Names(_stdlib)
@@ -49,8 +56,39 @@ class Popen(_stdlib.Popen):  # type: ignore[type-arg]  # generic in text or byte
     _end: AsyncResult[int] | None = None
 
     def __init__(self, *args: Any, threadpool: object = None, **kwargs: Any) -> None:
-        """As subprocess.Popen(). (`threadpool` is there for compatibility.)"""
-        self._start(*args, **kwargs)
+        """As subprocess.Popen(). (`threadpool` is there for compatibility.)
+
+        Switches until the child runs its program. Whatever ends that wait (a kill, a Timeout) ends the child.
+        """
+        try:
+            self._start(*args, **kwargs)
+        except BaseException:
+            self._end_without_owner()
+            raise
+
+    def _end_without_owner(self) -> None:
+        """Nobody is going to have this object: if there is a child already, kill it and reap it.
+
+        The standard library has closed the pipes by now, and reaped a child that could not run its program.
+        """
+        if getattr(self, "pid", None) is None or self._internal_poll() is not None:
+            return
+        with suppress(ProcessLookupError):  # another thread has just reaped it
+            try:
+                _kill(self.pid, SIGKILL)
+            except PermissionError:
+                return  # it runs as another user: the standard library reaps it when it has ended
+        # A second kill comes at the greenlet's next wait: this one is short.
+        shielded = shield(True)
+        try:
+            while self._internal_poll() is None:
+                if hub_to_wait_in() is not None:
+                    _os.wait_for_end(self.pid)
+                else:
+                    with suppress(ChildProcessError):
+                        self._handle_exitstatus(_waitpid(self.pid, 0)[1])  # type: ignore[attr-defined]  # private
+        finally:
+            shield(shielded)
 
     def _internal_poll(self, _deadstate: Any = None, **others: Any) -> int | None:
         """The status of the child, if it has ended. `_deadstate`: asked as the object is finalized."""

@@ -26,6 +26,13 @@ def descriptors() -> int:
     return len(os.listdir("/dev/fd"))
 
 
+def wait_for_a_child() -> None:
+    """One that is sure not to have ended yet: what a hub makes at its first real wait is there afterwards."""
+    with Popen(["cat"], stdin=PIPE) as child:
+        corolib.spawn(child.stdin.close)
+        child.wait()
+
+
 def no_child_is_left() -> bool:
     try:
         original("os", "waitpid")(-1, os.WNOHANG)
@@ -241,7 +248,7 @@ def test_a_child_inherits_none_of_many_descriptors(count):
     ids=lambda arguments: repr(list(arguments.items())[-1])[:40],
 )
 def test_a_start_that_fails_leaves_nothing(arguments):
-    Popen(["true"]).wait()  # what is made once per hub
+    wait_for_a_child()
     count = descriptors()
     pipes = {"stdin": PIPE, "stdout": PIPE, "stderr": PIPE}
     with pytest.raises(
@@ -252,6 +259,59 @@ def test_a_start_that_fails_leaves_nothing(arguments):
     assert no_child_is_left()
 
 
+@pytest.mark.parametrize("how", ["kill", "two kills", "Timeout", "in the hub"])
+def test_a_start_that_is_ended_from_outside_ends_the_child(how):
+    """The child stops before it runs its program, so that the start never ends by itself."""
+    done = run_isolated(
+        """
+        import os, signal, sys
+        import corolib
+        from corolib.subprocess import PIPE, Popen
+        from test_subprocess_faults import descriptors, no_child_is_left, wait_for_a_child
+
+        how = sys.argv[1]
+        wait_for_a_child()
+        count = descriptors()
+        near, far = os.pipe()  # the child has both ends, and reads from itself for ever
+        pipes = {"stdin": PIPE, "stdout": PIPE, "stderr": PIPE}
+
+        def stop():
+            signal.alarm(60)  # should nobody end it
+            os.read(near, 1)
+
+        def start():
+            try:
+                with corolib.Timeout(0.01 if how == "Timeout" else None):
+                    Popen(["true"], **pipes, preexec_fn=stop)
+                print("started")
+            except BaseException as error:
+                print(type(error).__name__)
+
+        if how == "in the hub":
+            corolib.get_hub().run_callback(start)
+            corolib.sleep(0)
+        else:
+            greenlet = corolib.spawn(start)
+            corolib.sleep(0)
+            if how == "two kills":
+                greenlet.kill(block=False)
+                corolib.sleep(0)
+            if how != "Timeout":
+                greenlet.kill()
+            greenlet.join()
+        assert no_child_is_left()
+        os.close(far)
+        assert os.read(near, 1) == b"", "nobody else has the other end: the child has ended"
+        os.close(near)
+        assert descriptors() == count
+        """,
+        how,
+    )
+    expected = {"Timeout": "Timeout", "in the hub": "BlockingSwitchOutError"}.get(how, "GreenletExit")
+    assert done.stdout == f"{expected}\n"
+    assert done.stderr == ""
+
+
 def test_too_few_descriptors_at_each_point_of_a_start():
     """A limit that lets one more descriptor be opened each time, until the start succeeds."""
     done = run_isolated(
@@ -259,7 +319,8 @@ def test_too_few_descriptors_at_each_point_of_a_start():
         import os, resource
         from corolib import subprocess
         from corolib.subprocess import PIPE
-        subprocess.run(["true"])  # what is made once per hub
+        from test_subprocess_faults import wait_for_a_child
+        wait_for_a_child()
 
         def opened():
             return len(os.listdir("/dev/fd"))
