@@ -88,12 +88,29 @@ def _suspended():
 
 
 def _not_a_waker() -> None:
-    """Tell the hub that the guard's thread wakes nobody: a deadlock with only that thread alive is one."""
+    """Tell the hub that the guard's thread wakes nobody, nor does the handler that survives signals: a
+    deadlock with only those is one.
+    """
     try:
         from corolib._hub._core import thread_idle
+        from corolib._waitgraph import wakes_nobody
     except ImportError:  # the engine and the loop can be tested before the hub is built
         return
     thread_idle(1)
+    wakes_nobody.add(_survive)
+
+
+def _survive(number: int, frame: object) -> None:
+    """A handler in place of ignoring a signal, which the programs that tests start would inherit."""
+
+
+def _pass_no_ignoring_on() -> None:
+    """What nohup, or a shell that starts this in the background, has had us ignore, programs that tests start
+    would ignore as well; and some are about Ctrl-C, or what a signal does if nobody handles it.
+    """
+    for number in signal.valid_signals() - {signal.SIGPIPE, signal.SIGXFSZ}:  # those Python itself ignores
+        if signal.getsignal(number) is signal.SIG_IGN:
+            signal.signal(number, signal.default_int_handler if number == signal.SIGINT else _survive)
 
 
 guard_key = pytest.StashKey[HangGuard]()
@@ -111,10 +128,7 @@ def pytest_addoption(parser: pytest.Parser, pluginmanager: pytest.PytestPluginMa
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
-        # Started in the background by a shell: the programs that tests start would inherit that, and some
-        # are about Ctrl-C.
-        signal.signal(signal.SIGINT, signal.default_int_handler)
+    _pass_no_ignoring_on()
     config.stash[guard_key] = HangGuard(os.dup(sys.__stderr__.fileno()))
     if config.option.leaks is not None:
         config.pluginmanager.register(leakcheck.Plugin(*config.option.leaks, between=end_hub), "leakcheck")

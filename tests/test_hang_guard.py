@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from textwrap import dedent
 
@@ -12,12 +13,12 @@ from helpers import ROOT
 
 @pytest.fixture
 def run_pytest(tmp_path: Path):
-    def run(source: str) -> subprocess.CompletedProcess[str]:
+    def run(source: str, under: Sequence[str] = ()) -> subprocess.CompletedProcess[str]:
         path = tmp_path / "test_made.py"
         path.write_text(dedent(source))
         return subprocess.run(
             [
-                *(sys.executable, "-m", "pytest", "-q", "-p", "conftest"),
+                *(*under, sys.executable, "-m", "pytest", "-q", "-p", "conftest"),
                 *("-c", str(ROOT / "pyproject.toml"), "--rootdir", str(tmp_path), str(path)),
             ],
             cwd=tmp_path,
@@ -103,3 +104,30 @@ def test_a_deadlock_is_one_although_the_guard_is_a_thread(run_pytest) -> None:
         """
     )
     assert done.returncode == 0, done.stdout
+
+
+def test_programs_of_tests_ignore_no_signal_that_the_run_was_started_with(run_pytest) -> None:
+    """As under nohup, or in the background of a shell. The run itself survives them as it was to."""
+    done = run_pytest(
+        """
+        import os, signal
+        import pytest
+        from corolib.event import Event
+        from corolib.hub import LoopExit
+        from helpers import run_isolated
+
+        def test_made():
+            done = run_isolated(
+                "import signal; print([each.name for each in signal.valid_signals()"
+                " if signal.getsignal(each) is signal.SIG_IGN])"
+            )
+            assert done.stdout == "['SIGPIPE', 'SIGXFSZ']\\n"  # which Python ignores
+            done = run_isolated("import os, signal; os.kill(os.getpid(), signal.SIGHUP)", check=False)
+            assert done.returncode == -signal.SIGHUP
+            os.kill(os.getpid(), signal.SIGHUP)
+            with pytest.raises(LoopExit):
+                Event().wait()
+        """,
+        ["sh", "-c", "trap '' HUP INT QUIT; exec \"$@\"", "sh"],
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
