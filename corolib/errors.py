@@ -5,7 +5,13 @@ What stands in for a standard function raises what that function raises (`Timeou
 takes some of them when it is imported.
 """
 
+from typing import TYPE_CHECKING
+
 from ._switch import GreenletExit
+
+if TYPE_CHECKING:
+    # Up the ladder, for the type alone.
+    from ._waitgraph import WaitGraph
 
 __all__ = [
     "BlockingSwitchOutError",
@@ -28,7 +34,11 @@ class LoopExit(Exception):
     """
 
     def __init__(
-        self, message: object = "", hub: object = None, waiting: tuple[str, ...] = (), graph: object = None
+        self,
+        message: object = "",
+        hub: object = None,
+        waiting: tuple[str, ...] = (),
+        graph: "WaitGraph | None" = None,
     ) -> None:
         if hub is None:
             super().__init__(message)

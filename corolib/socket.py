@@ -11,9 +11,13 @@ import io as _io
 import os
 import socket as _stdlib
 import sys
-from _socket import AF_INET, AF_INET6, SOCK_DGRAM, SOCK_STREAM
 from collections.abc import Callable
-from socket import AddressFamily, SocketKind
+from socket import AF_INET as AF_INET
+from socket import AF_INET6 as AF_INET6
+from socket import SOCK_DGRAM as SOCK_DGRAM
+from socket import SOCK_STREAM as SOCK_STREAM
+from socket import AddressFamily as AddressFamily
+from socket import SocketKind as SocketKind
 from typing import TYPE_CHECKING, Any, Final
 
 from . import _hub
@@ -31,9 +35,6 @@ __all__ = [*_stdlib.__all__, *__extensions__]
 
 # Every constant, error and conversion that this Python has.
 globals().update((name, getattr(_stdlib, name)) for name in _stdlib.__all__)
-if TYPE_CHECKING:
-
-    def __getattr__(name: str) -> Any: ...
 
 
 #: A caller gave no timeout: the default of new sockets. The standard library's own object, for those who pass
@@ -425,3 +426,10 @@ def cancel_wait(watcher: _hub.io, error: BaseException | None = None) -> None:
     if error is None:
         error = OSError(errno.EBADF, "File descriptor was closed in another greenlet")
     get_hub().cancel_wait(watcher, error, close_watcher=True)
+
+
+if TYPE_CHECKING:
+    # Everything else, as it is there. At the end: the first definition of a name counts, which is ours.
+    from socket import *  # type: ignore[assignment]  # noqa: F403
+
+    def __getattr__(name: str) -> Any: ...

@@ -106,6 +106,8 @@ LADDER = [
     # adapters: to libraries of others; they use it as those would
     *("ext", "ext."),
 ]
+# What an error carries is made above it: imported `if TYPE_CHECKING`, so that nothing runs it.
+FOR_TYPES = {("errors", "_waitgraph")}
 GROUND = LADDER[: LADDER.index("errors")]
 FILES = sorted(path for kind in ("*.py", "*.pyi") for path in PACKAGE.rglob(kind))
 
@@ -148,6 +150,17 @@ def imported(path: Path, folder: Path) -> Iterator[tuple[int, str]]:
                 yield node.lineno, name.removeprefix("corolib").removeprefix(".")
 
 
+def lines_for_types(path: Path) -> set[int]:
+    """Those of a file that stand under `if TYPE_CHECKING`."""
+    return {
+        line
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING"
+        for each in node.body
+        for line in range(each.lineno, (each.end_lineno or each.lineno) + 1)
+    }
+
+
 @pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
 def test_imports_point_down(path: Path) -> None:
     module = module_of(path)
@@ -157,6 +170,8 @@ def test_imports_point_down(path: Path) -> None:
         below = rung_of(target)
         where = f"{path.relative_to(ROOT)}:{line} imports {target or 'the roof'}"
         assert below is not None, f"{where}, which has no place in the ladder"
+        if (module, target) in FOR_TYPES and line in lines_for_types(path):
+            continue
         if below == rung and rung:
             continue  # members of one package
         assert LADDER.index(below) < LADDER.index(rung), f"{where}, which does not stand below it"
@@ -202,3 +217,11 @@ def test_the_walk_sees_every_way_to_import(tmp_path: Path) -> None:
     )
     found = [name for _, name in imported(probe, PACKAGE / "resolver")]
     assert found == ["hub", "_native", "errors", "_ev.loop", "resolver.base"]
+
+
+def test_lines_for_types_are_told_from_others(tmp_path: Path) -> None:
+    probe = tmp_path / "probe.py"
+    probe.write_text(
+        "if TYPE_CHECKING:\n    import a\n    import b\nelse:\n    import c\nif d:\n    import e\n"
+    )
+    assert lines_for_types(probe) == {2, 3}

@@ -1,5 +1,7 @@
 """The types that users' checkers see, and what is generic at run time."""
 
+import re
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -7,6 +9,7 @@ from pathlib import Path
 import pytest
 from helpers import ROOT
 
+import corolib.socket
 from corolib.event import AsyncResult
 from corolib.greenlet import Greenlet
 from corolib.pool import IMap, IMapUnordered
@@ -19,18 +22,48 @@ GENERIC = [
 ]
 
 
-@pytest.mark.hang_after(300)
-def test_a_type_checker_sees_the_public_types(tmp_path: Path) -> None:
-    done = subprocess.run(
+def mypy(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
+    """As a user runs it."""
+    return subprocess.run(
         [
             *(sys.executable, "-m", "mypy", "--config-file", "pyproject.toml", "--strict"),
-            str(ROOT / "tests" / "typing" / "public.py"),
+            *map(str, arguments),
         ],
         cwd=ROOT,
         capture_output=True,
         text=True,
     )
+
+
+@pytest.mark.hang_after(300)
+def test_a_type_checker_sees_the_public_types() -> None:
+    done = mypy(ROOT / "tests" / "typing" / "public.py")
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.hang_after(300)
+def test_names_of_socket_have_the_types_that_they_have_in_the_standard_library(tmp_path: Path) -> None:
+    names = sorted(corolib.socket.__all__)
+    ours = {name for name in names if getattr(corolib.socket, name) is not getattr(socket, name, None)}
+    assert {"socket", "create_connection", "wait_read"} <= ours
+    source = ["import socket as theirs", "import corolib.socket as ours"]
+    for name in names:
+        source += [f"from corolib.socket import {name}", f"reveal_type(ours.{name})"]
+        source += [] if name in ours else [f"reveal_type(theirs.{name})"]
+    path = tmp_path / "names.py"
+    path.write_text("\n".join(source))
+    written = mypy(path).stdout
+    types: dict[str, dict[str, str]] = {"ours": {}, "theirs": {}}
+    for line, type_ in re.findall(r":(\d+): note: Revealed type is \"(.*)\"", written):
+        whose, name = source[int(line) - 1].removeprefix("reveal_type(").rstrip(")").split(".")
+        types[whose][name] = type_
+    # What mypy does not know there, this Python being newer, is Any in both.
+    refused = [row for row in written.splitlines() if ": error: " in row and "has no attribute" not in row]
+    assert refused == []
+    assert types["ours"].keys() == set(names)
+    assert {name: types["ours"][name] for name in types["theirs"]} == types["theirs"]
+    assert types["ours"]["SHUT_WR"] == "int"
+    assert [name for name in ours if types["ours"][name] == "Any"] == []
 
 
 def test_the_package_says_that_it_is_typed() -> None:

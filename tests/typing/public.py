@@ -12,8 +12,9 @@ import corolib
 from corolib import Greenlet, iwait, joinall, spawn, spawn_later, spawn_raw, wait, with_timeout
 from corolib._hub import callback
 from corolib._switch import greenlet
+from corolib._waitgraph import WaitGraph
 from corolib.event import AsyncResult, Event
-from corolib.hub import Hub, get_hub
+from corolib.hub import Hub, LoopExit, get_hub
 from corolib.local import local
 from corolib.lock import BoundedSemaphore, DummySemaphore, RLock, Semaphore
 from corolib.pool import Group, IMap, IMapUnordered, Pool
@@ -160,6 +161,11 @@ def hubs(hub: Hub) -> None:
     assert_type(hub.run_callback(work, 1), callback)
     assert_type(hub.run_callback(work, 1, context=copy_context()), callback)
     hub.run_callback(work, "no number")  # type: ignore[call-overload]
+
+
+def deadlocks(exit: LoopExit) -> None:
+    assert_type(exit.graph, WaitGraph | None)
+    assert_type(exit.waiting, tuple[str, ...])
 
 
 class Own(local):
