@@ -9,7 +9,7 @@ attribute, and contexts made before it make cooperative sockets from then on.
 """
 
 import ssl as _stdlib
-from _ssl import SSL_ERROR_EOF
+from _ssl import SSL_ERROR_EOF as SSL_ERROR_EOF
 from collections.abc import Callable
 from types import CellType, FunctionType
 from typing import TYPE_CHECKING, Any
@@ -18,13 +18,16 @@ from ._adopt import Names, adopt
 from ._hub import TIMED_OUT, WaitList
 from .errors import ConcurrentObjectUseError
 from .hub import get_hub, getcurrent
-from .socket import create_connection, socket
+from .socket import create_connection as create_connection
+from .socket import socket as socket
 
 # Every constant, error and class that this Python has, but for what was imported above; those that wait are
 # replaced below.
 globals().update((name, value) for name, value in vars(_stdlib).items() if name not in globals())
 if TYPE_CHECKING:
-    from ssl import SSLError, SSLWantReadError, SSLWantWriteError
+    from ssl import SSLError as SSLError
+    from ssl import SSLWantReadError as SSLWantReadError
+    from ssl import SSLWantWriteError as SSLWantWriteError
 
     def __getattr__(name: str) -> Any: ...
 

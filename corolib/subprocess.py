@@ -28,7 +28,7 @@ from .selectors import PollSelector
 # Everything that this Python has, but for what was imported above.
 globals().update((name, value) for name, value in vars(_stdlib).items() if name not in globals())
 if TYPE_CHECKING:
-    from subprocess import TimeoutExpired
+    from subprocess import TimeoutExpired as TimeoutExpired
 
     def __getattr__(name: str) -> Any: ...
 

@@ -4,6 +4,7 @@ import re
 import socket
 import subprocess
 import sys
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -64,6 +65,21 @@ def test_names_of_socket_have_the_types_that_they_have_in_the_standard_library(t
     assert {name: types["ours"][name] for name in types["theirs"]} == types["theirs"]
     assert types["ours"]["SHUT_WR"] == "int"
     assert [name for name in ours if types["ours"][name] == "Any"] == []
+
+
+@pytest.mark.hang_after(300)
+def test_every_name_of_what_stands_in_for_the_standard_library_can_be_imported(tmp_path: Path) -> None:
+    modules = ["os", "queue", "select", "selectors", "signal", "socket", "ssl", "subprocess", "thread"]
+    names = [
+        f"from corolib.{module} import {name}\n"
+        for module in [*modules, "threading", "time"]
+        for name in import_module(f"corolib.{module}").__all__
+    ]
+    path = tmp_path / "names.py"
+    path.write_text("".join(names))
+    written = mypy(path).stdout
+    assert [row for row in written.splitlines() if "does not explicitly export" in row] == []
+    assert len(names) > 500
 
 
 def test_the_package_says_that_it_is_typed() -> None:
