@@ -38,6 +38,8 @@ class Raw:
 
     def __init__(self, address: Any, *headers: str, handshake: bool = True) -> None:
         self.sock = socket.create_connection(address, timeout=10)
+        # What is sent has come when send() is over, whatever has not been acknowledged yet.
+        self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.buffer = b""
         if handshake:
             key = "dGhlIHNhbXBsZSBub25jZQ=="

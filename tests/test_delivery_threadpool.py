@@ -28,7 +28,7 @@ def thread_scenarios(threads: ThreadPool) -> list:
         yield
         assert got == list(range(len(got)))
         assert not run.done or len(got) == 4
-        assert threads._unfinished == 0
+        assert len(threads) == 0
 
     def more_jobs_than_places(run: Run) -> Iterator[None]:
         got: list[object] = []
@@ -42,14 +42,14 @@ def thread_scenarios(threads: ThreadPool) -> list:
         yield
         assert got == list(range(len(got)))
         assert not run.done or len(got) == 6
-        assert threads._unfinished == 0
+        assert len(threads) == 0
 
     def mapped(run: Run) -> Iterator[None]:
         got: list[object] = []
         run.subject(lambda: got.extend(threads.map(abs, range(-5, 0))))
         yield
         assert got == ([5, 4, 3, 2, 1] if run.done else [])
-        assert threads._unfinished == 0
+        assert len(threads) == 0
 
     def joined(run: Run) -> Iterator[None]:
         def subject() -> None:
@@ -60,7 +60,7 @@ def thread_scenarios(threads: ThreadPool) -> list:
         run.subject(subject)
         run.spawn(lambda: threads.spawn(abs, 2).get())
         yield
-        assert threads._unfinished == 0
+        assert len(threads) == 0
 
     return [apply, more_jobs_than_places, mapped, joined]
 

@@ -98,7 +98,7 @@ def test_a_kind_that_is_not_there_is_an_error_that_names_the_others() -> None:
         env={"COROLIB_RESOLVER": "nonsense"},
         check=False,
     )
-    assert "expected thread, dns, block, dnspython, package.module.name" in done.stderr
+    assert "expected thread, dns, block, dnspython, ares, package.module.name" in done.stderr
 
 
 class Slow:
