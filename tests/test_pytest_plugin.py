@@ -11,7 +11,7 @@ import pytest
 from helpers import ROOT
 
 # Without those of others, which take longer than all the rest.
-PLUGINS = ("-p", "no:cacheprovider", "-p", "no:hypothesispytest")
+PLUGINS = ("-p", "no:cacheprovider", "-p", "no:hypothesispytest", "-p", "no:ddtrace", "-p", "no:locust")
 
 
 @pytest.fixture
