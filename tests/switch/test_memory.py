@@ -97,7 +97,7 @@ def test_an_exception_to_the_rule_does_not_raise_the_chunks_of_all():
 def test_whether_less_would_do_is_tried_more_and_more_seldom():
     def thread():
         def medium(park):
-            deep(5, park)
+            deep(4, park)
 
         sizes = [chunk_of(medium) for _ in range(3300)]
         assert set(sizes) == {ROOT, KIB}
