@@ -188,7 +188,9 @@ def served(workload: str, case: str) -> Callable[[Theme, dict[str, Any]], Figure
         for each, value in zip(axes, ("requests_per_s", "p99_us"), strict=True):
             curves(each, measured, case, value)
             label = {one.name: one.label for one in curve.values}[value]
-            each.set(xscale="log", xlabel=curve.x, ylabel=label)  # type: ignore[attr-defined]
+            each.set_xscale("log")
+            each.set_xlabel(curve.x)
+            each.set_ylabel(label)
         axes[0].set_ylim(bottom=0)
         axes[1].set_yscale("log")
         made.suptitle(curve.label, color=theme.ink, fontsize=10)

@@ -27,33 +27,27 @@ class Parser(email.parser.Parser):
 
     def parsestr(self, text: str, headersonly: bool = False) -> Any:
         """The message that this text is."""
-        if self._class is not HTTPMessage or not _PLAIN(text) or _WITH_PARTS(text):  # type: ignore[attr-defined]
+        own: Any = self  # the standard library's types know nothing of what its __init__() keeps
+        if own._class is not HTTPMessage or not _PLAIN(text) or _WITH_PARTS(text):
             return super().parsestr(text, headersonly)
-        message: Any = HTTPMessage(policy=self.policy)  # type: ignore[attr-defined]
+        message: Any = HTTPMessage(policy=own.policy)
         message._headers = _FIELDS(text)
         message.set_payload("")
         return message
 
 
-class _Email(ModuleType):
-    """What http.client finds under the name `email`."""
+class _With(ModuleType):
+    """A module, with some names of ours in front of its own."""
 
-    def __init__(self) -> None:
-        super().__init__("email", email.__doc__)
-        self.parser = _Parsers("email.parser", email.parser.__doc__)
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(email, name)
-
-
-class _Parsers(ModuleType):
-    Parser = Parser
+    def __init__(self, module: ModuleType, **ours: object) -> None:
+        super().__init__(module.__name__, module.__doc__)
+        vars(self).update(ours, _module=module)
 
     def __getattr__(self, name: str) -> Any:
-        return getattr(email.parser, name)
+        return getattr(self._module, name)
 
 
 def patch_http(client: ModuleType) -> None:
     """Has http.client (the module that was imported just now) use this parser."""
     if client.HTTPMessage is HTTPMessage and isinstance(getattr(client, "email", None), ModuleType):
-        client.email = _Email()  # type: ignore[attr-defined]
+        vars(client)["email"] = _With(email, parser=_With(email.parser, Parser=Parser))

@@ -34,13 +34,20 @@ int arguments_take(const char *method, const char *const *names, Py_ssize_t requ
     return 0;
 }
 
+PyObject *arguments_rest(Py_ssize_t first, PyObject *const *args, Py_ssize_t nargs)
+{
+    PyObject *tuple = PyTuple_New(nargs > first ? nargs - first : 0);
+    if (tuple == NULL) return NULL;
+    for (Py_ssize_t i = first; i < nargs; i++) PyTuple_SET_ITEM(tuple, i - first, Py_NewRef(args[i]));
+    return tuple;
+}
+
 int arguments_pack(Py_ssize_t first, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames,
                    PyObject **tuple, PyObject **dict)
 {
     *dict = NULL;
-    *tuple = PyTuple_New(nargs > first ? nargs - first : 0);
+    *tuple = arguments_rest(first, args, nargs);
     if (*tuple == NULL) return -1;
-    for (Py_ssize_t i = first; i < nargs; i++) PyTuple_SET_ITEM(*tuple, i - first, Py_NewRef(args[i]));
     if (kwnames == NULL || PyTuple_GET_SIZE(kwnames) == 0) return 0;
     *dict = PyDict_New();
     for (Py_ssize_t i = 0; *dict != NULL && i < PyTuple_GET_SIZE(kwnames); i++)

@@ -8,6 +8,8 @@
  * references, NULL for what is not given. 0, or -1 with TypeError. */
 int arguments_take(const char *method, const char *const *names, Py_ssize_t required, PyObject *const *args,
                    Py_ssize_t nargs, PyObject *kwnames, PyObject **out);
+/* A tuple of all positional ones from `first` on, new. */
+PyObject *arguments_rest(Py_ssize_t first, PyObject *const *args, Py_ssize_t nargs);
 /* Into a tuple of all positional ones from `first` on, and a dict or NULL: both new. 0 or -1. */
 int arguments_pack(Py_ssize_t first, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames,
                    PyObject **tuple, PyObject **dict);

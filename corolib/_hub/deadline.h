@@ -11,8 +11,7 @@
 /* A node lives in the record or object it belongs to (never on the stack of a greenlet that parks). */
 struct deadline {
     int32_t index; /* place in the array, -1 when it is in none; owned by deadline.c */
-    int32_t
-        kind; /* enum deadline_kind; beside the place it costs nothing, a pointer would cost eight bytes */
+    int32_t kind;  /* enum deadline_kind: beside the place it takes no room, a pointer would */
 };
 
 /* Whose it is, and so which of these is called, once, after the node was taken out of the heap. */

@@ -27,6 +27,13 @@ bool hub_check(PyObject *object)
     return PyObject_TypeCheck(object, hub_type);
 }
 
+void hub_pause(long milliseconds)
+{
+    const struct timespec pause = {.tv_nsec = milliseconds * 1000 * 1000};
+    Py_BEGIN_ALLOW_THREADS nanosleep(&pause, NULL);
+    Py_END_ALLOW_THREADS
+}
+
 /* Life. */
 
 static int check_table(const struct evapi *table)

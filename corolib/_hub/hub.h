@@ -131,6 +131,8 @@ static inline struct hub *hub_core(PyObject *hub)
     return (struct hub *)((char *)hub + hub_offset);
 }
 bool hub_check(PyObject *object);
+/* The thread sleeps, with the GIL given up: the system is short of something for the moment. */
+void hub_pause(long milliseconds);
 /* The hub of this thread, made on demand by the factory; borrowed. NULL with an exception set. */
 struct hub *hub_here(void);
 /* The same, but NULL if there is none (check PyErr_Occurred() for a failure). */
@@ -182,6 +184,8 @@ void loop_enter(struct hub *hub, struct ev_loop *next);
 
 /* The number is about to be closed: whether it is one of the hub's own. (lost.c) */
 bool lost_closing(struct hub *hub, int fd);
+/* Whether an end (0, 1) of the pipe for signals is still that. */
+bool lost_signal_end(const struct hub *hub, int end);
 /* Whether the hub's own descriptors are what they were. A system call or two. */
 bool lost_intact(struct hub *hub);
 /* Makes them anew if they are lost, before a poll. 1: they are there; 0: there are none to be had at the

@@ -12,7 +12,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "fd.h"
@@ -107,12 +106,9 @@ static void signals_close(struct hub *hub)
     hub_ev->io_stop(hub->loop, &hub->signal_io);
     int current = set_wakeup(hub->signal_chained);
     if (current != hub->signal_pipe[1]) set_wakeup(current); /* somebody came after us: theirs stays */
-    for (int i = 0; i < 2; i++) {
-        struct stat status;
-        if (fstat(hub->signal_pipe[i], &status) == 0 && S_ISFIFO(status.st_mode) &&
-            status.st_ino == hub->signal_inode)
-            close(hub->signal_pipe[i]);
-        hub->signal_pipe[i] = -1;
+    for (int end = 0; end < 2; end++) {
+        if (lost_signal_end(hub, end)) close(hub->signal_pipe[end]);
+        hub->signal_pipe[end] = -1;
     }
 }
 
@@ -275,9 +271,7 @@ static void poll_failed(struct hub *hub, int error)
         hub->lost = true;
         return;
     }
-    const struct timespec pause = {.tv_nsec = 1000 * 1000};
-    Py_BEGIN_ALLOW_THREADS nanosleep(&pause, NULL);
-    Py_END_ALLOW_THREADS
+    hub_pause(1);
 }
 
 /* One look at the descriptors, for `wait` seconds at most; 0 for no wait, PARK_FOREVER for no limit. Returns

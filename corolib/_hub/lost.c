@@ -17,7 +17,6 @@
 #include <errno.h>
 #include <sys/epoll.h>
 #include <sys/stat.h>
-#include <time.h>
 
 #include "hub.h"
 
@@ -40,20 +39,17 @@ static bool epoll_intact(struct hub *hub)
     return !hub->polled;
 }
 
-static bool signals_intact(struct hub *hub)
+bool lost_signal_end(const struct hub *hub, int end)
 {
-    if (hub->signal_pipe[0] < 0) return true;
-    struct stat ends[2];
-    for (int i = 0; i < 2; i++)
-        if (fstat(hub->signal_pipe[i], &ends[i]) < 0 || !S_ISFIFO(ends[i].st_mode) ||
-            ends[i].st_ino != hub->signal_inode)
-            return false;
-    return true;
+    struct stat status;
+    return fstat(hub->signal_pipe[end], &status) == 0 && S_ISFIFO(status.st_mode) &&
+           status.st_ino == hub->signal_inode;
 }
 
 bool lost_intact(struct hub *hub)
 {
-    return !hub->lost && epoll_intact(hub) && signals_intact(hub);
+    if (hub->lost || !epoll_intact(hub)) return false;
+    return hub->signal_pipe[0] < 0 || (lost_signal_end(hub, 0) && lost_signal_end(hub, 1));
 }
 
 int lost_repair(struct hub *hub)
@@ -70,7 +66,6 @@ int lost_repair(struct hub *hub)
     if (!PyErr_ExceptionMatches(PyExc_OSError)) return -1;
     /* Too many open files: a pause, and we look again. */
     PyErr_Clear();
-    const struct timespec pause = {.tv_nsec = 1000 * 1000};
-    Py_BEGIN_ALLOW_THREADS nanosleep(&pause, NULL);
-    Py_END_ALLOW_THREADS return 0;
+    hub_pause(1);
+    return 0;
 }

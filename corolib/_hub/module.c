@@ -3,7 +3,6 @@
 
 #include <errno.h>
 #include <limits.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "arguments.h"
@@ -99,9 +98,7 @@ static PyObject *core_persist(PyObject *module, PyObject *const *args, Py_ssize_
         }
         Py_XDECREF(type);
         Py_XDECREF(error);
-        const struct timespec pause = {.tv_nsec = 10 * 1000 * 1000};
-        Py_BEGIN_ALLOW_THREADS nanosleep(&pause, NULL);
-        Py_END_ALLOW_THREADS
+        hub_pause(10);
     }
 }
 

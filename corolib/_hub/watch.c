@@ -163,9 +163,8 @@ int watch_take_call(PyObject *self, PyObject *const *args, Py_ssize_t nargs, PyO
         if (arguments_take("start", known, 0, args + nargs, 0, names, &value) < 0) return -1;
         if (value != NULL && (*flag = PyObject_IsTrue(value)) < 0) return -1;
     }
-    PyObject *rest = PyTuple_New(nargs - 1);
+    PyObject *rest = arguments_rest(1, args, nargs);
     if (rest == NULL) return -1;
-    for (Py_ssize_t i = 1; i < nargs; i++) PyTuple_SET_ITEM(rest, i - 1, Py_NewRef(args[i]));
     /* The old ones first: their end may run code that stops the watcher, or starts it. */
     struct watch *watch = watch_cast(self);
     while (watch->fn != NULL || watch->args != NULL) watch_forget(watch);

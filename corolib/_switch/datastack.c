@@ -130,7 +130,7 @@ void datastack_give_chain(_PyStackChunk *chunk)
 #define UP 16
 #define FLOOR (-100)
 #define PATIENCE 100u
-#define PATIENCE_MOST 25600u
+#define DOUBLINGS_MOST 8u
 
 void datastack_learn(struct datastack_pool *pool, unsigned kind, bool overflowed)
 {
@@ -140,9 +140,9 @@ void datastack_learn(struct datastack_pool *pool, unsigned kind, bool overflowed
         if (++guess->calm < PATIENCE) return;
         if (guess->trial) { /* it was right */
             guess->trial = false;
-            guess->patience = PATIENCE;
+            guess->doublings = 0;
         }
-        if (guess->calm < guess->patience) return;
+        if (guess->calm < PATIENCE << guess->doublings) return;
         guess->calm = 0;
         if (guess->rank == 0) return;
         guess->score = 0;
@@ -155,8 +155,7 @@ void datastack_learn(struct datastack_pool *pool, unsigned kind, bool overflowed
     guess->score = 0;
     guess->calm = 0;
     if (guess->rank + 1u < DATASTACK_CLASSES) guess->rank++;
-    if (guess->trial && guess->patience < PATIENCE_MOST)
-        guess->patience = (unsigned short)(2u * (guess->patience > PATIENCE ? guess->patience : PATIENCE));
+    if (guess->trial && guess->doublings < DOUBLINGS_MOST) guess->doublings++;
     guess->trial = false;
 }
 

@@ -49,8 +49,8 @@ struct datastack_guess {
     unsigned char rank;
     signed char score;       /* how many overflow of late */
     bool trial;              /* it was moved down, and whether that was right is not known yet */
+    unsigned char doublings; /* of the number after which it is tried a class lower */
     unsigned short calm;     /* how many in a row, nearly, did not overflow */
-    unsigned short patience; /* it is tried a class lower after so many */
 };
 
 /* One per thread. */

@@ -132,9 +132,7 @@ class Connection(Exchange):
                 environ = None
                 if server.draining:
                     return False
-                timeout = server.connect_timeout if self.fresh else self._keepalive
-                if timeout != self._timeout:
-                    self._set_timeout(timeout)
+                self._set_timeout(server.connect_timeout if self.fresh else self._keepalive)
                 self.idle = True
             if environ is None:
                 while True:
@@ -263,10 +261,7 @@ class Connection(Exchange):
 
     def _sendall(self, data: bytes) -> None:
         """Send it all, each PIECE within the time for that."""
-        timeout = self.server.write_timeout
-        if timeout != self._timeout:
-            self._timeout = timeout
-            self.socket.settimeout(timeout)
+        self._set_timeout(self.server.write_timeout)
         try:
             if len(data) <= PIECE * 2:
                 self.socket.sendall(data)

@@ -55,9 +55,7 @@ int exchange_end(struct exchange *exchange)
     tally_count(exchange->counters, exchange->code, exchange->response_length, received,
                 exchange->time_finish - exchange->time_start);
     if (!exchange->logs) return 0;
-    PyObject *done = PyObject_CallMethodNoArgs((PyObject *)exchange, state->log_request);
-    Py_XDECREF(done);
-    return done == NULL ? -1 : 0;
+    return exchange_call(exchange, state->log_request, NULL);
 }
 
 /* start_response() */
@@ -168,9 +166,12 @@ static PyObject *start_response(PyObject *self, PyObject *const *args, Py_ssize_
 
 /* Answers of one piece. */
 
-static int call_with(struct exchange *exchange, PyObject *name, PyObject *argument)
+int exchange_call(struct exchange *exchange, PyObject *name, PyObject *argument)
 {
-    PyObject *result = PyObject_CallMethodOneArg((PyObject *)exchange, name, argument);
+    PyObject *args[] = {NULL, (PyObject *)exchange, argument};
+    size_t count = argument == NULL ? 1 : 2;
+    PyObject *result =
+        PyObject_VectorcallMethod(name, args + 1, count | PY_VECTORCALL_ARGUMENTS_OFFSET, NULL);
     Py_XDECREF(result);
     return result == NULL ? -1 : 0;
 }
@@ -181,7 +182,7 @@ static int cannot_send(struct exchange *exchange)
     PyObject *type, *error, *traceback;
     PyErr_Fetch(&type, &error, &traceback);
     PyErr_NormalizeException(&type, &error, &traceback);
-    if (call_with(exchange, exchange->state->cannot_send, error) < 0)
+    if (exchange_call(exchange, exchange->state->cannot_send, error) < 0)
         PyErr_WriteUnraisable((PyObject *)exchange);
     PyErr_Restore(type, error, traceback);
     return -1;
@@ -191,7 +192,7 @@ static int cannot_send(struct exchange *exchange)
 static int send_bytes(struct exchange *exchange, PyObject *bytes)
 {
     struct http_state *state = exchange->state;
-    if (!exchange->direct) return call_with(exchange, state->send_all, bytes);
+    if (!exchange->direct) return exchange_call(exchange, state->send_all, bytes);
     PyObject *args[] = {NULL, exchange->socket, bytes, state->dont_wait};
     PyObject *count =
         PyObject_VectorcallMethod(state->send, args + 1, 3 | PY_VECTORCALL_ARGUMENTS_OFFSET, NULL);
@@ -208,7 +209,7 @@ static int send_bytes(struct exchange *exchange, PyObject *bytes)
     if (sent >= size) return 0;
     PyObject *rest = PyBytes_FromStringAndSize(PyBytes_AS_STRING(bytes) + sent, size - sent);
     if (rest == NULL) return -1;
-    int rc = call_with(exchange, state->send_all, rest);
+    int rc = exchange_call(exchange, state->send_all, rest);
     Py_DECREF(rest);
     return rc;
 }
@@ -271,14 +272,15 @@ static PyObject *end_answer(PyObject *self, PyObject *unused)
 /* Life. */
 
 /* Every field that is an object. */
-#define OBJECTS 15
+#define OBJECTS 17
 static void list_objects(struct exchange *exchange, PyObject **places[OBJECTS])
 {
     PyObject **const all[OBJECTS] = {
         &exchange->socket,        &exchange->client_address,  &exchange->server,    &exchange->application,
         &exchange->environ,       &exchange->wsgi_input,      &exchange->result,    &exchange->status,
         &exchange->provided_date, &exchange->provided_length, &exchange->reader,    &exchange->counters,
-        &exchange->timeout,       &exchange->headers,         &exchange->keepalive,
+        &exchange->timeout,       &exchange->headers,         &exchange->keepalive, &exchange->start_response,
+        &exchange->write,
     };
     for (size_t i = 0; i < OBJECTS; i++) places[i] = all[i];
 }
@@ -290,8 +292,6 @@ static int exchange_traverse(PyObject *self, visitproc visit, void *arg)
     list_objects(exchange, places);
     Py_VISIT(Py_TYPE(self));
     for (size_t i = 0; i < OBJECTS; i++) Py_VISIT(*places[i]);
-    Py_VISIT(exchange->start_response);
-    Py_VISIT(exchange->write);
     return 0;
 }
 
@@ -301,8 +301,6 @@ static int exchange_clear(PyObject *self)
     PyObject **places[OBJECTS];
     list_objects(exchange, places);
     for (size_t i = 0; i < OBJECTS; i++) Py_CLEAR(*places[i]);
-    Py_CLEAR(exchange->start_response);
-    Py_CLEAR(exchange->write);
     return 0;
 }
 

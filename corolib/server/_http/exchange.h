@@ -39,6 +39,9 @@ struct exchange {
 
 int exchange_setup(PyObject *module, struct http_state *state);
 
+/* Calls a method of the handler, with an argument unless that is NULL. 0 or -1. */
+int exchange_call(struct exchange *exchange, PyObject *name, PyObject *argument);
+
 /* Before the application is called, and after all of the answer. */
 void exchange_begin(struct exchange *exchange);
 int exchange_end(struct exchange *exchange);

@@ -16,17 +16,6 @@ static int server_is(struct exchange *exchange, PyObject *name)
     return is;
 }
 
-/* Calls a method of the handler. */
-static int call(struct exchange *exchange, PyObject *name, PyObject *argument)
-{
-    PyObject *args[] = {NULL, (PyObject *)exchange, argument};
-    size_t count = argument == NULL ? 1 : 2;
-    PyObject *result =
-        PyObject_VectorcallMethod(name, args + 1, count | PY_VECTORCALL_ARGUMENTS_OFFSET, NULL);
-    Py_XDECREF(result);
-    return result == NULL ? -1 : 0;
-}
-
 static struct reader *reader_of(struct exchange *exchange)
 {
     struct http_state *state = exchange->state;
@@ -47,7 +36,7 @@ static int set_idle_timeout(struct exchange *exchange)
     PyObject *timeout = exchange->fresh ? PyObject_GetAttr(exchange->server, state->connect_timeout)
                                         : Py_NewRef(exchange->keepalive);
     if (timeout == NULL) return -1;
-    int rc = call(exchange, state->set_timeout, timeout);
+    int rc = exchange_call(exchange, state->set_timeout, timeout);
     Py_DECREF(timeout);
     return rc;
 }
@@ -86,7 +75,7 @@ static int answer_failure(struct exchange *exchange)
     if (traceback != NULL) PyException_SetTraceback(error, traceback);
     PyObject *handled = PyErr_GetHandledException();
     PyErr_SetHandledException(error);
-    int rc = call(exchange, exchange->state->answer_failed, error);
+    int rc = exchange_call(exchange, exchange->state->answer_failed, error);
     PyErr_SetHandledException(handled);
     Py_XDECREF(handled);
     Py_XDECREF(type);
@@ -110,7 +99,7 @@ static int run_application(struct exchange *exchange)
         sent = exchange_send_at_once(exchange, data);
         Py_DECREF(data);
     }
-    return sent != 0 ? sent : call(exchange, exchange->state->send_result, NULL);
+    return sent != 0 ? sent : exchange_call(exchange, exchange->state->send_result, NULL);
 }
 
 /* Put the body into the environ. */
