@@ -1,6 +1,7 @@
 """The examples run as a user would run them, end well at Ctrl-C, and say what is wrong with arguments."""
 
 import ast
+import contextlib
 import hashlib
 import json
 import os
@@ -61,7 +62,10 @@ def server(name: str, *arguments: object) -> Iterator[tuple[subprocess.Popen[str
 def ctrl_c(process: subprocess.Popen[str]) -> tuple[str, str]:
     """Interrupt it. What it still writes; it ends with the status that says so, and without a traceback."""
     process.send_signal(signal.SIGINT)
-    stdout, stderr = process.communicate(timeout=WAIT)
+    # Its input stays open meanwhile: an end of that may come before the signal does.
+    with contextlib.nullcontext() if process.stdin is None else process.stdin:
+        process.stdin = None
+        stdout, stderr = process.communicate(timeout=WAIT)
     assert process.returncode == 130, (stdout, stderr)
     assert "Traceback" not in stderr
     return stdout, stderr

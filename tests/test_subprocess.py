@@ -153,7 +153,7 @@ def test_the_functions():
     assert subprocess.getstatusoutput("echo this; exit 2") == (2, "this")
     assert subprocess.getoutput("echo that") == "that"
     with pytest.raises(subprocess.TimeoutExpired):
-        subprocess.run([PYTHON, "-S", "-E", "-c", "input()"], stdin=PIPE, timeout=0.01)
+        subprocess.run([PYTHON, "-S", "-E", "-c", "import time; time.sleep(60)"], stdin=PIPE, timeout=0.01)
 
 
 def test_ten_children_wait_at_the_same_time():
