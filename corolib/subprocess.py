@@ -94,17 +94,25 @@ class Popen(_stdlib.Popen):  # type: ignore[type-arg]  # generic in text or byte
         """The status of the child, if it has ended. `_deadstate`: asked as the object is finalized."""
         if _deadstate is not None:
             return super()._internal_poll(_deadstate, **others)  # type: ignore[misc, no-any-return]  # private
-        if self.returncode is None:
+        # Nothing in here switches, so only another thread can have the lock: it is about to tell the status.
+        if self.returncode is None and self._waitpid_lock.acquire(False):  # type: ignore[attr-defined]  # private
             try:
-                pid, status = _face.waitpid(self.pid, _stdlib_os.WNOHANG)
-            except ChildProcessError:
-                # Somebody else has taken its status, which is not to be had any more.
-                if self.returncode is None:
-                    self.returncode = 0
-            else:
-                if pid == self.pid and self.returncode is None:
-                    self._handle_exitstatus(status)  # type: ignore[attr-defined]  # private
+                self._ask_for_end()
+            finally:
+                self._waitpid_lock.release()  # type: ignore[attr-defined]  # private
         return self.returncode
+
+    def _ask_for_end(self) -> None:
+        if self.returncode is not None:
+            return  # another thread was quicker
+        try:
+            pid, status = _face.waitpid(self.pid, _stdlib_os.WNOHANG)
+        except ChildProcessError:
+            # Somebody else has taken its status, which is not to be had any more.
+            self.returncode = 0
+        else:
+            if pid == self.pid:
+                self._handle_exitstatus(status)  # type: ignore[attr-defined]  # private
 
     def _wait(self, timeout: float | None) -> int:
         """What wait() does but for Ctrl-C."""

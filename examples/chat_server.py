@@ -37,6 +37,7 @@ class Room:
                 connection.sendall(b"your first line must be a name that nobody has yet\n")
                 return
             mailbox = self.mailboxes[name] = Queue(BACKLOG)
+            mailbox.put_nowait(f"* here are {', '.join(self.mailboxes)}")
             writer = corolib.spawn(deliver, mailbox, connection)
             try:
                 self.say(f"* {name} came", but=name)

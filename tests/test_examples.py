@@ -237,7 +237,9 @@ def test_chat_server() -> None:
         ann, bob = (socket.create_connection(address, timeout=WAIT) for _ in range(2))
         with ann, bob, ann.makefile("r") as to_ann, bob.makefile("r") as to_bob:
             ann.sendall(b"Ann\n")
+            assert to_ann.readline() == "* here are Ann\n"
             bob.sendall(b"Bob\n")
+            assert to_bob.readline() == "* here are Ann, Bob\n"
             assert to_ann.readline() == "* Bob came\n"
             ann.sendall(b"hello\n")
             assert to_bob.readline() == "Ann: hello\n"

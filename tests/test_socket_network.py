@@ -15,6 +15,7 @@ from chaos import Address, Chaos, Datagrams, Stream
 from ends import pattern
 
 from corolib import socket, ssl
+from corolib.event import AsyncResult
 from corolib.greenlet import Greenlet
 from corolib.hub import sleep
 
@@ -44,19 +45,23 @@ def contexts() -> tuple[Any, Any]:
 
 
 class Server:
-    """Does something with each connection, in a greenlet of its own; `results` are what came of it."""
+    """Does something with each connection, in a greenlet of its own; `first`: what came of the first one."""
 
     def __init__(self, serve: Callable[[Any], Any]) -> None:
+        self.first: AsyncResult[Any] = AsyncResult()
         self.serve = serve
         self.listener = socket.create_server(("127.0.0.1", 0))
         self.acceptor = Greenlet.spawn(self.accept)
-        self.results: list[Greenlet] = []
+        self.attending: list[Greenlet] = []
 
     def accept(self) -> None:
         while True:
             connection, _ = self.listener.accept()
             connection.settimeout(LONG)
-            self.results.append(Greenlet.spawn(self.attend, connection))
+            greenlet = Greenlet.spawn(self.attend, connection)
+            if not self.attending:
+                greenlet.link(self.first)
+            self.attending.append(greenlet)
 
     def attend(self, connection: Any) -> Any:
         with connection:
@@ -69,7 +74,7 @@ class Server:
     def __exit__(self, *exc_info: object) -> None:
         self.acceptor.kill()
         self.listener.close()
-        for each in self.results:
+        for each in self.attending:
             each.kill()
 
 
@@ -184,7 +189,7 @@ def test_what_a_server_gets_before_a_reset_is_a_prefix(chaos: Chaos) -> None:
         with pytest.raises(ConnectionError):
             while True:
                 client.sendall(DATA)
-        assert serving.results[0].get() == (DATA[:12_345], ConnectionResetError)
+        assert serving.first.get() == (DATA[:12_345], ConnectionResetError)
 
 
 @pytest.mark.parametrize("place", [0, 1, 5000])
@@ -198,7 +203,7 @@ def test_after_half_a_close_the_other_half_goes_on(chaos: Chaos, place: int) -> 
         assert whole(lambda: client.recv(1000)) == (DATA[:place], None)
         client.sendall(DATA * 10)
         client.shutdown(socket.SHUT_WR)
-        assert serving.results[0].get() == (DATA * 10, None)
+        assert serving.first.get() == (DATA * 10, None)
 
 
 def test_a_stall_is_a_timeout_and_loses_nothing(chaos: Chaos) -> None:
@@ -225,7 +230,7 @@ def test_a_sendall_that_is_out_of_time_has_sent_a_prefix(chaos: Chaos) -> None:
         with pytest.raises(TimeoutError):
             client.sendall(DATA * 1000)
         client.close()
-        got, error = serving.results[0].get()
+        got, error = serving.first.get()
         assert error is None
         assert got == (DATA * 1000)[: len(got)]
         assert 3000 < len(got) < 1000 * len(DATA)

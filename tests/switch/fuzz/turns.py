@@ -103,13 +103,13 @@ class Turns:
             self.model.unrefer(self.t, t.main)
 
     def in_child(self, steps):
-        """After a fork: the other threads do not exist."""
+        """After a fork: the other threads do not exist. The interpreter clears the latest one first."""
         self.child_left = steps
         mine = self.t
-        for t in self.threads:
-            if t is not None and t is not mine:
-                self.abandon(t)
-                self.threads[t.index] = None
-                doomed, t.doomed = t.doomed, []
-                for node in [*doomed, t.main, t.current]:
-                    self.model.unrefer(mine, node)
+        others = [t for t in self.threads if t is not None and t is not mine]
+        for t in sorted(others, key=lambda t: t.main.label, reverse=True):
+            self.abandon(t)
+            self.threads[t.index] = None
+            doomed, t.doomed = t.doomed, []
+            for node in [*doomed, t.main, t.current]:
+                self.model.unrefer(mine, node)
