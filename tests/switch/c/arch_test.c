@@ -77,7 +77,7 @@ static void back_and_forth(void)
 {
     step = 0;
     start(ping);
-#ifdef ARCH_UCONTEXT
+#if defined(ARCH_UCONTEXT) || defined(__SANITIZE_ADDRESS__) /* system calls at each swap */
     enum { turns = 100000 };
 #else
     enum { turns = 1000000 };
