@@ -68,6 +68,7 @@ static void ping(void)
 
 static void start(void (*entry)(void))
 {
+    SANITIZE_CLEAN(stack.low, (size_t)(stack.top - stack.low)); /* whoever stood there never returned */
     other_sp = prepare(stack.top, entry);
     EXPECT((char *)other_sp == stack.top - ARCH_IMAGE);
     EXPECT((uintptr_t)other_sp % ARCH_STACK_ALIGN == 0);
