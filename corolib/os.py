@@ -11,6 +11,7 @@ made anew by then (see docs/processes-and-signals.md for what becomes of the oth
 
 import os as _os
 from collections.abc import Callable
+from contextlib import suppress
 from errno import EAGAIN, EINTR
 from operator import index
 from posix import fstat, sysconf
@@ -22,6 +23,7 @@ from ._ev import child
 from ._ev.kinds import pidfd_open
 from ._hub import close, io
 from ._native import monotonic, original
+from ._native import sleep as block
 from .hub import get_hub, get_hub_if_exists, sleep
 
 __implements__ = ("close", "closerange", "dup2", "fork", "forkpty", "posix_spawn", "posix_spawnp", "waitpid")
@@ -52,7 +54,10 @@ _fork: Callable[[], int] = original("os", "fork")
 _forkpty: Callable[[], tuple[int, int]] = original("os", "forkpty")
 _posix_spawn: Callable[..., int] = original("os", "posix_spawn")
 _posix_spawnp: Callable[..., int] = original("os", "posix_spawnp")
-_waitpid: Callable[[int, int], tuple[int, int]] = original("os", "waitpid")
+#: None where Python has it not (macOS before 3.13).
+_waitid: Callable[[int, int, int], object] | None = (
+    original("os", "waitid") if hasattr(_os, "waitid") else None
+)
 _close: Callable[[int], None] = original("os", "close")
 _closerange: Callable[[int, int], None] = original("os", "closerange")
 _dup2: Callable[[int, int, bool], int] = original("os", "dup2")
@@ -137,14 +142,42 @@ def _claim(pid: int) -> tuple[int, int] | None:
 
 def _ask(pid: int, options: int) -> tuple[int, int]:
     """What is known, or else waitpid(2); if that reaps a child, its watchers get to know what of."""
-    claimed = _claim(pid)
-    if claimed is not None:
-        return claimed
-    found, status = _waitpid(pid, options)
-    if found and not _os.WIFSTOPPED(status) and not _os.WIFCONTINUED(status):
-        child.reaped(found, status)
-        _forget(found)
-    return found, status
+    while True:
+        claimed = _claim(pid)
+        if claimed is not None:
+            return claimed
+        try:
+            found, status = child.reap(pid, options)
+        except ChildProcessError:
+            claimed = _claim(pid)  # the hub of another thread was quicker
+            if claimed is None:
+                raise
+            return claimed
+        if found and not _os.WIFSTOPPED(status) and not _os.WIFCONTINUED(status):
+            _forget(found)
+        if found or options & _os.WNOHANG:
+            return found, status
+        with suppress(ChildProcessError):
+            _block(pid, options)
+
+
+def _block(pid: int, options: int) -> None:
+    """Block the thread until reap() may have something to find, and leave it to be found."""
+    if _waitid is None:
+        block(child.POLL)
+        return
+    if pid == -1:
+        kind, number = _os.P_ALL, 0
+    elif pid > 0:
+        kind, number = _os.P_PID, pid
+    else:
+        kind, number = _os.P_PGID, -pid or _os.getpgrp()
+    events = _os.WEXITED
+    if options & _os.WUNTRACED:
+        events |= _os.WSTOPPED
+    if options & _os.WCONTINUED:
+        events |= _os.WCONTINUED
+    _waitid(kind, number, events | _os.WNOWAIT)
 
 
 def waitpid(pid: int, options: int, /) -> tuple[int, int]:

@@ -3,13 +3,14 @@
 import errno
 import os
 import signal
+import threading
 
 import pytest
 from helpers import Recorder, run_isolated
 
 from corolib import _ev
 from corolib import os as green_os
-from corolib.event import Event
+from corolib.event import AsyncResult, Event
 from corolib.greenlet import Greenlet, joinall
 from corolib.hub import get_hub, sleep
 from corolib.timeout import Timeout
@@ -251,6 +252,53 @@ def test_a_watched_child_reaped_by_waitpid_keeps_its_status():
     assert statuses == [9 << 8, 9 << 8]
     with pytest.raises(ChildProcessError):
         green_os.waitpid(held.pid, os.WNOHANG)
+
+
+def test_a_thread_that_takes_the_status_of_a_watched_child_tells_it():
+    """Between the system call and its being told, the hub that watches may ask as well."""
+    for _ in range(20):
+        told = AsyncResult()
+        held = Held(9, green_os.fork_and_watch, callback=lambda w: told.set(w.rstatus), ref=True)  # noqa: B023
+        found = []
+
+        def wait(pid=held.pid, found=found):
+            try:
+                found.append(green_os.waitpid(pid, 0))
+            except ChildProcessError:
+                found.append(None)
+
+        threads = [threading.Thread(target=wait) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        held.end()
+        assert told.get() == 9 << 8
+        for thread in threads:
+            thread.join()
+        assert found.count((held.pid, 9 << 8)) == 1 and found.count(None) == 3
+
+
+@pytest.mark.parametrize("which", ["its number", "its group", "our group", "any"])
+def test_threads_without_a_hub_block_for_every_kind_of_children(which):
+    held = Held(7)
+    if which == "its group":
+        os.setpgid(held.pid, held.pid)
+    pid = {"its number": held.pid, "its group": -held.pid, "our group": 0, "any": -1}[which]
+    found = []
+    thread = threading.Thread(target=lambda: found.append(green_os.waitpid(pid, os.WUNTRACED)))
+    thread.start()
+    os.kill(held.pid, signal.SIGSTOP)
+    thread.join()
+    assert found == [(held.pid, signal.SIGSTOP << 8 | 0x7F)]
+    thread = threading.Thread(target=lambda: found.append(green_os.waitpid(pid, os.WCONTINUED)))
+    thread.start()
+    os.kill(held.pid, signal.SIGCONT)
+    thread.join()
+    assert found[1:] == [(held.pid, 0xFFFF)]
+    thread = threading.Thread(target=lambda: found.append(green_os.waitpid(pid, 0)))
+    thread.start()
+    held.end()
+    thread.join()
+    assert found[2:] == [(held.pid, 7 << 8)]
 
 
 def test_statuses_are_kept_for_a_minute(monkeypatch):

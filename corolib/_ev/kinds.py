@@ -4,10 +4,11 @@ The functions of `os` are bound here at import: they must stay the plain ones wh
 """
 
 import os
+from _thread import RLock
 from collections.abc import Callable
 from math import isnan
 from operator import index
-from os import WNOHANG, close, fsdecode, fsencode, fstat, getpid, pipe, waitpid
+from os import WIFCONTINUED, WIFSTOPPED, WNOHANG, close, fsdecode, fsencode, fstat, getpid, pipe, waitpid
 from signal import NSIG, SIGKILL, SIGSTOP
 from typing import Any, ClassVar, NamedTuple
 
@@ -196,8 +197,8 @@ class child(Watcher, kind="io"):
 
     Stands on a pidfd, so that SIGCHLD stays the program's. Where the system has none (Linux before 5.3,
     macOS, some sandboxes, no descriptor left) it asks every POLL seconds instead. If somebody else has reaped
-    the child and not called reaped(), its status is lost and rstatus is 0, as in subprocess. In the child of
-    a fork it never calls back: those are not its children.
+    the child other than by reap(), its status is lost and rstatus is 0, as in subprocess. In the child of a
+    fork it never calls back: those are not its children.
     """
 
     #: Fifty times a second: late enough to cost nothing, early enough for a person who waits.
@@ -205,11 +206,22 @@ class child(Watcher, kind="io"):
     #: Those that are active, by the number of the child. Of the process, as its children are.
     _waiting: ClassVar[dict[int, list["child"]]] = {}
 
+    #: Held while a status is taken from the kernel and told to the watchers. A signal handler may reap, too.
+    _reaping: ClassVar[Any] = RLock()
+
     @classmethod
-    def reaped(cls, pid: int, status: int) -> None:
-        """Somebody has reaped this child: let its watchers know with what status it ended. Any thread."""
-        for watcher in cls._waiting.get(pid, ()):
-            watcher.rpid, watcher.rstatus = pid, status
+    def reap(cls, pid: int, options: int = 0) -> tuple[int, int]:
+        """waitpid() that does not wait; watchers get to know what a child ended with. Any thread."""
+        with cls._reaping:
+            found, status = waitpid(pid, options | WNOHANG)
+            if found and not WIFSTOPPED(status) and not WIFCONTINUED(status):
+                for watcher in cls._waiting.get(found, ()):
+                    watcher.rpid, watcher.rstatus = found, status
+        return found, status
+
+    @classmethod
+    def _forked(cls) -> None:
+        cls._reaping = RLock()  # another thread may have held it
 
     def __init__(self, loop: Loop, pid: int, ref: bool = True, priority: int | None = None) -> None:
         self.pid = index(pid)
@@ -285,18 +297,19 @@ class child(Watcher, kind="io"):
             return
         if not self.rpid:
             try:
-                found, status = waitpid(self.pid, WNOHANG)
+                self.reap(self.pid)
             except ChildProcessError:
-                self.rpid = self.pid
-            else:
-                if found:
-                    self.reaped(found, status)
+                if not self.rpid:
+                    self.rpid = self.pid
         if self.rpid:
             self._leave()
             self._notify(revents)
 
     def _describe(self) -> str:
         return f"pid={self.pid}"
+
+
+os.register_at_fork(after_in_child=child._forked)
 
 
 class async_(Watcher, kind="async"):
