@@ -8,6 +8,7 @@ tested.
         where = chaos.udp(server_address, Datagrams(loss=0.1, seed=3))
 
 `down` is what the server sends to the client, `up` the other way. What is left to chance comes from a seed.
+A stall lasts until go_on(); after settle() all datagrams have been passed on that were sent before it.
 """
 
 import asyncio
@@ -71,19 +72,27 @@ class Chaos:
     def __exit__(self, *exc_info: object) -> None:
         self._process.communicate()  # the end of its input ends it
 
-    def _open(self, kind: str, upstream: Address, *plans: Any) -> Address:
+    def _ask(self, what: str, upstream: Address | None = None, *plans: Any) -> int:
         assert self._process.stdin is not None and self._process.stdout is not None
-        self._process.stdin.write(json.dumps([kind, upstream, [asdict(plan) for plan in plans]]) + "\n")
+        self._process.stdin.write(json.dumps([what, upstream, [asdict(plan) for plan in plans]]) + "\n")
         self._process.stdin.flush()
-        return "127.0.0.1", int(self._process.stdout.readline())
+        return int(self._process.stdout.readline())
 
     def tcp(self, upstream: Address, *, down: Stream = Stream(), up: Stream = Stream()) -> Address:
         """Where to connect to in place of `upstream`."""
-        return self._open("tcp", upstream, down, up)
+        return "127.0.0.1", self._ask("tcp", upstream, down, up)
 
     def udp(self, upstream: Address, plan: Datagrams) -> Address:
         """Where to send to in place of `upstream`."""
-        return self._open("udp", upstream, plan)
+        return "127.0.0.1", self._ask("udp", upstream, plan)
+
+    def go_on(self) -> None:
+        """End the stalls of now, however long they were to last."""
+        self._ask("go on")
+
+    def settle(self) -> None:
+        """Wait until every datagram that has been sent here is lost or has been passed on."""
+        self._ask("settle")
 
 
 # -- in the proxy's process ----------------------------------------------------------------------------------
@@ -122,7 +131,8 @@ class _Connection:
                     await asyncio.sleep(0.01)  # what was passed on has arrived
                     return self.reset()
                 if name == "stall":
-                    await asyncio.sleep(1e9 if plan.stall is None else plan.stall)
+                    with suppress(TimeoutError):
+                        await asyncio.wait_for(_stalls.wait(), plan.stall)
                 elif name == "end":
                     writer.write_eof()
                     swallow = True
@@ -176,27 +186,41 @@ class _Relay:
         self.sock, self.plan, self.route = sock, plan, route
         self.chance = random.Random(plan.seed)
         self.held: list[tuple[bytes, Any]] = []
-        self.later = asyncio.get_running_loop().call_later
+        self.delayed: set[asyncio.TimerHandle] = set()
         asyncio.get_running_loop().add_reader(sock, self.receive)
+        _relays.append(self)
 
-    def receive(self) -> None:
+    def later(self, action: Callable[..., None], *args: Any) -> None:
+        def act() -> None:
+            self.delayed.remove(timer)
+            action(*args)
+
+        timer = asyncio.get_running_loop().call_later(self.plan.lateness, act)
+        self.delayed.add(timer)
+
+    def receive(self) -> bool:
+        """Whether there was something."""
         plan, chance = self.plan, self.chance
-        data, sender = self.sock.recvfrom(65536)
+        try:
+            data, sender = self.sock.recvfrom(65536)
+        except BlockingIOError:
+            return False
         # Asked for each time, whatever the plan, so that a seed means the same everywhere.
         lost, twice, after, late = (chance.random() for _ in range(4))
         if lost < plan.loss:
-            return
+            return True
         if late < plan.late:
-            self.later(plan.lateness, self.route, data, sender)
+            self.later(self.route, data, sender)
         elif after < plan.reorder:
             self.held.append((data, sender))
-            self.later(plan.lateness, self.release)  # if there is no next one
-            return
+            self.later(self.release)  # if there is no next one
+            return True
         else:
             self.route(data, sender)
         if twice < plan.duplicate:
             self.route(data, sender)
         self.release()
+        return True
 
     def release(self) -> None:
         while self.held:
@@ -220,18 +244,32 @@ def _udp(upstream: Address, plan: Datagrams) -> int:
     return int(front.getsockname()[1])
 
 
+async def _settle() -> None:
+    while any(relay.receive() or relay.delayed for relay in _relays):
+        await asyncio.sleep(0)
+
+
 _servers: list[asyncio.Server] = []
+_relays: list[_Relay] = []
+#: What ends the stalls of now.
+_stalls = asyncio.Event()
 
 
 async def _main() -> None:
     loop = asyncio.get_running_loop()
     while line := await loop.run_in_executor(None, sys.stdin.readline):
-        kind, upstream, plans = json.loads(line)
-        if kind == "tcp":
-            port = await _tcp(tuple(upstream), *(Stream(**plan) for plan in plans))
+        what, upstream, plans = json.loads(line)
+        answer = 0
+        if what == "tcp":
+            answer = await _tcp(tuple(upstream), *(Stream(**plan) for plan in plans))
+        elif what == "udp":
+            answer = _udp(tuple(upstream), *(Datagrams(**plan) for plan in plans))
+        elif what == "settle":
+            await _settle()
         else:
-            port = _udp(tuple(upstream), *(Datagrams(**plan) for plan in plans))
-        print(port, flush=True)
+            _stalls.set()
+            _stalls.clear()  # those who wait are told all the same; who comes later waits
+        print(answer, flush=True)
     os._exit(0)  # what stalls or waits is not waited for
 
 
