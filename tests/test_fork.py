@@ -194,30 +194,36 @@ def test_a_deadlock_in_the_child_is_one():
 
 def test_who_waits_for_the_pool_in_the_child_is_told():
     done = program("""
-        import time
+        from _thread import allocate_lock
         from corolib.threadpool import ThreadPool
         pool = ThreadPool(1)
         parent = os.getpid()
+        gate = allocate_lock()
+        gate.acquire()
+        def nap():
+            with gate:
+                return "slept"
         def ask(name):
             try:
-                pool.apply(time.sleep, (0.3,))
-                result = "slept"
+                result = pool.apply(nap)
             except RuntimeError as error:
-                result = str(error)
+                result = str(error).replace(repr(nap), "nap")
             say(name + (" child " if os.getpid() != parent else " parent ") + result)
         asking = [spawn(ask, name) for name in "ab"]  # one has the thread, one waits for a place
         joining = spawn(pool.join)
         sleep(0.01)
         def child():
             asking[0].join()
+            gate.release()
             joining.join()
             asking[1].join()
             assert pool.apply(len, ("abc",)) == 3 and len(pool) == 0
             pool.kill()
         assert fork(child) == 77
+        gate.release()
         corolib.joinall(asking)
     """)
-    told = "the process was forked, without the thread that was to call <built-in function sleep>"
+    told = "the process was forked, without the thread that was to call nap"
     assert sorted(done.stdout.splitlines()) == sorted(
         [f"a child {told}", "b child slept", "a parent slept", "b parent slept"]
     )
@@ -345,10 +351,10 @@ def test_multiprocessing_in_a_patched_program():
         + """
 import multiprocessing
 context = multiprocessing.get_context("fork")
-def work(queue, number):
+def work(queue, gate, number):
     queue.put(number * 2)
-    time.sleep(0.1)
-queue = context.Queue()
+    gate.wait()
+queue, gate = context.Queue(), context.Event()
 turns = []
 def count():
     while True:
@@ -356,12 +362,16 @@ def count():
         time.sleep(0.001)
 counter = threading.Thread(target=count, daemon=True)
 counter.start()
-processes = [context.Process(target=work, args=(queue, number)) for number in range(3)]
+processes = [context.Process(target=work, args=(queue, gate, number)) for number in range(3)]
 for each in processes: each.start()
 print(sorted(queue.get() for _ in processes))
-del turns[:]
+def open_later():
+    del turns[:]
+    while len(turns) < 3: time.sleep(0.001)
+    gate.set()
+threading.Thread(target=open_later).start()
 for each in processes: each.join()
-print([each.exitcode for each in processes], len(turns) > 0)
+print([each.exitcode for each in processes], len(turns) >= 3)
 """
     )
     assert (done.stdout, done.stderr) == ("[0, 2, 4]\n[0, 0, 0] True\n", "")

@@ -129,19 +129,22 @@ def test_threads_of_a_patched_program():
         monkey.patch_all()
         import threading, time
 
-        def body(name, seconds):
+        over = threading.Event()
+
+        def body(name, wait):
             try:
-                time.sleep(seconds)
+                wait()
                 print(name, "is done", flush=True)
             finally:
                 print(name, "ends", flush=True)
 
         def main():
-            threading.Thread(target=body, args=("thread", 0.2)).start()
-            threading.Thread(target=body, args=("daemon", 100), daemon=True).start()
+            threading.Thread(target=body, args=("thread", over.wait)).start()
+            threading.Thread(target=body, args=("daemon", lambda: time.sleep(100)), daemon=True).start()
 
         run(main)
         print("run is over", flush=True)
+        over.set()
     """)
     assert done.stdout == "daemon ends\nrun is over\nthread is done\nthread ends\n"
     assert (done.returncode, done.stderr) == (0, "")
@@ -282,11 +285,11 @@ def test_the_time_of_grace_is_over():
             finally:
                 sys.stdout.write("last words")  # flushed
                 sleep(100)
-        run(main, grace=0.1)
+        run(main, grace=1)
     """)
     assert (done.returncode, done.stdout) == (-signal.SIGTERM, "last words")
     assert done.stderr.startswith(
-        "still running 0.1 s after SIGTERM:\n    the main greenlet waits for sleep for "
+        "still running 1 s after SIGTERM:\n    the main greenlet waits for sleep for "
     )
     assert "in main\n" in done.stderr and "stubborn()" in done.stderr
 
@@ -303,10 +306,10 @@ def test_main_ends_in_time_and_others_do_not():
             spawn(stubborn)
             later(signal.SIGTERM)
             sleep(100)
-        run(main, grace=0.1)
+        run(main, grace=1)
     """)
     assert (done.returncode, done.stdout) == (143, "atexit\n")
-    assert done.stderr.startswith("still running 0.1 s after SIGTERM:\n")
+    assert done.stderr.startswith("still running 1 s after SIGTERM:\n")
 
 
 def test_a_signal_that_is_ignored_stays_so():
@@ -346,7 +349,7 @@ def test_the_example():
     lines = [process.stdout.readline() for _ in range(3)]
     assert lines[0] == f"process {process.pid} works\n"
     process.send_signal(signal.SIGTERM)
-    rest, errors = process.communicate(timeout=30)
+    rest, errors = process.communicate(timeout=60)
     tail = rest.splitlines()[-3:]
     assert tail[0] == "no more jobs"
     assert sorted(tail[1:]) == ["ann has put its tools away", "bob has put its tools away"]

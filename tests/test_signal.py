@@ -382,14 +382,15 @@ def test_patched():
     assert done.stdout == "child ended\nterminated\n" and done.stderr == ""
 
 
-LOGS = """
+LOGS = '''
 import logging, os, signal, sys, threading
 import corolib
+from corolib._native import original
 
 begun = os.pipe()
 
 def wakes(number, frame):
-    "Set before patching."
+    """Set before patching."""
     os.write(begun[1], b"!")
     where = "the hub" if corolib.getcurrent() is corolib.get_hub() else "a greenlet"
     logging.warning("handler %d in %s", number, where)
@@ -414,9 +415,17 @@ handler = Slow(sys.stdout)
 logging.basicConfig(handlers=[handler], format="%(message)s")
 
 def kill_self_while_the_hub_polls(number):
-    "From another process: a signal that is not sent by one of our own greenlets."
-    return os.spawnlp(os.P_NOWAIT, "sh", "sh", "-c", f"sleep 0.05; kill -{int(number)} {os.getpid()}")
-"""
+    """From another process: a signal that is not sent by one of our own greenlets.
+
+    It is told to by the hub, which has nothing else to do: whoever has called this waits by then.
+    """
+    gate, opener = os.pipe()
+    os.set_inheritable(gate, True)
+    command = f"read x <&{gate}; kill -{int(number)} {os.getpid()}"
+    child = os.spawnlp(os.P_NOWAIT, "sh", "sh", "-c", command)
+    corolib.get_hub().loop.timer(0.01).start(original("os", "write"), opener, b"\\n")
+    return child
+'''
 
 
 def test_a_handler_that_logs_waits_for_the_lock_of_the_log_while_others_run():

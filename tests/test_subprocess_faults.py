@@ -133,11 +133,15 @@ def test_a_child_that_closes_its_input_early():
 def test_a_grandchild_keeps_the_pipe_open():
     with shell("sleep 1000 & echo $!; exit 5", stdout=PIPE) as child:
         assert child.wait() == 5
-        with pytest.raises(TimeoutExpired):
-            child.communicate(timeout=0.05)
+        output = None
+        while not output:  # time may be over before anything is read
+            with pytest.raises(TimeoutExpired) as caught:
+                child.communicate(timeout=0.05)
+            output = caught.value.output
         with pytest.raises(TimeoutExpired) as caught:
             child.communicate(timeout=0.05)
-        grandchild = int(caught.value.output)
+        assert caught.value.output == output
+        grandchild = int(output)
         os.kill(grandchild, signal.SIGKILL)
         assert child.communicate() == (b"%d\n" % grandchild, None)
 

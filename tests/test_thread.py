@@ -131,11 +131,12 @@ def test_a_timeout_and_a_release_at_the_same_moment_lose_nothing(make) -> None:
 
 @LOCKS
 def test_a_timeout_object_ends_the_wait(make) -> None:
-    lock = make()
-    holder = spawn_raw(lambda: (lock.acquire(), sleep(0.05), lock.release()))
+    lock, over = make(), Event()
+    holder = spawn_raw(lambda: (lock.acquire(), over.wait(), lock.release()))
     sleep(0)
     with pytest.raises(Timeout), Timeout(0.001):
         lock.acquire()
+    over.set()
     run_all(holder)
     assert lock.acquire(False)
     lock.release()
@@ -262,6 +263,7 @@ def test_a_lock_is_free_again_in_the_child_of_a_fork(make) -> None:
     lock.release()
 
 
+@pytest.mark.corolib(clock=True)
 @LOCKS
 def test_a_lock_that_is_made_anew_leaves_nobody_behind(make) -> None:
     """As in the child of a fork, where the greenlets that hold it or wait for it go on."""

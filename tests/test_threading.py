@@ -91,7 +91,7 @@ def test_native_threads_of_a_pool_are_known_by_their_own_identity_and_forgotten(
         assert ident in threading._active
         assert pool.apply(look) == ident
         pool.kill()
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + 60
         while ident in threading._active and time.monotonic() < deadline:
             time.sleep(0.01)
             gc.collect()
@@ -105,15 +105,16 @@ def test_a_lock_that_a_native_thread_holds_is_waited_for_by_greenlets() -> None:
         """
         from corolib import monkey
         monkey.patch_all()
-        import threading, time
+        import threading
         from corolib.threadpool import ThreadPool
         lock, held, order = threading.Lock(), threading.Event(), []
-        native_sleep = monkey.get_original("time", "sleep")
+        go_on = monkey.get_original("_thread", "allocate_lock")()
+        go_on.acquire()
 
         def hold():
             with lock:
                 held.set()
-                native_sleep(0.05)
+                go_on.acquire()
                 order.append("native")
 
         def take():
@@ -121,10 +122,11 @@ def test_a_lock_that_a_native_thread_holds_is_waited_for_by_greenlets() -> None:
                 order.append("greenlet")
 
         task = ThreadPool(1).spawn(hold)
-        held.wait(10)
+        held.wait()
         threads = [threading.Thread(target=take) for _ in range(3)]
         for each in threads: each.start()
         order.append("others run")
+        go_on.release()
         for each in threads: each.join()
         assert order == ["others run", "native", *["greenlet"] * 3], order
         """

@@ -305,17 +305,31 @@ def test_idle_threads_end():
 
 
 def test_a_dropped_pool_ends_its_threads():
-    before = _thread._count()
+    class Mark:
+        pass
+
+    mine = _thread._local()
+    marks = []
+    gate = Gate()
+
+    def work():
+        mine.mark = Mark()  # ends with the thread
+        marks.append(ref(mine.mark))
+        gate.wait()
+
     pool = ThreadPool(2)
-    pool.size = 2
-    pool.apply(int)
-    while _thread._count() < before + 1:
-        time.sleep(0.001)
+    for _ in range(2):
+        pool.spawn(work)
+    gate.until_waiting(2)
+    gate.open()
+    gate.open()
+    pool.join()
+    assert all(mark() for mark in marks)
     gone = ref(pool)
     del pool
     gc.collect()
     assert gone() is None
-    while _thread._count() > before:
+    while any(mark() for mark in marks):
         time.sleep(0.001)
 
 
@@ -692,8 +706,10 @@ def test_an_initializer_that_fails_breaks_the_executor():
     from concurrent.futures.thread import BrokenThreadPool
 
     get_hub().exception_stream = stream = io.StringIO()
-    with ThreadPoolExecutor(1, initializer=boom) as executor:
+    gate = Gate()
+    with ThreadPoolExecutor(1, initializer=lambda: (gate.wait(), boom())) as executor:
         pending = [executor.submit(int) for _ in range(2)]
+        gate.open()
         for each in pending:
             with pytest.raises(BrokenThreadPool):
                 each.result()

@@ -22,7 +22,7 @@ HERE = ("127.0.0.1", 0)
 
 
 def connect(server: StreamServer) -> socket.socket:
-    return socket.create_connection(server.address, timeout=10)
+    return socket.create_connection(server.address, timeout=60)
 
 
 class Feed(BaseServer):
@@ -104,7 +104,7 @@ def test_serve_forever_ends_when_it_is_stopped_or_killed() -> None:
         sleep(0)
         assert server.started
         end(server, serving)
-        serving.join(10)
+        serving.join(60)
         assert serving.dead and server.closed
 
 
@@ -401,7 +401,7 @@ def test_it_serves_on_once_there_are_descriptors_again() -> None:
         for fd in hoard:
             os.close(fd)
         for client in clients:
-            client.settimeout(5)
+            client.settimeout(60)
             assert client.recv(10) == b"served"
         print("all served")
         """
@@ -413,6 +413,7 @@ def test_it_serves_on_once_there_are_descriptors_again() -> None:
 # -- stop and drain ------------------------------------------------------------------------------------------
 
 
+@pytest.mark.corolib(clock=True)
 def test_stop_gives_a_pool_time_and_then_kills_what_is_left() -> None:
     note = Recorder()
 
@@ -515,4 +516,4 @@ def test_while_draining_the_server_refuses_and_finishes_what_runs() -> None:
             connect(server)
         gate.set()
         assert client.recv(100) == b"late but complete"
-        assert draining.get(timeout=10) == 0
+        assert draining.get(timeout=60) == 0

@@ -160,6 +160,7 @@ def test_pings_are_answered_while_receiving(serve: Any) -> None:
             ws.ping(bytes(126))
 
 
+@pytest.mark.corolib(clock=True)
 def test_a_silent_peer_is_asked_and_then_given_up(serve: Any) -> None:
     ends: list[Any] = []
 
@@ -276,6 +277,7 @@ def test_many_small_pieces_of_a_message_take_little_memory(serve: Any, kind: int
     assert seen[1] == ("x" * 1000 + "y" if kind == TEXT else b"x" * 1000 + b"y")
 
 
+@pytest.mark.corolib(clock=True)
 def test_who_floods_with_pings_and_takes_no_answers_is_cut(serve: Any) -> None:
     """And others are served meanwhile."""
     ends: list[Any] = []

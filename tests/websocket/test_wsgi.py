@@ -198,6 +198,7 @@ def test_sending_to_a_peer_that_is_gone_is_no_news(serve: Any, errors: list[Any]
     assert errors == []
 
 
+@pytest.mark.corolib(clock=True)
 def test_the_limits_of_requests_end_where_the_websocket_begins(serve: Any) -> None:
     class Handler(WebSocketHandler):
         websocket_options = {"max_message": 10}
