@@ -50,6 +50,7 @@ MODULES = (
     "corolib.hub",
     "corolib.compat",
     "corolib.ext.psycopg2",
+    "corolib.ext.grpc",
     "corolib.ext.gunicorn",
     "corolib.ext.celery",
     "corolib",

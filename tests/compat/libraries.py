@@ -78,6 +78,14 @@ LIBRARIES = [
         "test_libraries.py::test_grequests test_fifty.py::test_fifty_calls[grequests]",
     ),
     Library(
+        "grpcio",
+        "`init_gevent()` and our adapter: 50 calls, 50 futures, streams, deadlines, calls that are killed, "
+        "credentials; a server in the same process",
+        "test_grpc.py::test_everything_as_with_gevent test_grpc.py::test_everything_with_the_adapter "
+        "test_fifty.py::test_fifty_calls_to_a_server_of_plain_threads[grpc-grpc_server.py] "
+        "test_fifty.py::test_fifty_calls_to_a_server_of_plain_threads[grpc_adapter-grpc_server.py]",
+    ),
+    Library(
         "gunicorn",
         "`-k gevent`, `-k gevent_pywsgi` and our worker: requests, HUP, a killed worker, `--preload`, TERM",
         "test_gunicorn.py::test_serves_reloads_and_stops_in_order "
@@ -117,7 +125,8 @@ LIBRARIES = [
     Library(
         "pyzmq",
         "`zmq.green`: req/rep, push/pull with a full queue, a poller, a timeout",
-        "test_libraries.py::test_pyzmq test_fifty.py::test_fifty_calls_of_pyzmq",
+        "test_libraries.py::test_pyzmq "
+        "test_fifty.py::test_fifty_calls_to_a_server_of_plain_threads[pyzmq-zmq_slow.py]",
     ),
     Library("sentry-sdk", "scopes, transactions and spans of ten greenlets", "test_tracing.py::test_sentry"),
     Library(

@@ -33,6 +33,8 @@ CLIENTS = {
     "paramiko": (("paramiko",), "sshd"),
     "smtplib": (("aiosmtpd",), "smtp"),
     "pyzmq": (("zmq",), None),
+    "grpc": (("grpc",), None),
+    "grpc_adapter": (("grpc",), None),
     "websocket_client": (("geventwebsocket", "websocket"), None),
     "socketio": (("flask_socketio", "socketio"), None),
     "huey": (("huey",), None),
@@ -55,10 +57,14 @@ def test_fifty_calls(client: str, request: pytest.FixtureRequest) -> None:
     check(client, *arguments())
 
 
-def test_fifty_calls_of_pyzmq() -> None:
-    needs(modules=CLIENTS["pyzmq"][0])
-    with scripted(HERE / "programs" / "zmq_slow.py") as (port,):
-        check("pyzmq", port)
+@pytest.mark.parametrize(
+    ("client", "server"),
+    [("pyzmq", "zmq_slow.py"), ("grpc", "grpc_server.py"), ("grpc_adapter", "grpc_server.py")],
+)
+def test_fifty_calls_to_a_server_of_plain_threads(client: str, server: str) -> None:
+    needs(modules=CLIENTS[client][0])
+    with scripted(HERE / "programs" / server) as (port,):
+        check(client, port)
 
 
 @pytest.mark.parametrize(

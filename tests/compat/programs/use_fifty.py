@@ -236,6 +236,31 @@ def by_pyzmq(port):
     return call
 
 
+def by_grpc(port):
+    from grpc.experimental.gevent import init_gevent
+
+    init_gevent()
+    return _slow_of_grpc(port)
+
+
+def by_grpc_adapter(port):
+    from corolib.ext.grpc import install
+
+    install()
+    return _slow_of_grpc(port)
+
+
+def _slow_of_grpc(port):
+    import grpc
+
+    slow = grpc.insecure_channel(f"127.0.0.1:{port}").unary_unary("/test/slow")
+
+    def call(number):
+        assert slow(b"%d" % number) == b"%d" % number
+
+    return call
+
+
 def by_websocket_client(port):
     import websocket
 
