@@ -288,6 +288,20 @@ def the_wheel_holds_what_is_used_and_no_more(wheel: Path) -> None:
 
 @pytest.mark.slow
 @pytest.mark.hang_after(900)
+def test_a_checkout_installs_by_pip_alone(tree: Path, tmp_path: Path) -> None:
+    """As the first page says; and an extra can be added later, though no index has corolib."""
+    subprocess.run([sys.executable, "-m", "venv", tmp_path / ".venv"], check=True)
+    python = tmp_path / ".venv" / "bin" / "python"
+    pip = [python, "-m", "pip", "--disable-pip-version-check"]
+    subprocess.run([*pip, "install", "--quiet", "."], cwd=tree, check=True)
+    subprocess.run([python, "-W", "error", ROOT / "tools" / "smoke.py"], cwd=tmp_path, check=True)
+    subprocess.run([*pip, "install", "--quiet", "corolib[websocket]"], cwd=tmp_path, check=True)
+    subprocess.run([python, "-c", "import corolib.websocket"], cwd=tmp_path, check=True)
+    subprocess.run([*pip, "check"], check=True)
+
+
+@pytest.mark.slow
+@pytest.mark.hang_after(900)
 def test_a_wheel_is_built_against_an_old_debian(tmp_path: Path) -> None:
     if shutil.which("apt-get") is None:
         pytest.skip("there is no apt, by which tools/sysroot reads Debian's archive")
