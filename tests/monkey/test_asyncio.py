@@ -40,7 +40,7 @@ loop.close()
 @pytest.mark.parametrize("selector", ["AnswersAtOnce", "Mine", "selectors.SelectSelector"])
 @pytest.mark.parametrize("first", ["sys", "asyncio"])
 def test_others_run_beside_a_loop(selector: str, first: str) -> None:
-    done = run_isolated(SCRIPT.format(selector=selector, first=first), timeout=30)
+    done = run_isolated(SCRIPT.format(selector=selector, first=first), timeout=60)
     assert (done.stdout, done.stderr) == ("from a thread from an executor\n", "")
 
 
@@ -71,7 +71,7 @@ def test_without_a_hub_a_loop_is_what_it_is() -> None:
         done.acquire()
         assert seen == ["slept", None], seen
         """,
-        timeout=30,
+        timeout=60,
     )
 
 
@@ -272,14 +272,14 @@ with NativeExecutor(1) as executor:
     result = executor.submit(in_thread)
     turns = []
     counter = corolib.spawn(lambda: [turns.append(time.sleep(0.001)) for _ in range(5)])
-    loop = started.result(10)
+    loop = started.result(60)
     counter.join()
     async def add(a, b):
         await asyncio.sleep(0.001)
         return a + b
-    print(asyncio.run_coroutine_threadsafe(add(1, 2), loop).result(10), nothing_is_noted())
+    print(asyncio.run_coroutine_threadsafe(add(1, 2), loop).result(60), nothing_is_noted())
     loop.call_soon_threadsafe(future.set_result, "of the thread")
-    print(result.result(10))
+    print(result.result(60))
 """
     )
     assert (done.stdout, done.stderr) == ("3 True\nof the thread\n", "")

@@ -10,17 +10,20 @@ PATCH = "from corolib import monkey\nmonkey.patch_all()\nimport atexit, os, sign
 
 
 def run(script: str, status: int = 0) -> subprocess.CompletedProcess[str]:
-    done = run_isolated(PATCH + script, check=False, timeout=30)
+    done = run_isolated(PATCH + script, check=False, timeout=60)
     assert done.returncode == status, done.stderr
     return done
 
 
 def test_threads_that_are_no_daemons_are_waited_for() -> None:
     done = run(
+        "turn = [threading.Event() for _ in range(6)]\n"
         "def body(n):\n"
-        "    time.sleep(0.01 * n)\n"
+        "    if n == 1: threading.main_thread().join()\n"
+        "    else: turn[n].wait()\n"
         "    print(n)\n"
         "    if n == 3: threading.Thread(target=body, args=(4,)).start()\n"
+        "    turn[n + 1].set()\n"
         "for n in (2, 1, 3): threading.Thread(target=body, args=(n,)).start()\n"
         "print('main ends')\n"
     )
@@ -97,8 +100,13 @@ def test_an_interrupt_ends_a_wait_of_the_main_greenlet(wait: str) -> None:
         "import queue, select, selectors, socket; pair = socket.socketpair()\n"
         "thread = threading.Thread(target=time.sleep, args=(1000,), daemon=True); thread.start()\n"
         "lock = threading.Lock(); lock.acquire()\n"
-        "from corolib._native import original, start_new_thread, sleep\n"
-        "start_new_thread(lambda: (sleep(0.1), os.kill(os.getpid(), signal.SIGINT)), ())\n"
+        "import corolib\n"
+        "from corolib._native import start_new_thread, sleep\n"
+        "def interrupt():\n"
+        "    sleep(0.01)\n"
+        "    os.kill(os.getpid(), signal.SIGINT)\n"
+        # The hub starts it: main waits by then.
+        "corolib.get_hub().run_callback(start_new_thread, interrupt, ())\n"
         f"try: {wait}\n"
         "except KeyboardInterrupt: sys.exit(5)\n",
         status=5,
@@ -125,9 +133,9 @@ def test_an_interrupt_of_a_busy_thread_reaches_the_main_greenlet() -> None:
 
 def test_an_unhandled_interrupt_ends_the_process_as_usual() -> None:
     done = run(
-        "signal.setitimer(signal.ITIMER_REAL, 0.05)\n"
         "signal.signal(signal.SIGALRM, lambda *_: os.kill(os.getpid(), signal.SIGINT))\n"
         "threading.Thread(target=time.sleep, args=(1000,), daemon=True).start()\n"
+        "signal.setitimer(signal.ITIMER_REAL, 0.05)\n"
         "time.sleep(1000)\n",
         status=-signal.SIGINT,
     )

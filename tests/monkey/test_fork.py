@@ -27,7 +27,7 @@ def test_the_child_has_one_thread_and_does_not_wait_for_the_others() -> None:
         for each in threads: each.join()
         print("parent ends")
         """,
-        timeout=30,
+        timeout=60,
     )
     assert done.stdout == "child's thread\nparent ends\n"
     assert done.stderr == ""
@@ -42,7 +42,7 @@ def test_threads_do_not_go_on_in_the_child() -> None:
         from corolib import monkey
         monkey.patch_all()
         import os, queue, socket, sys, threading, time
-        import corolib
+        import corolib, corolib.event
         parent, ran, lock, items = os.getpid(), [], threading.Lock(), queue.Queue()
         def body(wait):
             try:
@@ -59,13 +59,15 @@ def test_threads_do_not_go_on_in_the_child() -> None:
         )
         threads = [threading.Thread(target=body, args=(wait,)) for wait in waits]
         for each in threads: each.start()
-        corolib.spawn(body, lambda: time.sleep(0.02))
+        go = corolib.event.Event()
+        corolib.spawn(body, go.wait)
         late = threading.Thread(target=body, args=(event.wait,))
         corolib.spawn_raw(late.start)
         corolib.sleep(0)  # it has been made, and has not begun
         items.put(1)      # somebody is handed this, but has not got it
         pid = os.fork()
         if pid == 0:
+            go.set()
             event.set()
             lock.release()
             for _ in range(5): items.put(2)
@@ -75,13 +77,13 @@ def test_threads_do_not_go_on_in_the_child() -> None:
             assert items.qsize() == 6 and lock.acquire(False)
             sys.exit(3)
         assert os.waitpid(pid, 0) == (pid, 3 << 8)
-        event.set(); lock.release(); far.send(b"x"); items.put(2); items.put(3)
+        go.set(); event.set(); lock.release(); far.send(b"x"); items.put(2); items.put(3)
         with condition: condition.notify_all()
         for each in (*threads, late): each.join()
         time.sleep(0.02)
         print("in the parent:", len(ran), set(ran) == {parent})
         """,
-        timeout=30,
+        timeout=60,
     )
     assert (done.stdout, done.stderr) == ("in the child: 1\nin the parent: 10 True\n", "")
 
@@ -111,7 +113,7 @@ def test_the_child_of_a_thread_has_no_main_greenlet_and_ends_with_the_thread() -
         thread.join()
         print("main ends")
         """,
-        timeout=30,
+        timeout=60,
     )
     lines = ["the child's own thread ends", "the thread that forked ends", "True", "main ends", "at exit"]
     assert (done.stdout.splitlines(), done.stderr) == (lines, "")
@@ -135,7 +137,7 @@ def test_a_thread_that_forks_is_the_main_thread_of_the_child() -> None:
         os.wait()
         assert threading.main_thread() is threading.current_thread() is not thread
         """,
-        timeout=30,
+        timeout=60,
     )
     assert (done.stdout, done.stderr) == ("child 1\n", "")
 
@@ -158,7 +160,7 @@ def test_the_end_of_the_child_does_not_wait_for_the_thread_that_forked() -> None
         thread.start()
         thread.join()
         """,
-        timeout=30,
+        timeout=60,
     )
     assert (done.stdout, done.stderr) == ("True\n", "")
 
@@ -182,6 +184,6 @@ def test_a_greenlet_that_forks_is_the_main_thread_of_the_child() -> None:
         corolib.spawn(lambda: (threading.current_thread(), corolib.sleep(100)))
         corolib.sleep(0)
         """,
-        timeout=30,
+        timeout=60,
     )
     assert (done.stdout, done.stderr) == ("True\n", "")

@@ -24,16 +24,16 @@ def fail():
 def use(executor):
     with executor:
         found = [executor.submit(double, number) for number in range(10)]
-        assert sorted(each.result(10) for each in futures.as_completed(found)) == list(range(0, 20, 2))
-        assert list(executor.map(double, range(5), timeout=10)) == [0, 2, 4, 6, 8]
-        done, not_done = futures.wait(found, 10)
+        assert sorted(each.result(60) for each in futures.as_completed(found)) == list(range(0, 20, 2))
+        assert list(executor.map(double, range(5), timeout=60)) == [0, 2, 4, 6, 8]
+        done, not_done = futures.wait(found, 60)
         assert len(done) == 10 and not not_done
         failed = executor.submit(fail)
-        assert isinstance(failed.exception(10), LookupError)
+        assert isinstance(failed.exception(60), LookupError)
         called = []
         executor.submit(double, 4).add_done_callback(lambda future: called.append(future.result()))
         # From greenlets, and one that gives up.
-        readers = [corolib.spawn(executor.submit(double, n).result, 10) for n in range(5)]
+        readers = [corolib.spawn(executor.submit(double, n).result, 60) for n in range(5)]
         assert [each.get() for each in readers] == [0, 2, 4, 6, 8]
         slow = executor.submit(time.sleep, 0.05)
         try: slow.result(0.001)
@@ -41,7 +41,7 @@ def use(executor):
         killed = corolib.spawn(slow.result)
         corolib.sleep(0.001)
         killed.kill()
-        slow.result(10)
+        slow.result(60)
     assert called == [8]
     try: executor.submit(double, 1)
     except RuntimeError as error: print(str(error).split(" ")[0])
@@ -83,7 +83,7 @@ if __name__ == "__main__":
     print("main ends", flush=True)
 """
     )
-    done = run_isolated(path, options=QUIET, timeout=30)
+    done = run_isolated(path, options=QUIET, timeout=60)
     lines = done.stdout.splitlines()
     ends = ["main ends", "task of a greenlet", "task of a thread"]
     assert (lines[0], sorted(lines[1:]), done.stderr) == ("task of main", ends, "")
@@ -107,12 +107,15 @@ def test_one_that_was_made_before_patching_goes_on():
         turns = []
         counter = corolib.spawn(lambda: [turns.append(time.sleep(0.001)) for _ in range(5)])
         plain_sleep = monkey.get_original("time", "sleep")
-        print(early.submit(lambda: plain_sleep(0.05) or threading.get_ident()).result() > 0, len(turns) > 0)
-        print(early.submit(lambda: time.sleep(0.001) or 3).result(10))
-        print([each.result(10) for each in [early.submit(abs, -n) for n in range(3)]])
+        def until_others_have_run():
+            while not turns: plain_sleep(0.001)
+            return threading.get_ident()
+        print(early.submit(until_others_have_run).result() > 0, len(turns) > 0)
+        print(early.submit(lambda: time.sleep(0.001) or 3).result(60))
+        print([each.result(60) for each in [early.submit(abs, -n) for n in range(3)]])
         counter.join()
         early.shutdown()
         """,
-        timeout=30,
+        timeout=60,
     )
     assert (done.stdout, done.stderr) == ("True True\n3\n[0, 1, 2]\n", "")

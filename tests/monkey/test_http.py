@@ -67,7 +67,7 @@ def test_http_client_and_server_read_headers_with_it(late: bool) -> None:
         assert http.client.email.parser.HeaderParser.__module__ == "email.parser"
         print("works")
         """
-    assert run_isolated(script.format(late=late), timeout=30).stdout == "works\n"
+    assert run_isolated(script.format(late=late), timeout=60).stdout == "works\n"
 
 
 def test_limits_hold_as_before() -> None:

@@ -5,7 +5,7 @@ from helpers import run_isolated
 
 
 def run(script: str, *options: str) -> str:
-    done = run_isolated(script, options=options, timeout=30)
+    done = run_isolated(script, options=options, timeout=60)
     return done.stdout + done.stderr
 
 

@@ -49,7 +49,7 @@ def in_thread(function, *args):
 
 
 def run(script: str, maker: str = "socket.socket") -> None:
-    done = run_isolated(BEGIN.replace("{maker}", maker) + script, timeout=30)
+    done = run_isolated(BEGIN.replace("{maker}", maker) + script, timeout=60)
     assert done.stderr == ""
 
 

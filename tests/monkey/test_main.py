@@ -26,7 +26,7 @@ def run(*arguments: object, cwd: Path = ROOT, status: int = 0) -> subprocess.Com
         cwd=cwd,
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=60,
     )
     assert done.returncode == status, done.stderr
     return done
