@@ -190,17 +190,17 @@ def test_an_error_without_context_goes_to_main(stream):
 def test_what_a_signal_handler_raises_goes_to_main():
     done = run_isolated("""
         import os, signal, threading, time
-        from corolib.hub import sleep
+        from corolib.hub import get_hub, sleep
 
         def handler(signum, frame):
             raise OSError("from the handler")
 
         def later():
-            time.sleep(0.1)
+            time.sleep(0.01)
             os.kill(os.getpid(), signal.SIGUSR1)
 
         signal.signal(signal.SIGUSR1, handler)
-        threading.Thread(target=later).start()
+        get_hub().run_callback(threading.Thread(target=later).start)  # main waits by then
         try:
             sleep(30)
         except OSError as error:
@@ -212,19 +212,19 @@ def test_what_a_signal_handler_raises_goes_to_main():
 def test_keyboard_interrupt_while_the_loop_polls():
     done = run_isolated("""
         import os, signal, threading, time
-        from corolib.hub import sleep
+        from corolib.hub import get_hub, sleep
 
         def later():
-            time.sleep(0.2)
+            time.sleep(0.01)
             os.kill(os.getpid(), signal.SIGINT)
 
-        threading.Thread(target=later).start()
+        get_hub().run_callback(threading.Thread(target=later).start)  # main waits by then
         try:
             sleep(30)
         except KeyboardInterrupt:
             print("interrupted")
+        get_hub().run_callback(threading.Thread(target=later).start)
         try:
-            threading.Thread(target=later).start()
             sleep(30)
         except KeyboardInterrupt:
             print("again")

@@ -514,23 +514,21 @@ def test_patched_os():
         for name in green_os.__implements__:
             assert getattr(os, name) is getattr(green_os, name), name
             assert monkey.is_object_patched("os", name)
-        turns = []
-        def count():
-            while True:
-                turns.append(None); sleep(0.001)
-        counter = spawn(count)
-        # subprocess asks waitpid(), and so do spawnv() and system's like.
-        assert subprocess.run(["sh", "-c", "sleep 0.1; exit 3"]).returncode == 3
-        assert turns
-        del turns[:]
-        assert os.spawnvp(os.P_WAIT, "sh", ["sh", "-c", "sleep 0.1; exit 4"]) == 4
-        assert turns
+        gate, opener = os.pipe()
+        os.set_inheritable(gate, True)
+        def let_one_end_later():
+            sleep(0.001)
+            os.write(opener, b"\\n")
+        # subprocess asks waitpid(), and so do spawnv() and system's like: the child ends if others run.
+        spawn(let_one_end_later)
+        assert subprocess.run(["sh", "-c", "read x; exit 3"], stdin=gate).returncode == 3
+        spawn(let_one_end_later)
+        assert os.spawnvp(os.P_WAIT, "sh", ["sh", "-c", f"read x <&{gate}; exit 4"]) == 4
         pid = os.fork()
         if pid == 0:
             sleep(0.01)
             os._exit(5)
         assert os.wait() == (pid, 5 << 8)
-        counter.kill()
         """,
         options=("-W", "error"),
     )

@@ -99,9 +99,9 @@ def test_strace_shows_one_blocked_poll(tmp_path):
             pytest.skip(f"strace cannot trace: {first}")
         time.sleep(1.5)
         strace.send_signal(signal.SIGINT)
-        strace.communicate(timeout=20)
+        strace.communicate(timeout=60)
         process.terminate()
-        _, errors = process.communicate(timeout=20)
+        _, errors = process.communicate(timeout=60)
     finally:
         process.kill()
     # The main thread in its poll, the idle thread in its lock, and nothing that ended in between.

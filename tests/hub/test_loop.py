@@ -221,7 +221,8 @@ def test_io_takes_one_waiter_at_a_time(pipe):
     with pytest.raises(ConcurrentObjectUseError):
         watcher.wait()
     os.write(write, b"x")
-    _hub.sleep(0.01)
+    while not rec.items:
+        _hub.sleep(0)
     rec.check([1])
 
 

@@ -183,7 +183,8 @@ def test_a_close_that_was_overtaken_is_not_raised_in_the_next_wait(pipe):
         waiter.throw(Thrown())
 
     _hub.spawn_raw(close)
-    _hub.sleep(0.01)
+    while not waiter.dead:
+        _hub.sleep(0.001)
     rec.check(["thrown", "slept"])
 
 

@@ -53,7 +53,8 @@ def test_ping_pong_between_hubs_of_two_threads():
 
     def wait_for(counter, waiters, value):
         while counter[0] < value:
-            waiters.wait(timeout=5)
+            # A wake-up between the look and the wait is nobody's. Were they lost, it would take for ever.
+            waiters.wait(timeout=0.1)
 
     def other():
         for value in range(1, rounds + 1):

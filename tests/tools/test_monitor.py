@@ -162,9 +162,9 @@ def test_who_asks_for_it_may_block(monitor, settings):
         _native.sleep(0.003)
         found.append(monitor.monitor_blocking(get_hub()))
         monitor.monitor_current_greenlet_blocking()
-        monitor.monitor_blocking(get_hub())
-        _native.sleep(0.003)
-        found.append(monitor.monitor_blocking(get_hub()))
+        while (event := monitor.monitor_blocking(get_hub())) is None:
+            _native.sleep(0.001)
+        found.append(event)
 
     Greenlet.spawn(body).join()
     assert found[0] is None and isinstance(found[1], events.EventLoopBlocked)
@@ -179,7 +179,8 @@ def test_a_hub_that_sleeps_or_has_not_run_is_not_blocked(monitor, settings):
     seen = []
 
     def look():
-        _native.sleep(0.003)  # the hub sleeps meanwhile
+        until(lambda: hub.polling)
+        _native.sleep(0.003)
         seen.extend(monitor.monitor_blocking(hub) for _ in range(2))
         hub.run_callback(event.set)
 
