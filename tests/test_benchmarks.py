@@ -202,7 +202,6 @@ def test_driver_says_what_is_wrong_with_a_run(source: str, complaint: str) -> No
 
 
 def test_driver_ends_what_a_hanging_run_has_started(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(driver, "LIMIT_S", 2)
     note = tmp_path / "pid"
     source = f"""
 import os, subprocess, sys, time
@@ -212,8 +211,12 @@ with open({str(note)!r} + ".new", "w") as file:
 os.rename(file.name, {str(note)!r})
 time.sleep(1000)
 """
-    with pytest.raises(driver.RunFailed, match="did not end within 2 s"):
-        driver.run([sys.executable, "-c", source])
+    for limit in (2, 10, 50):  # on a busy machine it takes a while to come to the note
+        monkeypatch.setattr(driver, "LIMIT_S", limit)
+        with pytest.raises(driver.RunFailed, match=f"did not end within {limit} s"):
+            driver.run([sys.executable, "-c", source])
+        if note.exists():
+            break
     pid = int(note.read_text())
     # It was told to die before run() returned; when the kernel is done with it is not ours to say.
     while not is_gone(pid):

@@ -25,7 +25,7 @@ def run_pytest(tmp_path: Path):
             env={**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "tests")])},
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=80,
         )
 
     return run
