@@ -16,19 +16,20 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-from driver import RunFailed, arguments, choices, command, keep
+from driver import RunFailed, arguments, choices, command, keep, source
 from echo import allow_many_files, load, server_command, serving, shape
 from peers import SUBJECT
 from region import COUNTING, NO_COLLECTOR
 from rows import WORKLOADS
-from served import HTTP_BYTES
 from tables import counted, growth_table
 from tallies import GROWTH, INSTRUCTIONS, SYSCALLS, WITHOUT, Count
-from web import wait_until_it_listens, web_command
+from web import HTTP_BYTES, wait_until_it_listens, web_command
 from workload import cores
 
 #: callgrind is some fifty times slower than the machine.
@@ -134,44 +135,75 @@ def per_unit(count: Count, small: Counts, large: Counts) -> dict[str, Any]:
     return {"per_unit": total, "detail": detail if len(difference) > 1 else ""}
 
 
+#: Something that may fail, and what it would have given.
+Result = TypeVar("Result")
+
+
+def attempt(how: Callable[[], Result]) -> Result | str:
+    """What it gives, or why it gives nothing."""
+    try:
+        return how()
+    except (RunFailed, SystemExit) as error:
+        return str(error)
+
+
+def at_once(tasks: Sequence[Callable[[], Result]]) -> list[Result | str]:
+    """All of them, on as many cores as there are: instructions are the same, whoever else is at work."""
+    with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
+        return list(pool.map(attempt, tasks))
+
+
+def one_by_one(tasks: Sequence[Callable[[], Result]]) -> list[Result | str]:
+    """For servers, which have a core of their own, and another for who asks them."""
+    return [attempt(each) for each in tasks]
+
+
 def take(
     how: Callable[[Count, str, int], Counts], counts: Sequence[Count], options: argparse.Namespace
 ) -> list[dict[str, Any]]:
     """All counts of one kind that were asked for; what fails is reported and the others go on."""
+    wanted = [
+        (count, implementation)
+        for count in counts
+        if (not options.workload or count.workload in options.workload) and (count.quick or not options.quick)
+        for implementation in count.implementations
+        if not options.only or implementation in options.only
+    ]
+
+    def both(count: Count, implementation: str) -> dict[str, Any]:
+        return per_unit(
+            count, how(count, implementation, count.small), how(count, implementation, count.large)
+        )
+
+    found: dict[tuple[Count, str], dict[str, Any] | str] = {}
+    for run, here in (
+        (at_once, [each for each in wanted if not each[0].connections]),
+        (one_by_one, [each for each in wanted if each[0].connections]),
+    ):
+        found |= zip(here, run([partial(both, *each) for each in here]), strict=True)
     taken = []
-    for count in counts:
-        wanted = not options.workload or count.workload in options.workload
-        if not wanted or (options.quick and not count.quick):
-            continue
-        results, failed = {}, {}
-        for implementation in count.implementations:
-            if options.only and implementation not in options.only:
-                continue
-            try:
-                small = how(count, implementation, count.small)
-                results[implementation] = per_unit(count, small, how(count, implementation, count.large))
-            except (RunFailed, SystemExit) as error:
-                failed[implementation] = str(error)
-                print(f"{count.workload} {count.case} {implementation}: {error}", file=sys.stderr)
+    for count in dict.fromkeys(count for count, _ in wanted):
+        here = {one: found[each, one] for each, one in wanted if each == count}
+        results = {one: result for one, result in here.items() if not isinstance(result, str)}
+        failed = {one: why for one, why in here.items() if isinstance(why, str)}
+        for one, why in failed.items():
+            print(f"{count.workload} {count.case} {one}: {why}", file=sys.stderr)
         taken.append(asdict(count) | {"results": results, "failed": failed})
     return taken
 
 
 def growth(options: argparse.Namespace) -> list[dict[str, Any]]:
     """What a unit costs the subject in crowds of growing size."""
-    if options.only and SUBJECT not in options.only:
-        return []
+    points = [(row, size) for row in GROWTH for size in (row.sizes[:2] if options.quick else row.sizes)]
+    found = at_once([partial(in_region, row.case, size, row.collector) for row, size in points])
     taken = []
-    for row in GROWTH if not options.workload or "growth" in options.workload else ():
-        counts, failed = {}, {}
-        for size in row.sizes[:3] if options.quick else row.sizes:
-            try:
-                counts[size] = in_region(row.case, size, row.collector)
-            except RunFailed as error:
-                failed[f"{SUBJECT}, {size:,}"] = str(error)
-                print(f"growth {row.case} {size}: {error}", file=sys.stderr)
-        result = {"workload": "growth", "per_unit": counts, "failed": failed}
-        taken.append(asdict(row) | result)
+    for row in GROWTH:
+        here = {size: result for (each, size), result in zip(points, found, strict=True) if each == row}
+        counts = {size: result for size, result in here.items() if not isinstance(result, str)}
+        failed = {f"{SUBJECT}, {size:,}": why for size, why in here.items() if isinstance(why, str)}
+        for where, why in failed.items():
+            print(f"growth {row.case} {where}: {why}", file=sys.stderr)
+        taken.append(asdict(row) | {"workload": "growth", "per_unit": counts, "failed": failed})
     return taken
 
 
@@ -190,33 +222,36 @@ def in_region(case: str, size: int, collector: bool = True) -> float:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Count what was asked for; 1 if a run failed."""
-    options = choices(arguments("Counts instructions and system calls."), argv)
+    parser = arguments("Counts instructions and system calls, or, as 'growth', how the cost grows.")
+    options = choices(parser, argv)
     # Same hashes in each run: else the two sizes would differ by the luck of dictionaries, too.
     os.environ["PYTHONHASHSEED"] = "0"
     allow_many_files()
-    kinds = (
-        ("instructions", "valgrind", instructions, INSTRUCTIONS),
-        ("syscalls", "strace", syscalls, SYSCALLS),
+    results: dict[str, Any] = {
+        "started": time.strftime("%Y-%m-%d %H:%M %Z"),
+        "commit": source(),
+        "quick": options.quick,
+        "missing": [],
+    }
+    kinds: tuple[tuple[str, str, Callable[[], list[dict[str, Any]]], Callable[..., list[str]]], ...] = (
+        ("instructions", "valgrind", partial(take, instructions, INSTRUCTIONS, options), counted),
+        ("syscalls", "strace", partial(take, syscalls, SYSCALLS, options), counted),
     )
-    results: dict[str, Any] = {"missing": []}
-    for kind, tool, how, counts in kinds:
+    if options.workload == ["growth"]:
+        kinds = (("growth", "valgrind", partial(growth, options), growth_table),)
+    for kind, tool, count, table in kinds:
         if shutil.which(tool) is None:
             sentence = f"No {kind} were counted: {tool} is not installed (Debian: apt install {tool})."
             results["missing"].append(sentence)
             print(sentence, file=sys.stderr)
             continue
-        results[kind] = take(how, counts, options)
-        print(f"\n{kind}\n")
+        began = time.monotonic()
+        results[kind] = count()
         if results[kind]:
-            print("\n".join(counted(results[kind])), flush=True)
+            print(f"\n{kind}\n\n" + "\n".join(table(results[kind])))
+            print(f"({time.monotonic() - began:.0f} s)", flush=True)
         keep(results, options.output)
-    if shutil.which("valgrind"):
-        results["growth"] = growth(options)
-        if results["growth"]:
-            print("\n" + "\n".join(growth_table(results["growth"])), flush=True)
-        keep(results, options.output)
-    kept = (*(kind for kind, *_ in kinds), "growth")
-    return int(any(count["failed"] for kind in kept for count in results.get(kind, [])))
+    return int(any(count["failed"] for kind, *_ in kinds for count in results.get(kind, [])))
 
 
 if __name__ == "__main__":

@@ -28,7 +28,7 @@ HERE = Path(__file__).resolve().parent
 ROUNDS = 5
 QUICK_ROUNDS = 3
 #: A curve has many points, and its shape is what counts.
-CURVE_ROUNDS = 2
+CURVE_ROUNDS = 1
 EVERYTHING: dict[str, Workload] = WORKLOADS | SWEEPS
 #: The nice value written for timed processes, as far down as the kernel's scheduler groups it by session.
 AUTOGROUP = -15
@@ -203,6 +203,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Measure what was asked for; 1 if a run failed."""
     parser = arguments("Times implementations that take turns.")
     turns = f"turns of each (default {ROUNDS}, quick {QUICK_ROUNDS})"
+    parser.add_argument("--rows", action="store_true", help="no curves over sizes")
     parser.add_argument("--rounds", type=positive, help=turns)
     options = choices(parser, argv)
     for name in ("loadgen", "epoll_echo"):
@@ -210,12 +211,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     results: dict[str, Any] = {
         "started": time.strftime("%Y-%m-%d %H:%M %Z"),
         "quick": options.quick,
+        "rows": options.rows,
         "rounds": options.rounds or (QUICK_ROUNDS if options.quick else ROUNDS),
         "machine": machine(),
         "measured": [],
     }
-    failed = False
-    for name in options.workload or EVERYTHING:
+    failed, start = False, time.monotonic()
+    everything = WORKLOADS if options.rows else EVERYTHING
+    for name in options.workload or everything:
         workload, here = EVERYTHING[name], []
         began = time.monotonic()
         for case_name, case in workload.cases.items():
@@ -233,6 +236,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         print("\n".join(curve_table(name, here) if name in SWEEPS else table(name, here)))
         print(f"({time.monotonic() - began:.0f} s)", flush=True)
         results["measured"] += here
+        results["seconds"] = time.monotonic() - start
         keep(results, options.output)
     return int(failed)
 

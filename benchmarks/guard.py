@@ -26,8 +26,6 @@ KEPT = Path(__file__).resolve().with_name("instructions.json")
 #: How much more than what was kept fails, and how much less asks for new numbers. A change of the compiler's
 #: minor version stays within it; a call more on a path of 700 instructions does not.
 TOLERANCE = 0.05
-#: A server with time limits does some of its work by the clock, and callgrind's time is not the machine's.
-LOOSE = {"HTTP request": 0.12}
 #: Two builds of an interpreter differ by more than this in plain Python.
 SAME_BUILD = 0.005
 PLAIN_STEPS = 10_000
@@ -90,10 +88,9 @@ def compare(kept: Mapping[str, float], found: Mapping[str, float]) -> tuple[list
     for name in GUARDED:
         change = found[name] / kept[name] - 1
         sentence = f"{name}: {found[name]} instructions, {kept[name]} were kept ({change:+.1%})"
-        tolerance = LOOSE.get(name, TOLERANCE)
-        if change > tolerance:
+        if change > TOLERANCE:
             worse.append(sentence)
-        elif change < -tolerance:
+        elif change < -TOLERANCE:
             remarks.append(f"{sentence}: cheaper; keep that with --renew")
     return worse, remarks
 

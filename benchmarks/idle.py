@@ -14,7 +14,7 @@ from workload import cores, parse, print_line
 #: Connected before the first reading, so that what an implementation sets up once is not counted.
 FIRST = 100
 #: The measured window of the active connection, in seconds.
-WINDOW_S = 1.0
+WINDOW_S = 0.7
 SIZE = 64
 #: Opened before their answers are waited for; less than the servers' backlog.
 BATCH = 500

@@ -62,9 +62,14 @@ def connected(package: ModuleType, port: int, count: int) -> list[Any]:
 
 
 def steady(package: ModuleType) -> AbstractContextManager[object]:
-    """Where instructions are counted the clock stands still: what a program does by the time would vary."""
+    """Where instructions are counted the clock stands still: what a program does by the time would vary.
+
+    It stands for as long as anybody waits for a descriptor: a server with time limits would end its
+    connections if the clock jumped to them while a request is on its way.
+    """
     if os.environ.get(COUNTING):
-        clock: AbstractContextManager[object] = import_module(f"{package.__name__}.testing").VirtualClock()
+        testing = import_module(f"{package.__name__}.testing")
+        clock: AbstractContextManager[object] = testing.VirtualClock(patience=None)
         return clock
     return nullcontext()
 
@@ -105,8 +110,8 @@ def received(client: Any, wait: Callable[[int], object]) -> bytes:
             return answer
 
 
-def serving(make: Callable[[ModuleType], Any], request: bytes, timeless: bool) -> Body:
-    """A body: the size is the number of connections, a unit is a request. Time limits need time."""
+def serving(make: Callable[[ModuleType], Any], request: bytes) -> Body:
+    """A body: the size is the number of connections, a unit is a request."""
 
     def body(package: ModuleType, size: int) -> dict[str, float]:
         allow_many_files()
@@ -115,7 +120,7 @@ def serving(make: Callable[[ModuleType], Any], request: bytes, timeless: bool) -
         server.start()
         clients = connected(package, server.server_port, size)
         region = Region()
-        with steady(package) if timeless else nullcontext():
+        with steady(package):
             turns = in_turns(region, clients, request, wait_read)
         return result(region, turns * size)
 
@@ -144,7 +149,7 @@ def waiting(package: ModuleType, size: int) -> dict[str, float]:
 
 
 BODIES: dict[str, Body] = {
-    "echo": serving(echo, ECHO, True),
-    "http": serving(http, GET, False),
+    "echo": serving(echo, ECHO),
+    "http": serving(http, GET),
     "waiting": waiting,
 }

@@ -15,7 +15,9 @@ import matplotlib
 matplotlib.use("svg")
 
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 from peers import IMPLEMENTATIONS, SUBJECT
 from rows import WORKLOADS
 from spread import paired_ratio
@@ -64,6 +66,15 @@ def figure(theme: Theme, width: float, height: float, rows: int, columns: int) -
             text.set_color(theme.ink)
             text.set_fontsize(9)
     return made, axes
+
+
+def numbers(axis: Axis, logarithmic: bool = True) -> None:
+    """Plain numbers along an axis, also where a logarithmic one spans no power of ten."""
+    if logarithmic:
+        low, high = axis.get_view_interval()
+        axis.set_major_locator(LogLocator(subs=(1, 2, 5) if high < 100 * low else (1,)))
+        axis.set_minor_formatter(NullFormatter())
+    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.10g}"))
 
 
 def legend(made: Figure, axes: Sequence[Axes], theme: Theme, columns: int) -> None:
@@ -132,7 +143,8 @@ def ratios(theme: Theme, results: dict[str, Any]) -> Figure | None:
     axes.axvline(1, color=COLOURS[SUBJECT], linewidth=2, label=SUBJECT)
     axes.set_xscale("log")
     axes.set_yticks(range(len(rows)), [label for label, _ in rows])
-    axes.invert_yaxis()
+    axes.set_ylim(len(rows) - 0.4, -0.6)
+    numbers(axes.xaxis)
     axes.set_xlabel(
         "cost (time, bytes, or what throughput is the inverse of) / cost with corolib; logarithmic"
     )
@@ -150,8 +162,12 @@ def growth(theme: Theme, results: dict[str, Any]) -> Figure | None:
     made, axes = figure(theme, 9, 1 + 2.4 * rows, rows, 2)
     for each, case in zip(axes, cases, strict=False):
         curves(each, measured, case, "ns")
-        each.set(xscale="log", yscale="log", title=SWEEPS["growth"].cases[case].label.replace("`", ""))
-        each.set_ylabel(SWEEPS["growth"].cases[case].values[0].label)
+        curve = SWEEPS["growth"].cases[case]
+        label = curve.label.replace("`", "")
+        each.set_title(label, fontsize=9, color=theme.ink)
+        each.set(xscale="log", yscale="log", xlabel=curve.x, ylabel=curve.values[0].label)
+        numbers(each.xaxis)
+        numbers(each.yaxis)
     for each in axes[len(cases) :]:
         each.set_visible(False)
     legend(made, axes, theme, 6)
@@ -160,7 +176,7 @@ def growth(theme: Theme, results: dict[str, Any]) -> Figure | None:
 
 def instructions(theme: Theme, results: dict[str, Any]) -> Figure | None:
     """Instructions of the subject per unit over the size of the crowd, and over connections."""
-    growths = results.get("counts", {}).get("growth")
+    growths = results.get("growth", {}).get("growth")
     if not growths:
         return None
     made, axes = figure(theme, 9, 4.4, 1, 2)
@@ -172,6 +188,8 @@ def instructions(theme: Theme, results: dict[str, Any]) -> Figure | None:
         where.plot(*zip(*points, strict=True), marker="o", markersize=4, color=f"C{index % 10}", label=label)
     for where, what in zip(axes, ("greenlets or timers", "connections"), strict=True):
         where.set(xscale="log", yscale="log", xlabel=what, ylabel="user instructions per unit")
+        numbers(where.xaxis)
+        numbers(where.yaxis)
     legend(made, axes, theme, 3)
     return made
 
@@ -188,11 +206,14 @@ def served(workload: str, case: str) -> Callable[[Theme, dict[str, Any]], Figure
         for each, value in zip(axes, ("requests_per_s", "p99_us"), strict=True):
             curves(each, measured, case, value)
             label = {one.name: one.label for one in curve.values}[value]
-            each.set_xscale("log")
-            each.set_xlabel(curve.x)
-            each.set_ylabel(label)
+            each.set(xlabel=curve.x, ylabel=label)
+            if workload == "connections":
+                each.set_xscale("log")
+            numbers(each.xaxis, workload == "connections")
         axes[0].set_ylim(bottom=0)
+        numbers(axes[0].yaxis, False)
         axes[1].set_yscale("log")
+        numbers(axes[1].yaxis)
         made.suptitle(curve.label, color=theme.ink, fontsize=10)
         legend(made, axes, theme, 6)
         return made

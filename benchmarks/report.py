@@ -11,7 +11,16 @@ from typing import Any
 
 from rows import WORKLOADS
 from sweeps import SWEEPS
-from tables import counted, curve_table, growth_table, markdown, standings, standings_table, table
+from tables import (
+    counted,
+    curve_table,
+    growth_table,
+    markdown,
+    standings,
+    standings_of_counts,
+    standings_table,
+    table,
+)
 
 INTRODUCTION = """\
 # Benchmarks
@@ -26,7 +35,7 @@ counts at most, for throughput at least.
 """
 
 #: Kinds of counts -> title.
-KINDS = {"instructions": "User instructions, by callgrind", "syscalls": "System calls, by strace"}
+TITLES = {"instructions": "User instructions, by callgrind", "syscalls": "System calls, by strace"}
 DIFFERENCE = "Counted with two sizes; the difference has no start-up in it."
 #: Pictures -> what they show; those of a workload stand in its section.
 PICTURES = {
@@ -68,6 +77,9 @@ def facts(times: dict[str, Any], command: str, absent: list[str]) -> list[str]:
     """When, where, with what."""
     measured = times["measured"]
     found = {"date": times["started"], "command": f"`{command}`", "rounds": str(times["rounds"])}
+    found["duration"] = f"{times['seconds'] / 60:.1f} minutes, without what was counted"
+    if times["quick"]:
+        found["sizes"] = "of a quick run: smaller than what the labels say"
     found |= times["machine"]
     found["priority of the session (autogroup)"] = ", ".join(sorted({each["favoured"] for each in measured}))
     found |= {f"version of {name}": version for name, version in versions(measured).items()}
@@ -75,29 +87,36 @@ def facts(times: dict[str, Any], command: str, absent: list[str]) -> list[str]:
     return markdown([["", ""], *([name, fact] for name, fact in found.items())])
 
 
-def counts_of(counts: dict[str, Any]) -> list[str]:
+def when(counts: dict[str, Any], command: str) -> list[str]:
+    """With what it was counted, and when: it need not be the run that is described above."""
+    smaller = ", in a quick run" if counts["quick"] else ""
+    return [f"Command: `{command}`, {counts['started']}, commit {counts['commit']}{smaller}.", ""]
+
+
+def counts_of(counts: dict[str, Any], growths: dict[str, Any], pictures: dict[str, list[str]]) -> list[str]:
     """The sections of what was counted."""
     lines: list[str] = []
-    for kind, title in KINDS.items():
+    for kind, title in TITLES.items():
         if counts.get(kind):
-            lines += [f"## {title}", "", DIFFERENCE, "", "Command: `benchmarks/run counts`", ""]
+            lines += [f"## {title}", "", DIFFERENCE, "", *when(counts, "benchmarks/run counts")]
             lines += counted(counts[kind])
-    if counts.get("growth"):
+    if growths.get("growth"):
         lines += ["## How the cost grows: instructions per unit of corolib", ""]
-        lines += ["Command: `benchmarks/run counts`", "", *growth_table(counts["growth"])]
-    for sentence in counts.get("missing", []):
+        lines += [*when(growths, "benchmarks/run counts growth"), *pictures.get("instructions", [])]
+        lines += growth_table(growths["growth"])
+    for sentence in (*counts.get("missing", []), *growths.get("missing", [])):
         lines += [sentence, ""]
     return lines
 
 
-def page(
-    times: dict[str, Any], counts: dict[str, Any], pictures: dict[str, list[str]], absent: list[str]
-) -> str:
-    """The whole document. `pictures`: name -> the lines that show it."""
+def page(read: dict[str, Any], pictures: dict[str, list[str]]) -> str:
+    """The whole document. `read`: what files hold; `pictures`: name -> the lines that show it."""
+    times, counts, growths = read["times"], read.get("counts", {}), read.get("growth", {})
     measured = times["measured"]
-    command = "benchmarks/run" + (" --quick" if times["quick"] else "")
-    lines = [INTRODUCTION, "## The run", "", *facts(times, command, absent), ""]
-    wanted = standings(measured)
+    command = "benchmarks/run" + " --quick" * times["quick"]
+    whole = command + " --rows" * times["rows"]
+    lines = [INTRODUCTION, "## The run", "", *facts(times, whole, read.get("absent", [])), ""]
+    wanted = [*standings(measured), *standings_of_counts(counts | {"growth": growths.get("growth", [])})]
     if wanted:
         lines += ["## Where it stands", "", *pictures.get("ratios", []), *standings_table(wanted)]
     for name, workload in (WORKLOADS | SWEEPS).items():
@@ -107,7 +126,7 @@ def page(
             for shown in (name, f"{name}-echo", f"{name}-http"):
                 lines += pictures.get(shown, [])
             lines += curve_table(name, here) if name in SWEEPS else table(name, here)
-    return "\n".join([*lines, *pictures.get("instructions", []), *counts_of(counts)]).rstrip() + "\n"
+    return "\n".join([*lines, *counts_of(counts, growths, pictures)]).rstrip() + "\n"
 
 
 def main(results: str, target: str, drawn: str = "") -> None:
@@ -118,7 +137,7 @@ def main(results: str, target: str, drawn: str = "") -> None:
         if drawn and Path(drawn, f"{name}-light.svg").exists():
             shown[name] = picture(name, os.path.relpath(drawn, Path(target).parent))
     Path(target).parent.mkdir(parents=True, exist_ok=True)
-    Path(target).write_text(page(read["times"], read.get("counts", {}), shown, read.get("absent", [])))
+    Path(target).write_text(page(read, shown))
 
 
 if __name__ == "__main__":

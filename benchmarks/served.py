@@ -9,13 +9,12 @@ import sys
 
 from echo import WARM_UP_S, allow_many_files, load, on_cpu_ns, server_command, serving
 from sweeps import SWEEPS
-from web import wait_until_it_listens, web_command
+from web import HTTP_BYTES, wait_until_it_listens, web_command
 from workload import cores, parse, print_line
 
 #: The measured window.
-WINDOW_S = 1.0
-#: Of which it is an answer's most: the head of an HTTP answer is of any length.
-ECHO_BYTES, HTTP_BYTES = 64, 4096
+WINDOW_S = 0.5
+ECHO_BYTES = 64
 #: Connections over which a rate is offered.
 ECHO_CONNECTIONS, HTTP_CONNECTIONS = 100, 64
 

@@ -10,6 +10,9 @@ from spread import paired_ratio, spread
 from sweeps import SWEEPS
 from tallies import GROWTH_LIMIT
 
+#: Kinds of counts -> what is counted.
+KINDS = {"instructions": "user instructions", "syscalls": "system calls"}
+
 
 def figure(number: float) -> str:
     """Three digits that mean something, with separators where there are many."""
@@ -25,7 +28,7 @@ def meets(ratio: float, bound: float, lower_is_better: bool) -> bool:
 
 def bounded(bound: float, lower_is_better: bool) -> str:
     """A bound, with its direction."""
-    return f"{'<=' if lower_is_better else '>='} {bound:.3g}"
+    return f"{'<=' if lower_is_better else '>='} {bound:{',.0f' if bound >= 1000 else '.3g'}}"
 
 
 def requirement(ratio: float, required: float | None, lower_is_better: bool) -> str:
@@ -106,14 +109,17 @@ def table(workload: str, measured: Sequence[dict[str, Any]]) -> list[str]:
 
 @dataclass(frozen=True)
 class Standing:
-    """One ratio of the subject that something is wanted of."""
+    """One ratio, or count, of the subject that something is wanted of."""
 
     what: str
+    #: What it is a ratio to; empty: a count is wanted.
     base: str
     ratio: float
     required: float | None
     aim: float | None
     lower_is_better: bool
+    #: The ratios of the others to the same base.
+    peers: str = ""
 
     @property
     def met(self) -> bool:
@@ -124,6 +130,11 @@ class Standing:
     def reached(self) -> bool:
         """Whether it is where it is aimed, if it is."""
         return self.aim is not None and meets(self.ratio, self.aim, self.lower_is_better)
+
+    @property
+    def name(self) -> str:
+        """What it is called in a sentence."""
+        return f"{self.what} ({figure(self.ratio)}{f' of {self.base}' if self.base else ''})"
 
 
 def standings(measured: Sequence[dict[str, Any]]) -> list[Standing]:
@@ -138,19 +149,56 @@ def standings(measured: Sequence[dict[str, Any]]) -> list[Standing]:
             for base, goal in value.goals.items():
                 if base not in runs or (goal.required is None and goal.aim is None):
                     continue
-                ratio = paired_ratio(series(runs[SUBJECT], value.name), series(runs[base], value.name))
+                ratios = {
+                    one: paired_ratio(series(lines, value.name), series(runs[base], value.name))
+                    for one, lines in runs.items()
+                }
+                others = ", ".join(
+                    f"{one} {figure(ratio)}" for one, ratio in ratios.items() if one not in (SUBJECT, base)
+                )
                 what = f"{name}: {case.label}: {value.label}"
-                found.append(Standing(what, base, ratio, goal.required, goal.aim, value.lower_is_better))
+                found.append(
+                    Standing(
+                        what, base, ratios[SUBJECT], goal.required, goal.aim, value.lower_is_better, others
+                    )
+                )
     return found
 
 
+def standings_of_counts(counts: dict[str, Any]) -> list[Standing]:
+    """All counts of which something is required, and how even the cost is in a crowd that grows."""
+    found = []
+    for kind, title in KINDS.items():
+        for each in counts.get(kind, []):
+            results = each["results"]
+            if SUBJECT not in results or (each["required"] is None and each["aim"] is None):
+                continue
+            others = ", ".join(
+                f"{one} {figure(result['per_unit'])}" for one, result in results.items() if one != SUBJECT
+            )
+            what = f"{counted_label(each)}: {title} per {each['unit']}"
+            count = results[SUBJECT]["per_unit"]
+            found.append(Standing(what, "", count, each["required"], each["aim"], True, others))
+    for each in counts.get("growth", []):
+        # What Python's collector does is part of what a program pays, so the rows with it are what counts.
+        if each["collector"] and each["per_unit"]:
+            what = f"growth: {each['label']}: instructions per {each['unit']}, dearest size"
+            found.append(Standing(what, "cheapest size", unevenness(each), GROWTH_LIMIT, None, True))
+    return found
+
+
+def names(found: Iterable[Standing]) -> list[str]:
+    """A list of them, or a word that there is none."""
+    return [f"- {each.name}" for each in found] or ["None."]
+
+
 def standings_table(found: Sequence[Standing]) -> list[str]:
-    """What is required, what is aimed at, and where it is."""
+    """What is required, what is aimed at, and where it is; then by name what is not there."""
     required = [each for each in found if each.required is not None]
     aimed = [each for each in found if each.aim is not None]
     met, reached = sum(each.met for each in required), sum(each.reached for each in aimed)
     lines = [
-        f"{met} of {len(required)} required ratios are met, {reached} of {len(aimed)} aims are reached.",
+        f"{met} of {len(required)} required figures are met, {reached} of {len(aimed)} aims are reached.",
         "",
     ]
     rows = [
@@ -160,10 +208,15 @@ def standings_table(found: Sequence[Standing]) -> list[str]:
             figure(each.ratio),
             requirement(each.ratio, each.required, each.lower_is_better),
             ambition(each.ratio, each.aim, each.lower_is_better),
+            each.peers,
         ]
         for each in found
     ]
-    return [*lines, *markdown([["what", "base", "ratio", "required", "aim"], *rows]), ""]
+    head = ["what", "base", "corolib", "required", "aim", "the others"]
+    lines += [*markdown([head, *rows]), ""]
+    lines += ["Required and missed:", "", *names(each for each in required if not each.met), ""]
+    lines += ["Aims that are reached:", "", *names(each for each in aimed if each.reached), ""]
+    return [*lines, "Aims that are not:", "", *names(each for each in aimed if not each.reached), ""]
 
 
 def curve_table(workload: str, measured: Sequence[dict[str, Any]]) -> list[str]:
@@ -203,13 +256,18 @@ def without_repetition(rows: Sequence[list[str]]) -> list[list[str]]:
     return shown
 
 
+def counted_label(count: dict[str, Any]) -> str:
+    """What is counted."""
+    if count["connections"]:
+        return f"{count['workload']}: {count['connections']} connections"
+    return f"{count['workload']}: {WORKLOADS[count['workload']].cases[count['case']].label}"
+
+
 def counted(counts: Sequence[dict[str, Any]]) -> list[str]:
     """The table of one kind of counts."""
     rows = []
     for count in counts:
-        label = f"{count['workload']}: {WORKLOADS[count['workload']].cases[count['case']].label}"
-        if count["connections"]:
-            label = f"{count['workload']}: {count['connections']} connections"
+        label = counted_label(count)
         for implementation, result in count["results"].items():
             each, ours = result["per_unit"], implementation == SUBJECT
             demand = requirement(each, count["required"] if ours else None, lower_is_better=True)
@@ -220,13 +278,19 @@ def counted(counts: Sequence[dict[str, Any]]) -> list[str]:
     return [*markdown([head, *without_repetition(rows)]), "", *failures(counts)]
 
 
+def unevenness(growth: dict[str, Any]) -> float:
+    """How much more the dearest size costs per unit than the cheapest."""
+    counts = growth["per_unit"].values()
+    return float(max(counts) / min(counts)) if counts else 0.0
+
+
 def growth_table(growths: Sequence[dict[str, Any]]) -> list[str]:
     """Counts at growing sizes: what a unit costs at each, and how far the dearest is above the cheapest."""
     sizes = sorted({int(size) for each in growths for size in each["per_unit"]})
     rows = []
     for each in growths:
         counts = {int(size): count for size, count in each["per_unit"].items()}
-        spread_of = max(counts.values()) / min(counts.values()) if counts else 0.0
+        spread_of = unevenness(each)
         rows.append(
             [
                 f"{each['label']}, per {each['unit']}",

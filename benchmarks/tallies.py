@@ -65,29 +65,26 @@ INSTRUCTIONS = (
             ("contended", "wake-up"),
             ("free", "pair"),
             ("unbounded", "put and get"),
-            ("mutex", "pair"),
-            ("rlock", "pair"),
         )
     ),
-    Count("threads", "many", "task", ("corolib", "gevent"), 2_000, 6_000, quick=False),
     Count("echo", "100x64", "request", SERVERS, 4_000, 12_000, 1_500, 1_000, connections=32),
-    Count(
-        "accept",
-        "64x64",
-        "connection",
-        ("corolib", "gevent", "uvloop-protocol"),
-        1_000,
-        3_000,
-        connections=32,
-        quick=False,
-    ),
     Count("http", "64", "request", ("corolib", "gevent", "bjoern", "uvicorn"), 2_000, 6_000, connections=32),
 )
 
 SYSCALLS = (
     # Two calls, and the share of an epoll_wait that serves many requests.
     Count("echo", "100x64", "request", SERVERS, 10_000, 30_000, 2.05, connections=100),
-    Count("echo", "1000x64", "request", SERVERS, 20_000, 60_000, 2.05, quick=False, connections=1_000),
+    Count(
+        "echo",
+        "1000x64",
+        "request",
+        ("corolib", "gevent", "uvloop-protocol"),
+        20_000,
+        60_000,
+        2.05,
+        quick=False,
+        connections=1_000,
+    ),
     # accept4, setsockopt, recv, send, close; and a share of what serves many.
     Count(
         "accept",

@@ -12,11 +12,16 @@ import time
 
 from compiled import program
 from echo import END_S, HERE, WARM_UP_S, allow_many_files, on_cpu_ns, serving
+from echo import load as ask
 from peers import WEB
 from workload import cores, parse, print_line
 
 #: Seconds per unit, in what wrk prints.
 UNITS = {"us": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0}
+
+
+#: An answer's most: its head is of any length.
+HTTP_BYTES = 4096
 
 
 def wrk() -> str:
@@ -82,7 +87,8 @@ def main() -> None:
     connections = int(options.case)
     with serving(web_command(options.implementation), server_core) as (pid, port):
         wait_until_it_listens(port)
-        load(port, connections, WARM_UP_S, client_core)
+        # wrk knows whole seconds only.
+        ask(port, connections, HTTP_BYTES, "seconds", WARM_UP_S, client_core, "http")
         before = on_cpu_ns(pid)
         values = results(load(port, connections, options.size / 1000, client_core))
         spent = on_cpu_ns(pid) - before

@@ -16,7 +16,7 @@ from typing import Any
 
 from compiled import program, tool_version
 from peers import IMPLEMENTATIONS
-from region import count_from_here
+from region import COUNTING, count_from_here
 from rows import WORKLOADS, Workload
 
 #: A body runs `size` units of work with the functions of a module and returns named values.
@@ -129,7 +129,8 @@ def main(
     """
     options = parse(name, argv, table)
     row = table[name].rows[options.case][options.implementation]
-    os.sched_setaffinity(0, {cores()[0]})
+    if not os.environ.get(COUNTING):  # what is counted is the same on any core, and several are at once
+        os.sched_setaffinity(0, {cores()[0]})
     results = []
     if row.style == "program":
         results = [run_program(row.source, name, options.case, options.size) for _ in range(options.repeat)]

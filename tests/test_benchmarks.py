@@ -94,6 +94,13 @@ def test_growth_is_counted_of_what_the_script_can_do() -> None:
     assert {each.case for each in (*tallies.GROWTH, *tallies.HELPERS)} == set(sweeps.SWEEPS["growth"].cases)
 
 
+def test_what_only_helps_to_count_is_not_timed() -> None:
+    cases = sweeps.SWEEPS["growth"].cases
+    assert [name for name, case in cases.items() if not case.sizes] == [each.case for each in tallies.HELPERS]
+    # The collector is on whenever something is timed, and no label says otherwise.
+    assert not any("without" in case.label for case in cases.values())
+
+
 @pytest.mark.parametrize(
     ("arguments", "complaint"),
     [
@@ -272,6 +279,7 @@ def test_standing_says_what_is_met_and_what_is_reached() -> None:
     runs = {
         peers.SUBJECT: [line(peers.SUBJECT, ns=20.0), line(peers.SUBJECT, ns=22.0)],
         "greenlet": [line("greenlet", ns=100.0), line("greenlet", ns=100.0)],
+        "stdlib": [line("stdlib", ns=30.0), line("stdlib", ns=30.0)],
     }
     measured = {"workload": "switch", "case": "shallow", "runs": runs, "failed": {}}
     (found,) = tables.standings([measured])
@@ -279,11 +287,52 @@ def test_standing_says_what_is_met_and_what_is_reached() -> None:
     assert (found.base, found.required, found.aim) == ("greenlet", goal.required, goal.aim)
     assert found.ratio == pytest.approx(0.21)
     assert (found.met, found.reached) == (True, False)
+    assert found.peers == "stdlib 0.300"
     text = tables.standings_table([found])
-    assert text[0] == "1 of 1 required ratios are met, 0 of 1 aims are reached."
-    assert text[4].split("|")[4:6] == [f" <= {goal.required:g}: met ", f" <= {goal.aim:g}: not yet "]
+    assert text[0] == "1 of 1 required figures are met, 0 of 1 aims are reached."
+    assert text[4].split("|")[4:7] == [
+        f" <= {goal.required:g}: met ",
+        f" <= {goal.aim:g}: not yet ",
+        " stdlib 0.300 ",
+    ]
+    named = "- switch: shallow: ns per round trip (0.210 of greenlet)"
+    assert text[6:] == [
+        *("Required and missed:", "", "None.", ""),
+        *("Aims that are reached:", "", "None.", ""),
+        *("Aims that are not:", "", named, ""),
+    ]
     del runs["greenlet"]
     assert tables.standings([measured]) == []
+
+
+def test_counts_stand_among_what_is_required() -> None:
+    count = {"workload": "echo", "case": "100x64", "unit": "request", "connections": 32, "failed": {}}
+    bounds = {"required": 1500.0, "aim": 1000.0}
+    results = {
+        peers.SUBJECT: {"per_unit": 1600.0, "detail": ""},
+        "gevent": {"per_unit": 20_000.0, "detail": ""},
+    }
+    free = {"workload": "switch", "case": "shallow", "unit": "round trip", "connections": 0, "failed": {}}
+    growth = {"label": "a crowd", "unit": "one", "failed": {}, "per_unit": {"100": 100.0, "1000": 140.0}}
+    found = tables.standings_of_counts(
+        {
+            "instructions": [
+                count | bounds | {"results": results},
+                free | {"required": None, "aim": None, "results": results},
+            ],
+            "growth": [growth | {"collector": True}, growth | {"collector": False}],
+        }
+    )
+    assert [(each.name, each.met, each.reached) for each in found] == [
+        ("echo: 32 connections: user instructions per request (1,600)", False, False),
+        ("growth: a crowd: instructions per one, dearest size (1.40 of cheapest size)", True, False),
+    ]
+    text = tables.standings_table(found)
+    assert [cell.strip() for cell in text[4].split("|")[2:7]] == [
+        *("", "1,600", "<= 1,500: **missed**", "<= 1,000: not yet", "gevent 20,000")
+    ]
+    assert text[0] == "1 of 2 required figures are met, 0 of 1 aims are reached."
+    assert text[text.index("Required and missed:") + 2] == f"- {found[0].name}"
 
 
 def test_curve_has_a_column_per_size_and_a_gap_where_one_was_not_measured() -> None:
@@ -379,6 +428,26 @@ def test_server_is_measured_at_a_point_of_a_curve(words: tuple[str, str, int]) -
     values = json.loads(done.stdout)["values"]
     assert values["requests"] > 0
     assert 0 < values["p50_us"] <= values["p99_us"]
+
+
+def test_counts_fail_one_by_one(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    count = tallies.Count("switch", "shallow", "round trip", ("corolib", "greenlet"), 10, 30)
+    served = tallies.Count("echo", "100x64", "request", ("corolib", "gevent"), 10, 30, connections=2)
+    monkeypatch.setattr(counts.os, "sched_getaffinity", lambda pid: {0, 1})
+
+    def how(each: Any, implementation: str, size: int) -> Counter[str]:
+        if implementation == "gevent":
+            raise driver.RunFailed("it broke")
+        return Counter(instructions=5 * size if each is count else 7 * size)
+
+    options = counts.choices(counts.arguments(""), [])
+    found = counts.take(how, (count, served), options)
+    assert [{name: one["per_unit"] for name, one in each["results"].items()} for each in found] == [
+        {"corolib": 5.0, "greenlet": 5.0},
+        {"corolib": 7.0},
+    ]
+    assert [each["failed"] for each in found] == [{}, {"gevent": "it broke"}]
+    assert capsys.readouterr().err == "echo 100x64 gevent: it broke\n"
 
 
 # --- the guard -----------------------------------------------------------------------------------
@@ -601,5 +670,5 @@ def test_run_refuses_what_it_does_not_know() -> None:
     done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=50)
     assert done.returncode == 2
     assert done.stderr == (
-        "benchmarks/run: expected --quick, --page NAME or names of workloads, found '--fast'\n"
+        "benchmarks/run: expected --quick, --rows, --page NAME or names of workloads, found '--fast'\n"
     )
