@@ -106,6 +106,7 @@ async def main(name):
     mine, task = asyncio.get_running_loop(), asyncio.current_task()
     assert mine not in loops
     loops.append(mine)
+    mine.slow_callback_duration = 1000  # in debug mode it would be told of, on a busy machine
     found = [number async for number in numbers(mine)]
     async for number in numbers(mine):
         break  # left to the loop's hook
