@@ -37,7 +37,7 @@ class Raw:
     """A connection to a server."""
 
     def __init__(self, address: Any, *headers: str, handshake: bool = True) -> None:
-        self.sock = socket.create_connection(address, timeout=10)
+        self.sock = socket.create_connection(address, timeout=60)
         # What is sent has come when send() is over, whatever has not been acknowledged yet.
         self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.buffer = b""

@@ -370,7 +370,7 @@ def test_released_by_a_thread_without_a_hub_wakes_a_greenlet(kind):
     def hold():
         lock.acquire()
         taken.set()
-        release.wait(10)
+        release.wait(60)
         lock.release()
 
     thread = threading.Thread(target=hold)

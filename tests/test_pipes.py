@@ -30,7 +30,7 @@ def later(function, *args):
 
 
 def run(script: str) -> None:
-    done = run_isolated(BEGIN + script, options=("-W", "error"), timeout=30)
+    done = run_isolated(BEGIN + script, options=("-W", "error"), timeout=60)
     assert done.stderr == ""
 
 

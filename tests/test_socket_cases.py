@@ -17,7 +17,7 @@ from corolib import select, socket
 from corolib.greenlet import Greenlet
 from corolib.hub import get_hub, sleep
 
-LONG = 20.0
+LONG = 60.0
 SHORT = 0.01
 ROWS = read_table(ROOT / "docs" / "socket-cases.md", "[ST]")
 

@@ -213,7 +213,7 @@ def test_links_are_called_in_the_hub_of_the_thread_that_made_them():
         hub = get_hub()
         linked.set()
         hub.external_enter()
-        assert done.wait(10)
+        assert done.wait(60)
 
     thread = threading.Thread(target=in_thread)
     thread.start()

@@ -117,7 +117,7 @@ def test_what_comes_back_goes_to_who_waits_in_another_thread(name):
     sleep(0)
     assert not here.ready()
     end()
-    assert here.get(timeout=10) in (True, 7)
+    assert here.get(timeout=60) in (True, 7)
     assert len(greenlets) == 2
 
 

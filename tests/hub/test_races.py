@@ -160,7 +160,7 @@ def test_what_a_prepare_watcher_queues_is_not_slept_over():
         hub.run_callback(_hub.wake, me, "woken")
 
     watcher.start(prepare)
-    assert _hub.park("test", timeout=10) == "woken"
+    assert _hub.park("test", timeout=60) == "woken"
 
 
 def test_a_close_that_was_overtaken_is_not_raised_in_the_next_wait(pipe):

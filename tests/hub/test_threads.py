@@ -76,7 +76,7 @@ def test_interrupt_from_another_thread():
     main = getcurrent()
     done = run_thread(lambda: _hub.interrupt(main, KeyError("from thread")))
     try:
-        _hub.park("interrupt", external=True, timeout=10)
+        _hub.park("interrupt", external=True, timeout=60)
     except KeyError as error:
         assert error.args == ("from thread",)
     else:

@@ -64,7 +64,7 @@ with socketserver.ThreadingUDPServer(("127.0.0.1", 0), Datagrams) as server:
     running = threading.Thread(target=server.serve_forever)
     running.start()
     with socket.socket(type=socket.SOCK_DGRAM) as client:
-        client.settimeout(10)
+        client.settimeout(60)
         client.sendto(b"hello", server.server_address)
         assert client.recvfrom(100) == (b"HELLO", server.server_address)
     server.shutdown()
@@ -88,7 +88,7 @@ class Pages(BaseHTTPRequestHandler):
 with ThreadingHTTPServer(("127.0.0.1", 0), Pages) as server:
     running = threading.Thread(target=server.serve_forever)
     running.start()
-    connection = http.client.HTTPConnection("localhost", server.server_port, timeout=10)
+    connection = http.client.HTTPConnection("localhost", server.server_port, timeout=60)
     big = os.urandom(3_000_000)
     for body in (b"", b"x", big):
         connection.request("POST", "/echo", body)
@@ -97,7 +97,7 @@ with ThreadingHTTPServer(("127.0.0.1", 0), Pages) as server:
         assert response.read() == body
     connection.close()
     url = f"http://127.0.0.1:{server.server_port}"
-    assert urllib.request.urlopen(url + "/echo", b"data", timeout=10).read() == b"data"
+    assert urllib.request.urlopen(url + "/echo", b"data", timeout=60).read() == b"data"
     try:
         urllib.request.urlopen(url + "/other", b"data")
     except urllib.error.HTTPError as error:

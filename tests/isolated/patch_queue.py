@@ -50,7 +50,7 @@ for kind in (queue.Queue, queue.LifoQueue, queue.PriorityQueue):
         raise AssertionError("a full queue took an item")
     got = []
     for _ in range(5):
-        got.append(items.get(timeout=10))
+        got.append(items.get(timeout=60))
         items.task_done()
     assert sorted(got) == [0, 1, 2, 3, 4]
     producer.join()
@@ -91,7 +91,7 @@ barrier = threading.Barrier(4)
 
 
 def meets(number: int) -> int:
-    barrier.wait(10)
+    barrier.wait(60)
     return number * number
 
 
@@ -99,13 +99,13 @@ with concurrent.futures.ThreadPoolExecutor(4) as executor:
     assert list(executor.map(meets, range(8))) == [number * number for number in range(8)]
     failed = executor.submit(int, "x")
     try:
-        failed.result(10)
+        failed.result(60)
     except ValueError:
         pass
     else:
         raise AssertionError("int('x') has a result")
     slow = [executor.submit(time.sleep, 0.001 * number) for number in range(4)]
-    assert len(list(concurrent.futures.as_completed(slow, timeout=10))) == 4
+    assert len(list(concurrent.futures.as_completed(slow, timeout=60))) == 4
     assert concurrent.futures.wait(slow).not_done == set()
     try:
         executor.submit(time.sleep, 0.05).result(0.001)

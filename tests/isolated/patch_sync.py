@@ -21,7 +21,7 @@ def start(*functions: object) -> list[threading.Thread]:
 
 def finish(threads: list[threading.Thread]) -> None:
     for each in threads:
-        each.join(10)
+        each.join(60)
         assert not each.is_alive()
 
 
@@ -93,7 +93,7 @@ for condition in (threading.Condition(), threading.Condition(threading.Lock())):
     def waits(name: str, condition=condition, ready=ready) -> None:
         with condition:
             ready.append(name)
-            assert condition.wait_for(lambda: "go" in ready, 10)
+            assert condition.wait_for(lambda: "go" in ready, 60)
             rec(name)
 
     threads = start(*(lambda name=name: waits(name) for name in "abc"))

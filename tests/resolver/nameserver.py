@@ -161,7 +161,7 @@ class NameServer:
 
     def _serve_stream(self, connection: socket.socket, peer: object) -> None:
         with connection:
-            connection.settimeout(10)
+            connection.settimeout(60)
             try:
                 while length := connection.recv(2, socket.MSG_WAITALL):
                     wire = connection.recv(struct.unpack("!H", length)[0], socket.MSG_WAITALL)

@@ -18,7 +18,7 @@ HERE = ("127.0.0.1", 0)
 def client() -> Any:
     with socket.socket(type=socket.SOCK_DGRAM) as made:
         made.bind(HERE)
-        made.settimeout(10)
+        made.settimeout(60)
         yield made
 
 
@@ -89,7 +89,7 @@ def test_a_peer_that_is_gone_does_not_end_it(client: Any) -> None:
             settle()
         assert server.started
         with socket.socket(type=socket.SOCK_DGRAM) as again:
-            again.settimeout(10)
+            again.settimeout(60)
             again.bind(address)
             again.sendto(b"here", near.getsockname())
             assert again.recv(100) == b"HERE"

@@ -69,7 +69,7 @@ def test_a_wildcard_takes_both_protocols() -> None:
             pytest.skip("no IPv6 here")
         port = listener.getsockname()[1]
         for host in ("127.0.0.1", "::1"):
-            stdlib.create_connection((host, port), timeout=5).close()
+            stdlib.create_connection((host, port), timeout=60).close()
     with bound_socket(AF_INET6, ("::1", 0)) as listener:
         assert listener.getsockopt(stdlib.IPPROTO_IPV6, stdlib.IPV6_V6ONLY) == 1
 

@@ -12,7 +12,7 @@ from corolib.testing import settle
 HERE = ("127.0.0.1", 0)
 GET = b"GET / HTTP/1.1\r\nHost: a.example\r\n\r\n"
 #: Bounds what would otherwise hang.
-LONG = 20.0
+LONG = 60.0
 
 
 class Log:

@@ -26,7 +26,7 @@ class Client:
     def __init__(self, server: BackdoorServer) -> None:
         listener = server.socket
         self.sock = socket.socket(listener.family)
-        self.sock.settimeout(10)
+        self.sock.settimeout(60)
         self.sock.connect(listener.getsockname())
         self.buffer = b""
 

@@ -130,7 +130,7 @@ def test_two_cannot_receive(serve: Any) -> None:
         with pytest.raises(WebSocketError, match="receiving from this connection already"):
             ws.receive()
         ws.send("for the first")
-        assert first.get(timeout=10) == "for the first"
+        assert first.get(timeout=60) == "for the first"
 
 
 def test_receiving_has_a_time_limit_and_loses_nothing(serve: Any) -> None:
@@ -138,7 +138,7 @@ def test_receiving_has_a_time_limit_and_loses_nothing(serve: Any) -> None:
         with pytest.raises(TimeoutError):
             ws.receive(timeout=0.01)
         ws.send("late")
-        ws.send(ws.receive(timeout=10))
+        ws.send(ws.receive(timeout=60))
 
     with Raw(serve(handle).address) as client:
         client.send(frame(TEXT, b"hello")[:7])
@@ -342,7 +342,7 @@ def test_both_sides_learn_how_it_ended(serve: Any) -> None:
     ws = connect(url(serve(handle)))
     ws.send("x")
     ws.close(4000, "enough")
-    assert ends.get(timeout=10) == (["x"], 4000, "enough")
+    assert ends.get(timeout=60) == (["x"], 4000, "enough")
     assert (ws.closed, ws.close_code, ws.close_reason, ws.receive()) == (True, 4000, "enough", None)
 
 
@@ -364,7 +364,7 @@ def test_a_connection_that_breaks_is_an_end_too(serve: Any) -> None:
     ends: Queue[Any] = Queue()
     with Raw(serve(lambda ws: ends.put((ws.receive(), ws.close_code, ws.close_reason))).address):
         pass
-    assert ends.get(timeout=10) == (None, 1006, "")
+    assert ends.get(timeout=60) == (None, 1006, "")
 
 
 def test_a_close_that_is_not_answered_is_not_waited_for_too_long(serve: Any) -> None:
@@ -375,7 +375,7 @@ def test_a_close_that_is_not_answered_is_not_waited_for_too_long(serve: Any) -> 
         ends.put((ws.close_code, ws.close_reason))
 
     with Raw(serve(handle, options={"close_timeout": 0.05}).address):
-        assert ends.get(timeout=10) == (1006, "the peer did not answer the close")
+        assert ends.get(timeout=60) == (1006, "the peer did not answer the close")
 
 
 def test_closing_while_another_greenlet_receives(serve: Any) -> None:
@@ -383,7 +383,7 @@ def test_closing_while_another_greenlet_receives(serve: Any) -> None:
         reader = corolib.spawn(ws.receive)
         settle()
         ws.close(1000, "done")
-        assert reader.get(timeout=10) is None
+        assert reader.get(timeout=60) is None
         assert (ws.close_code, ws.close_reason) == (1000, "done")
 
 
@@ -395,7 +395,7 @@ def test_draining_says_good_bye(serve: Any) -> None:
         draining = corolib.spawn(server.drain, 10)
         assert ws.receive() is None
         assert (ws.close_code, ws.close_reason) == (1001, "the server goes away")
-        assert draining.get(timeout=10) == 0
+        assert draining.get(timeout=60) == 0
 
 
 # -- handshakes ----------------------------------------------------------------------------------------------

@@ -21,10 +21,14 @@ MESSAGES: list[str | bytes] = [
 ]
 
 
+#: Bounds what would otherwise hang; theirs would be 10 s.
+LONG = 60
+
+
 @contextmanager
 def server(handle: Callable[[Any], object], **options: Any) -> Iterator[str]:
     """A server of `websockets`: where it is."""
-    with peer_server.serve(handle, "127.0.0.1", 0, **options) as made:
+    with peer_server.serve(handle, "127.0.0.1", 0, open_timeout=LONG, **options) as made:
         thread = threading.Thread(target=made.serve_forever)
         thread.start()
         try:
@@ -63,13 +67,13 @@ def test_their_server_closes_first() -> None:
 @pytest.mark.parametrize("ours", [False, True])
 def test_their_client_and_our_server(ours: bool, theirs: str | None) -> None:
     def talk(url: str) -> str:
-        with peer.connect(url, compression=theirs) as ws:
+        with peer.connect(url, compression=theirs, open_timeout=LONG, close_timeout=LONG) as ws:
             for message in MESSAGES:
                 ws.send(message)
                 assert ws.recv() == message
             ws.send(iter(["a" * 1000, "b", "c" * 100_000]))
             assert ws.recv() == "a" * 1000 + "b" + "c" * 100_000
-            assert ws.ping(b"x").wait(10)
+            assert ws.ping(b"x").wait(LONG)
             ws.close(4003, "grüße")
             return f"{ws.protocol.close_code} {ws.protocol.close_reason}"
 

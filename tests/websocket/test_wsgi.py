@@ -193,7 +193,7 @@ def test_sending_to_a_peer_that_is_gone_is_no_news(serve: Any, errors: list[Any]
 
     with Raw(serve(application).address):
         pass
-    assert over.wait(10)
+    assert over.wait(60)
     settle()
     assert errors == []
 
@@ -225,4 +225,4 @@ def test_draining_cuts_what_goes_on_for_ever(serve: Any) -> None:
         draining = corolib.spawn(server.drain, 0.05)
         assert ws.receive() is None
         assert ws.close_code == 1001
-        assert draining.get(timeout=10) == 1
+        assert draining.get(timeout=60) == 1
