@@ -130,7 +130,7 @@ def test_the_first_server(tmp_path: Path) -> None:
             assert client.recv(100) == b"LINE %d\n" % number
             client.close()
         server.send_signal(signal.SIGINT)
-        assert server.communicate(timeout=20) == (f"127.0.0.1:{port} waits for lines, Ctrl-C ends it\n", "")
+        assert server.communicate(timeout=60) == (f"127.0.0.1:{port} waits for lines, Ctrl-C ends it\n", "")
     assert server.returncode == 130
 
 
@@ -144,7 +144,7 @@ def connected(port: int, server: "subprocess.Popen[str]") -> socket.socket:
     """A connection to a server that may not listen yet."""
     while server.poll() is None:
         try:
-            return socket.create_connection(("127.0.0.1", port), timeout=20)
+            return socket.create_connection(("127.0.0.1", port), timeout=60)
         except ConnectionRefusedError:
             time.sleep(0.01)
     raise AssertionError(f"the server has ended: {server.communicate()}")
@@ -159,7 +159,7 @@ def test_a_script_with_requests_before_and_after(name: str) -> None:
 
     class Answers(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
-            barrier.wait(20)  # nobody is answered before so many have asked
+            barrier.wait(60)  # nobody is answered before so many have asked
             self.send_response(200)
             self.end_headers()
 
