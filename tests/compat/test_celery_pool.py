@@ -74,6 +74,7 @@ def test_a_full_pool_makes_the_worker_wait(pool: Any) -> None:
     assert note.items[4:] == [("done", True), ("done", True), ACCEPTED, ("done", "late")]
 
 
+@pytest.mark.corolib(clock=True)
 def test_the_soft_limit_can_be_caught_and_the_hard_one_cannot(pool: Any) -> None:
     from celery.exceptions import SoftTimeLimitExceeded
 
