@@ -9,6 +9,7 @@ import sys
 import time
 import traceback
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from typing import Any
 
 import leakcheck
@@ -110,7 +111,8 @@ def _pass_no_ignoring_on() -> None:
     """
     for number in signal.valid_signals() - {signal.SIGPIPE, signal.SIGXFSZ}:  # those Python itself ignores
         if signal.getsignal(number) is signal.SIG_IGN:
-            signal.signal(number, signal.default_int_handler if number == signal.SIGINT else _survive)
+            with suppress(OSError):  # valgrind keeps one for itself
+                signal.signal(number, signal.default_int_handler if number == signal.SIGINT else _survive)
 
 
 guard_key = pytest.StashKey[HangGuard]()
