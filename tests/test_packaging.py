@@ -293,7 +293,7 @@ def test_a_checkout_installs_by_pip_alone(tree: Path, tmp_path: Path) -> None:
     subprocess.run([sys.executable, "-m", "venv", tmp_path / ".venv"], check=True)
     python = tmp_path / ".venv" / "bin" / "python"
     pip = [python, "-m", "pip", "--disable-pip-version-check"]
-    subprocess.run([*pip, "install", "--quiet", "."], cwd=tree, check=True)
+    subprocess.run([*pip, "install", "--quiet", tree], cwd=tmp_path, check=True)
     subprocess.run([python, "-W", "error", ROOT / "tools" / "smoke.py"], cwd=tmp_path, check=True)
     subprocess.run([*pip, "install", "--quiet", "corolib[websocket]"], cwd=tmp_path, check=True)
     subprocess.run([python, "-c", "import corolib.websocket"], cwd=tmp_path, check=True)
