@@ -20,7 +20,7 @@ from weakref import ref as weakref
 
 from ._config import config
 from ._hub import WaitList, persist, thread_idle
-from ._native import Empty, SimpleQueue, get_ident, sleep, start_new_thread
+from ._native import Empty, SimpleQueue, get_ident, original, sleep, start_new_thread
 from ._waiting import Linkable
 from .errors import InvalidThreadUseError
 from .event import AsyncResult, Event, ExcInfo
@@ -38,6 +38,8 @@ __all__ = ["ThreadPool", "ThreadPoolExecutor", "ThreadResult"]
 _T = TypeVar("_T")
 _P = ParamSpec("_P")
 
+#: A native one: between the threads of a pool.
+_RLock: Callable[[], Any] = original("_thread", "RLock")
 #: For how many seconds a thread that finds no memory to tell its result waits before it tries again.
 PAUSE = 0.001
 
@@ -229,17 +231,10 @@ def _work(owner: "weakref[ThreadPool]", tasks: "SimpleQueue[_Task | None]", pati
         pool = owner()
         if pool is None:
             break
-        if expired:
-            # Count off first, then look: spawn() puts first and looks at the count then. So a task finds a
-            # thread.
-            pool._size -= 1
-            if not tasks.empty():
-                pool._size += 1
-                del pool
-                continue
-        pool._alive -= 1
-        if not pool._alive and pool._leavers:
-            pool._leavers.wake_all(True)
+        if expired and not pool._may_leave():
+            del pool
+            continue
+        pool._has_left()
         del pool
         break
     hub = get_hub_if_exists()
@@ -255,12 +250,16 @@ class ThreadPool(Mapper):
     an idle pool is false in a condition. ValueError if `maxsize` is less than 1.
     """
 
-    #: Threads that are to stay, and threads that have not ended yet.
+    #: Threads that are to stay, and threads that have not ended yet. Both change under `_guard` only, and so
+    #: does what the threads are told by the queue: else one that gives up could be told to end as well, and
+    #: the next thread would take that for its own and end before its task.
     _size = _alive = 0
     #: There for compatibility: no greenlet is needed to look after the threads, and no watcher to see a fork.
     manager = fork_watcher = None
 
     def __init__(self, maxsize: int, hub: Hub | None = None, idle_task_timeout: float = -1) -> None:
+        # Reentrant: a finalizer or a handler of a signal may come at any time, and may use the pool.
+        self._guard = _RLock()
         _check_maxsize(maxsize)
         self.hub = hub if hub is not None else get_hub()
         self.idle_task_timeout = idle_task_timeout
@@ -282,6 +281,7 @@ class ThreadPool(Mapper):
         if self.pid == os.getpid():
             return
         self.pid = os.getpid()
+        self._guard = _RLock()
         self.task_queue = SimpleQueue()
         self._size = self._alive = 0
         for task in list(self._tasks):
@@ -329,34 +329,54 @@ class ThreadPool(Mapper):
             )
         while self._size < value:
             self._start_thread()
-        self._dismiss(self._size - value)
+        self._dismiss(value)
 
     def adjust(self) -> None:
         """Start a thread if there are more tasks than threads; end threads if there are more than
         `maxsize`.
         """
         if self._size > self._maxsize:
-            self._dismiss(self._size - self._maxsize)
+            self._dismiss(self._maxsize)
         elif self._size < self._maxsize and self._size < len(self._tasks):
             self._start_thread()
 
     def _start_thread(self) -> None:
         """RuntimeError if the system refuses."""
         patience = self.idle_task_timeout if self.idle_task_timeout >= 0 else None
-        self._size += 1
-        self._alive += 1
+        with self._guard:
+            self._size += 1
+            self._alive += 1
         try:
             # With persistence: a new thread has no memory of its own yet, and a task may count on it already.
             start_new_thread(persist, (_work, weakref(self), self.task_queue, patience))
         except BaseException:
-            self._size -= 1
-            self._alive -= 1
+            with self._guard:
+                self._size -= 1
+                self._alive -= 1
             raise
 
-    def _dismiss(self, number: int) -> None:
-        for _ in range(number):
+    def _dismiss(self, stay: int) -> None:
+        """Tell threads to end, but for so many."""
+        with self._guard:
+            while self._size > stay:
+                self.task_queue.put(None)
+                self._size -= 1
+
+    def _may_leave(self) -> bool:
+        """In a thread that nothing has come for: count it off, unless something has by now."""
+        with self._guard:
+            if not self.task_queue.empty():
+                return False
             self._size -= 1
-            self.task_queue.put(None)
+            return True
+
+    def _has_left(self) -> None:
+        """In a thread that ends, and has been counted off."""
+        with self._guard:
+            self._alive -= 1
+            last = not self._alive
+        if last and self._leavers:
+            self._leavers.wake_all(True)
 
     # -- tasks -----------------------------------------------------------------------------------------------
 
@@ -379,11 +399,13 @@ class ThreadPool(Mapper):
             raise
         self.hub.external_enter()
         try:
-            self.task_queue.put(task)
+            with self._guard:
+                self.task_queue.put(task)
+                needed = self._size < self._maxsize and self._size < len(self._tasks)
         except BaseException:
             task.withdraw()
             raise
-        if self._size < self._maxsize and self._size < len(self._tasks):
+        if needed:
             try:
                 self._start_thread()
             except (RuntimeError, MemoryError):
@@ -409,7 +431,7 @@ class ThreadPool(Mapper):
 
     def close(self) -> None:
         """Tell the threads to end after what they are doing. Never switches."""
-        self._dismiss(self._size)
+        self._dismiss(0)
 
     def kill(self) -> None:
         """close(), and wait until they have. Switches unless there are none."""

@@ -304,6 +304,28 @@ def test_idle_threads_end():
     pool.kill()
 
 
+def test_a_pool_that_is_closed_as_a_thread_gives_up_can_be_used_again():
+    """The thread counted itself off, and was told to end as well: the next one took that for its own."""
+    run_isolated(
+        """
+        import random, sys, time
+        from corolib.threadpool import ThreadPool
+
+        sys.setswitchinterval(1e-6)
+        draw = random.Random(1)
+        pool = ThreadPool(1, idle_task_timeout=0.0003)
+        for _ in range(400):
+            pool.apply(int)
+            until = time.perf_counter() + draw.random() * 0.0008
+            while time.perf_counter() < until:
+                pass
+            pool.close()
+            assert pool.size == 0
+            assert pool.spawn(int).get(timeout=20) == 0
+        """
+    )
+
+
 def test_a_dropped_pool_ends_its_threads():
     class Mark:
         pass
