@@ -1,6 +1,6 @@
 """A million sleeping greenlets and 15,000 connections in one process: memory, wake-up, shut-down.
 
-    million.py [--greenlets N] [--connections N] [--sleep SECONDS]
+    million.py [--greenlets N] [--connections N] [--sleep SECONDS] [--output FILE]
 
 This process holds the connections' other ends and asks; the one with the greenlets is a child. It prints what
 it measures, and ends with an error if an answer is wrong or a greenlet has not slept to its end.
@@ -12,8 +12,10 @@ import socket
 import subprocess
 import sys
 import time
+from pathlib import Path
 from typing import Any
 
+from driver import keep, source
 from echo import allow_many_files, load
 from idle import connect, resident
 from workload import cores, positive
@@ -112,8 +114,13 @@ class Asker:
         return answer
 
 
+#: What was measured: of what, how much, of which unit.
+FIGURES: list[tuple[str, float, str]] = []
+
+
 def say(what: str, figure: float, unit: str) -> None:
     """A line of the result."""
+    FIGURES.append((what, figure, unit))
     print(f"{what:62} {figure:14,.1f} {unit}", flush=True)
 
 
@@ -198,13 +205,16 @@ def main() -> None:
     parser.add_argument("--greenlets", type=positive, default=1_000_000)
     parser.add_argument("--connections", type=positive, default=15_000)
     parser.add_argument("--sleep", type=positive, help="seconds (default: by the number of greenlets)")
+    parser.add_argument("--output", type=Path, help="where to write the result, as JSON")
     parser.add_argument("--child", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.child:
         Crowd().run()
     else:
         seconds = options.sleep or 10 + options.greenlets * PARKING_S
+        started = time.strftime("%Y-%m-%d %H:%M %Z")
         measure(options.greenlets, options.connections, seconds)
+        keep({"started": started, "commit": source(), "figures": FIGURES}, options.output)
 
 
 if __name__ == "__main__":

@@ -14,6 +14,7 @@ from sweeps import SWEEPS
 from tables import (
     counted,
     curve_table,
+    figure,
     growth_table,
     markdown,
     standings,
@@ -93,6 +94,16 @@ def when(counts: dict[str, Any], command: str) -> list[str]:
     return [f"Command: `{command}`, {counts['started']}, commit {counts['commit']}{smaller}.", ""]
 
 
+def crowd(found: dict[str, Any]) -> list[str]:
+    """The section of what million.py has measured."""
+    if not found:
+        return []
+    rows = [[what, figure(number), unit] for what, number, unit in found["figures"]]
+    about = f"Command: `benchmarks/run million`, {found['started']}, commit {found['commit']}."
+    head = ["## A million greenlets and thousands of connections in one process", "", about, ""]
+    return [*head, *markdown([["what", "", ""], *rows]), ""]
+
+
 def counts_of(counts: dict[str, Any], growths: dict[str, Any], pictures: dict[str, list[str]]) -> list[str]:
     """The sections of what was counted."""
     lines: list[str] = []
@@ -126,7 +137,8 @@ def page(read: dict[str, Any], pictures: dict[str, list[str]]) -> str:
             for shown in (name, f"{name}-echo", f"{name}-http"):
                 lines += pictures.get(shown, [])
             lines += curve_table(name, here) if name in SWEEPS else table(name, here)
-    return "\n".join([*lines, *counts_of(counts, growths, pictures)]).rstrip() + "\n"
+    lines += [*crowd(read.get("million", {})), *counts_of(counts, growths, pictures)]
+    return "\n".join(lines).rstrip() + "\n"
 
 
 def main(results: str, target: str, drawn: str = "") -> None:

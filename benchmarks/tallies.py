@@ -103,7 +103,8 @@ SYSCALLS = (
         ("corolib", "gevent", "bjoern", "uvicorn"),
         5_000,
         15_000,
-        2.05,
+        # With fewer connections, an epoll_wait serves fewer requests.
+        2.1,
         connections=64,
     ),
 )

@@ -472,6 +472,23 @@ def test_guard_does_not_judge_by_the_numbers_of_another_interpreter() -> None:
     assert "another build of Python" in remarks[0]
 
 
+def test_page_shows_what_was_done_apart() -> None:
+    times = {"measured": [], "quick": False, "rows": False, "rounds": 5, "seconds": 90.0, "machine": {}}
+    counted = {"started": "then", "commit": "abc", "quick": False}
+    row = {"label": "a crowd", "unit": "one", "failed": {}, "per_unit": {"100": 1.0}, "collector": True}
+    read = {
+        "times": times | {"started": "now"},
+        "growth": counted | {"growth": [row]},
+        "million": counted | {"figures": [["asleep in", 2.5, "s"]]},
+    }
+    text = report.page(read, {})
+    assert "Command: `benchmarks/run counts growth`, then, commit abc." in text
+    assert "Command: `benchmarks/run million`, then, commit abc." in text
+    cells = [[cell.strip() for cell in row.split("|")[1:-1]] for row in text.splitlines()]
+    assert ["asleep in", "2.50", "s"] in cells
+    assert ["a crowd, per one", "1.00", "1.00: met"] in cells
+
+
 # --- the C programs ------------------------------------------------------------------------------
 
 
