@@ -142,8 +142,7 @@ def some(rows: dict[str, Row], *names: str) -> dict[str, Row]:
 
 
 BEST_ECHO = some(ECHO, "corolib", "gevent", "uvloop-protocol", "go", "c-epoll")
-FRESH_ECHO = some(ECHO, "corolib", "gevent", "eventlet", "uvloop", "uvloop-protocol", "go", "c-epoll")
-IDLE_ECHO = some(ECHO, "corolib", "gevent", "uvloop", "uvloop-protocol", "go", "c-epoll")
+FRESH_ECHO = some(ECHO, "corolib", "gevent", "uvloop", "uvloop-protocol", "go", "c-epoll")
 
 #: From 3.14 on, the interpreter keeps more for each greenlet.
 NEW = sys.version_info >= (3, 14)
@@ -169,7 +168,7 @@ WORKLOADS = {
         {
             "raw": Case(
                 "raw greenlet: create, run, finish",
-                100_000,
+                50_000,
                 30_000,
                 only(per("greenlet", {"greenlet": Goal(0.03, 0.015)})),
             ),
@@ -189,11 +188,12 @@ WORKLOADS = {
             "10000": Case("10,000 greenlets", 100_000, 100_000, against_gevent("yield", 0.25, 0.15)),
         },
         dict.fromkeys(("1", "100", "10000"), GREEN | EVENTLET | COROUTINES | GO),
+        repeat=2,
     ),
     "queue": Workload(
         "queue: `Queue(1)` between two greenlets",
         "queue_.py",
-        {"handover": Case("hand-over", 50_000, 30_000, against_gevent("item", 0.25, 0.12))},
+        {"handover": Case("hand-over", 30_000, 30_000, against_gevent("item", 0.25, 0.12))},
         {"handover": GREEN | EVENTLET | COROUTINES | GO},
     ),
     "locks": Workload(
@@ -202,12 +202,12 @@ WORKLOADS = {
         {
             "event": Case("`Event` set and wait", 50_000, 30_000, against_gevent("wake-up", 0.40, 0.20)),
             "contended": Case("contended `Semaphore`", 50_000, 30_000, against_gevent("wake-up", 0.40, 0.20)),
-            "free": Case("free `Semaphore`", 300_000, 100_000, against_gevent("pair", 1.0, 0.55)),
+            "free": Case("free `Semaphore`", 200_000, 100_000, against_gevent("pair", 1.0, 0.55)),
             "unbounded": Case(
                 "unbounded `Queue`", 300_000, 100_000, against_gevent("put and get", 1.0, 0.55)
             ),
-            "mutex": Case("free lock of `thread`", 300_000, 100_000, against_gevent("pair", None)),
-            "rlock": Case("free `RLock`", 300_000, 100_000, against_gevent("pair", None)),
+            "mutex": Case("free lock of `thread`", 200_000, 100_000, against_gevent("pair", None)),
+            "rlock": Case("free `RLock`", 200_000, 100_000, against_gevent("pair", None)),
         },
         dict.fromkeys(("event", "contended"), GREEN | COROUTINES | GO)
         | dict.fromkeys(("free", "unbounded"), GREEN | GO)
@@ -226,8 +226,8 @@ WORKLOADS = {
         "names: `getaddrinfo()` of what is known",
         "names.py",
         {
-            "numeric": Case("`127.0.0.1`", 5_000, 2_000, against_gevent("look-up", 0.10, 0.06)),
-            "localhost": Case("`localhost`", 2_000, 1_000, against_gevent("look-up", 0.30, 0.26)),
+            "numeric": Case("`127.0.0.1`", 3_000, 2_000, against_gevent("look-up", 0.10, 0.06)),
+            "localhost": Case("`localhost`", 1_000, 1_000, against_gevent("look-up", 0.30, 0.26)),
         },
         dict.fromkeys(("numeric", "localhost"), GREEN | ARES | PLAIN | COROUTINES),
     ),
@@ -236,8 +236,8 @@ WORKLOADS = {
         "client.py",
         {
             # Ratios of requests per second, turned over.
-            "keep_alive": Case("connections that stay", 10_000, 4_000, per_request(1 / 1.3, 1 / 1.6)),
-            "fresh": Case("a connection for each request", 4_000, 2_000, per_request(1 / 1.5, 1 / 1.9)),
+            "keep_alive": Case("connections that stay", 6_000, 4_000, per_request(1 / 1.3, 1 / 1.6)),
+            "fresh": Case("a connection for each request", 3_000, 2_000, per_request(1 / 1.5, 1 / 1.9)),
         },
         dict.fromkeys(("keep_alive", "fresh"), GREEN | PLAIN),
         repeat=1,
@@ -324,7 +324,11 @@ WORKLOADS = {
             "100x1024": Case("100 connections x 1 KiB", 700, 500, echo(SHOWN, SHOWN), quick=False),
             "100x65536": Case("100 connections x 64 KiB", 700, 500, echo(SHOWN, SHOWN), quick=False),
         },
-        {"100x64": ECHO} | dict.fromkeys(("1000x64", "100x1024", "100x65536"), BEST_ECHO),
+        {"100x64": ECHO}
+        | dict.fromkeys(
+            ("1000x64", "100x1024", "100x65536"),
+            some(ECHO, "corolib", "gevent", "uvloop-protocol", "c-epoll"),
+        ),
         repeat=1,
     ),
     "accept": Workload(
@@ -365,7 +369,7 @@ WORKLOADS = {
                 ),
             )
         },
-        {"connections": IDLE_ECHO},
+        {"connections": BEST_ECHO},
         repeat=1,
     ),
     "http": Workload(

@@ -50,10 +50,8 @@ SERVERS = ("corolib", "gevent", "uvloop", "uvloop-protocol", "c-epoll")
 
 INSTRUCTIONS = (
     Count("switch", "shallow", "round trip", ("corolib", "greenlet"), 20_000, 60_000),
-    Count("switch", "robin", "round trip", ("corolib", "greenlet"), 20_000, 60_000, quick=False),
     Count("spawn", "raw", "greenlet", ("corolib", "greenlet"), 5_000, 15_000),
     Count("spawn", "joinall", "greenlet", ("corolib", "gevent", "uvloop"), 2_000, 6_000),
-    Count("spawn", "pool", "greenlet", ("corolib", "gevent"), 2_000, 6_000, quick=False),
     Count("timers", "start", "timer", ("corolib", "gevent"), 10_000, 30_000),
     Count("timers", "sleepers", "sleeper", ("corolib", "gevent", "uvloop"), 2_000, 6_000, quick=False),
     Count("yield", "100", "yield", ("corolib", "gevent", "uvloop"), 10_000, 30_000),
@@ -68,7 +66,7 @@ INSTRUCTIONS = (
         )
     ),
     Count("echo", "100x64", "request", SERVERS, 4_000, 12_000, 1_500, 1_000, connections=32),
-    Count("http", "64", "request", ("corolib", "gevent", "bjoern", "uvicorn"), 2_000, 6_000, connections=32),
+    Count("http", "64", "request", ("corolib", "gevent", "bjoern"), 2_000, 6_000, connections=32),
 )
 
 SYSCALLS = (
@@ -100,7 +98,7 @@ SYSCALLS = (
         "http",
         "64",
         "request",
-        ("corolib", "gevent", "bjoern", "uvicorn"),
+        ("corolib", "gevent", "bjoern"),
         5_000,
         15_000,
         # With fewer connections, an epoll_wait serves fewer requests.
