@@ -1,7 +1,7 @@
 """Clients of databases."""
 
 import pytest
-from helpers import PATIENCE, ROOT, run_isolated
+from helpers import run_isolated
 from programs.running import CROWD, needs, run_both
 
 pytestmark = [pytest.mark.slow, pytest.mark.outside]
@@ -92,14 +92,3 @@ def test_a_wait_of_psycopg2_that_is_cut_off_closes_the_connection_and_no_other(p
         """,
         *postgres,
     )
-
-
-@pytest.mark.parametrize("library", ["psycopg", "psycopg2"])
-def test_the_example(library, postgres) -> None:
-    needs(modules=(library,))
-    user, port = postgres
-    where = f"host=127.0.0.1 port={port} user={user} dbname=postgres"
-    done = run_isolated(ROOT / "examples" / "psycopg_queries.py", where, library)
-    assert done.stdout.startswith("50 answers, all right, in ")
-    # One after another they would take five seconds.
-    assert float(done.stdout.split(" in ")[1].split()[0]) < 5 * PATIENCE
