@@ -287,7 +287,7 @@ def the_wheel_holds_what_is_used_and_no_more(wheel: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.hang_after(900)
+@pytest.mark.hang_after(1800)
 def test_a_checkout_installs_by_pip_alone(tree: Path, tmp_path: Path) -> None:
     """As the first page says; and an extra can be added later, though no index has corolib."""
     subprocess.run([sys.executable, "-m", "venv", tmp_path / ".venv"], check=True)
