@@ -19,6 +19,7 @@ for _kind in (_ev.Watcher, _hub.io, _hub.timer):
     WatcherType.register(_kind)
 
 
+@_hub.own_methods
 class HubLoop(_hub.Loop):
     """`hub.loop`: callbacks, timers and descriptors of the hub itself, every other watcher of libev.
 

@@ -104,6 +104,7 @@ class linkproxy:
             callback(obj)
 
 
+@_hub.own_methods
 class Greenlet(_hub.Greenlet[_T], Generic[_T]):
     """Runs `run(*args, **kwargs)`, or its own `_run`, once started; keeps the result.
 

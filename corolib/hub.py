@@ -161,6 +161,7 @@ def set_loop(loop: HubLoop | None) -> None:
     _kept.loop = loop
 
 
+@_hub.own_methods
 class Hub(_hub.Hub, Services):
     """The greenlet that runs the loop of its thread. Made by get_hub() when something first waits.
 

@@ -27,6 +27,7 @@ from .hub import get_hub
 __all__ = ["BoundedSemaphore", "DummySemaphore", "RLock", "Semaphore"]
 
 
+@_hub.own_methods
 class Semaphore(_hub.Semaphore, Linkable):
     """`counter` units; acquire() takes one, waiting for it if need be, release() gives one back.
 
@@ -56,6 +57,7 @@ class Semaphore(_hub.Semaphore, Linkable):
         return "acquire", (), False
 
 
+@_hub.own_methods
 class BoundedSemaphore(Semaphore):
     """A Semaphore that is never released more often than acquired: ValueError."""
 

@@ -100,6 +100,7 @@ class _Iterated(Generic[_T]):
         return get_hub_if_exists()
 
 
+@_hub.own_methods
 class SimpleQueue(_hub.SimpleQueue[_T], _Iterated[_T]):
     """First in, first out. `maxsize` None or 0: without bound; else put() waits while so many items are in
     it.
@@ -157,6 +158,7 @@ class SimpleQueue(_hub.SimpleQueue[_T], _Iterated[_T]):
         return type(self)(self.maxsize, self.queue)
 
 
+@_hub.own_methods
 class Queue(_hub.Queue[_T], SimpleQueue[_T]):
     """A SimpleQueue that counts unfinished tasks, so that one can wait until all are done; and that can be
     shut down.
@@ -184,6 +186,7 @@ class Queue(_hub.Queue[_T], SimpleQueue[_T]):
 JoinableQueue = Queue
 
 
+@_hub.own_methods
 class LifoQueue(Queue[_T]):
     """A Queue whose last item comes out first."""
 
@@ -196,6 +199,7 @@ class LifoQueue(Queue[_T]):
         return container, container.append, container.pop, container.append
 
 
+@_hub.own_methods
 class PriorityQueue(Queue[_T]):
     """A Queue whose smallest item comes out first. Items are compared with each other: often pairs (number,
     thing).

@@ -49,6 +49,7 @@ _Plain: Any = _stdlib.socket
 _GiveUpOnSendfile: Any = _stdlib._GiveupOnSendfile  # type: ignore[attr-defined]  # private, caught by sendfile()
 
 
+@_hub.own_methods
 class socket(_hub.Socket):
     """A socket whose operations switch to the hub in place of blocking the thread.
 

@@ -105,6 +105,7 @@ def _acquire_in_any_case(lock: "LockType | RLock") -> None:
         shield(shielded)
 
 
+@_hub.own_methods
 class LockType(_hub.Lock):
     """A lock that anybody may release.
 
@@ -154,6 +155,7 @@ class LockType(_hub.Lock):
 allocate_lock = allocate = lock = LockType
 
 
+@_hub.own_methods
 class RLock(_hub.RLock):
     """A lock that its owner may take again: a greenlet, or the main greenlet of a native thread."""
 

@@ -479,6 +479,11 @@ class Socket(_socket.socket):
 def thread_idle(delta: int, /) -> None:
     """Counts native threads that cannot wake anybody (idle workers of a pool): they put off no LoopExit."""
 
+def own_methods(cls: type[_T], /) -> type[_T]:
+    """For a class derived in Python from those here: the methods in C that it inherits become its own, which
+    CPython calls with less ado. Returns the class.
+    """
+
 def persist(function: Callable[..., _T], /, *args: Any) -> _T:
     """function(*args), for the beginning of a native thread: if there is no memory to begin the call with, it
     is tried again every ten milliseconds. Never switches.

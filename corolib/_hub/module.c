@@ -323,6 +323,38 @@ static PyObject *core_set_context_of(PyObject *module, PyObject *const *args, Py
     Py_RETURN_NONE;
 }
 
+/* CPython calls a method in C without a detour only if the object is of the very class that the method was
+ * made for, not of a class derived in Python. */
+static PyObject *core_own_methods(PyObject *module, PyObject *cls)
+{
+    (void)module;
+    if (!PyType_Check(cls)) {
+        PyErr_Format(PyExc_TypeError, "expected a class, found %.100s", Py_TYPE(cls)->tp_name);
+        return NULL;
+    }
+    PyObject *mro = ((PyTypeObject *)cls)->tp_mro;
+    for (Py_ssize_t i = 1; i < PyTuple_GET_SIZE(mro); i++) {
+        PyTypeObject *base = (PyTypeObject *)PyTuple_GET_ITEM(mro, i);
+        if (base == &PyBaseObject_Type) continue;
+        for (PyMethodDef *method = base->tp_methods; method != NULL && method->ml_name != NULL; method++) {
+            if (method->ml_flags & (METH_CLASS | METH_STATIC) || strncmp(method->ml_name, "__", 2) == 0)
+                continue;
+            PyObject *found = PyObject_GetAttrString(cls, method->ml_name);
+            if (found == NULL) return NULL;
+            /* What is overridden in Python stays so. */
+            bool plain =
+                Py_IS_TYPE(found, &PyMethodDescr_Type) && ((PyMethodDescrObject *)found)->d_method == method;
+            Py_DECREF(found);
+            if (!plain) continue;
+            PyObject *own = PyDescr_NewMethod((PyTypeObject *)cls, method);
+            int rc = own == NULL ? -1 : PyObject_SetAttrString(cls, method->ml_name, own);
+            Py_XDECREF(own);
+            if (rc < 0) return NULL;
+        }
+    }
+    return Py_NewRef(cls);
+}
+
 /* A function in C, as the one that it replaces: kept in a class it stays one, where a Python function would
    become a method. */
 static PyObject *core_close(PyObject *module, PyObject *argument)
@@ -362,6 +394,10 @@ static PyMethodDef methods[] = {
     {"thread_idle", core_thread_idle, METH_O,
      "thread_idle(delta, /)\n--\n\nCounts native threads that cannot wake anybody (idle workers): they put "
      "off no LoopExit."},
+    {"own_methods", core_own_methods, METH_O,
+     "own_methods(cls, /)\n--\n\nGive a class derived in Python methods of its own in place of those in C "
+     "that "
+     "it inherits: the same functions, which are called more quickly."},
     {"persist", FAST(core_persist), METH_FASTCALL,
      "persist(function, /, *args)\n--\n\nfunction(*args); without the memory to begin it, try again every "
      "ten "
