@@ -1,6 +1,8 @@
 """What importing a part of corolib brings along: itself, and never what is about to be patched."""
 
+import shutil
 import sys
+from pathlib import Path
 
 import pytest
 from helpers import ROOT, run_isolated
@@ -50,3 +52,16 @@ def test_a_part_does_not_import_the_others() -> None:
         options=OPTIONS,
     )
     assert {name.split(".")[1] for name in done.stdout.split()} == {"local", "_switch"}
+
+
+@pytest.mark.parametrize("name", ["corolib.hub", "corolib.socket", "corolib.monkey as m; m.patch_all()"])
+def test_in_a_tree_that_was_not_built_it_says_so(tmp_path: Path, name: str) -> None:
+    unbuilt = shutil.ignore_patterns("*.so", "__pycache__")
+    shutil.copytree(ROOT / "corolib", tmp_path / "corolib", ignore=unbuilt)
+    script = PREAMBLE.replace(str(ROOT), str(tmp_path)) + f"import {name}"
+    done = run_isolated(script, options=OPTIONS, check=False)
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1] == (
+        f"ImportError: corolib is not built in {tmp_path}: 'pip install -e .' there builds it; "
+        "if it is installed elsewhere, start Python in another folder"
+    )

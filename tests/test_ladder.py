@@ -13,6 +13,8 @@ PACKAGE = ROOT / "corolib"
 # for a whole package whose members may import each other; a trailing "." for that package and all modules
 # below it.
 LADDER = [
+    # bedrock: what an import of what is not built says
+    "_unbuilt",
     # ground: none of these imports another
     *("_switch", "_ev", "_native", "_adopt", "_config"),
     # errors: one of them is a GreenletExit
@@ -108,7 +110,7 @@ LADDER = [
 ]
 # What an error carries is made above it: imported `if TYPE_CHECKING`, so that nothing runs it.
 FOR_TYPES = {("errors", "_waitgraph")}
-GROUND = LADDER[: LADDER.index("errors")]
+GROUND = LADDER[LADDER.index("_switch") : LADDER.index("errors")]
 FILES = sorted(path for kind in ("*.py", "*.pyi") for path in PACKAGE.rglob(kind))
 
 

@@ -1,21 +1,26 @@
 """libev for Python: a loop and every kind of watcher. Knows no greenlet; can be used alone."""
 
-from .kinds import StatData, async_, check, child, fork, idle, io, prepare, signal, stat, timer
-from .loop import (
-    MAXPRI,
-    MINPRI,
-    READ,
-    WRITE,
-    Loop,
-    embeddable_backends,
-    header_version,
-    recommended_backends,
-    supported_backends,
-    table_address,
-    time,
-    version,
-)
-from .watcher import Watcher
+try:
+    from .kinds import StatData, async_, check, child, fork, idle, io, prepare, signal, stat, timer
+    from .loop import (
+        MAXPRI,
+        MINPRI,
+        READ,
+        WRITE,
+        Loop,
+        embeddable_backends,
+        header_version,
+        recommended_backends,
+        supported_backends,
+        table_address,
+        time,
+        version,
+    )
+    from .watcher import Watcher
+except ModuleNotFoundError as error:
+    from .._unbuilt import explain
+
+    raise explain(error) from None
 
 __all__ = [
     "MAXPRI",
