@@ -43,7 +43,7 @@ static void drop_call(struct green *green)
 }
 
 /* The greenlet is over: with `result` (stolen), or NULL and an exception set. */
-static void finish(PyObject *self, PyObject *result)
+static __attribute__((noinline)) void finish(PyObject *self, PyObject *result)
 {
     struct green *green = green_of(self);
     bool failed = false;
@@ -75,14 +75,12 @@ static void finish(PyObject *self, PyObject *result)
     drop_call(green);
 }
 
-/* All values of a call in one tuple, those with names last; `*names` (new, or NULL) are the names. NULL with
- * an exception. */
+/* All values of a call with names in one tuple, those with names last; `*names` (new) are the names. NULL
+ * with an exception. */
 static PyObject *line_up(const struct green *green, PyObject **names)
 {
     PyObject *args = green->args != NULL ? green->args : green_no_args;
     Py_ssize_t count = PyTuple_GET_SIZE(args), i = 0, at = 0;
-    *names = NULL;
-    if (green->kwargs == NULL || PyDict_GET_SIZE(green->kwargs) == 0) return Py_NewRef(args);
     PyObject *all = PyTuple_New(count + PyDict_GET_SIZE(green->kwargs)), *key, *value;
     PyObject *keys = all == NULL ? NULL : PyTuple_New(PyDict_GET_SIZE(green->kwargs));
     if (keys == NULL) {
@@ -104,31 +102,46 @@ static PyObject *line_up(const struct green *green, PyObject **names)
     return all;
 }
 
+/* Call it with names. */
+static __attribute__((noinline)) PyObject *call_by_names(struct green *green)
+{
+    PyObject *names;
+    if ((green->passed = line_up(green, &names)) == NULL) return NULL;
+    Py_ssize_t count = PyTuple_GET_SIZE(green->passed) - PyTuple_GET_SIZE(names);
+    PyObject *result =
+        PyObject_Vectorcall(green->callee, PySequence_Fast_ITEMS(green->passed), (size_t)count, names);
+    Py_DECREF(names);
+    return result;
+}
+
 /* Call it. Its arguments can be assigned meanwhile, so they are held apart; a function in Python has taken
  * over what it needs by the time it runs. */
 static PyObject *call(PyObject *self)
 {
     struct green *green = green_of(self);
-    PyObject *names = NULL, *result = NULL;
     green->callee = green->run != NULL ? Py_NewRef(green->run) : PyObject_GetAttr(self, name_run);
-    if (green->callee == NULL || (green->passed = line_up(green, &names)) == NULL) return NULL;
-    Py_ssize_t count = PyTuple_GET_SIZE(green->passed) - (names == NULL ? 0 : PyTuple_GET_SIZE(names));
-    result = PyObject_Vectorcall(green->callee, PySequence_Fast_ITEMS(green->passed), (size_t)count, names);
-    Py_XDECREF(names);
-    return result;
+    if (green->callee == NULL) return NULL;
+    if (green->kwargs != NULL && PyDict_GET_SIZE(green->kwargs) > 0) return call_by_names(green);
+    green->passed = Py_NewRef(green->args != NULL ? green->args : green_no_args);
+    return PyObject_Vectorcall(green->callee, PySequence_Fast_ITEMS(green->passed),
+                               (size_t)PyTuple_GET_SIZE(green->passed), NULL);
 }
 
-/* What the engine calls in place of `run`. */
+/* Whether it is to be called. */
+static __attribute__((noinline)) bool begin(PyObject *self)
+{
+    forget_later(self); /* started before its time by somebody's switch() */
+    green_of(self)->status = RUNNING;
+    return !park_raise_pending(self);
+}
+
+/* What the engine calls in place of `run`. It is on the stack of every greenlet that waits, so it keeps
+ * little there. */
 static PyObject *boot(PyObject *self, PyObject *value)
 {
     (void)value;
-    struct green *green = green_of(self);
-    if (green->status >= RUNNING) Py_RETURN_NONE; /* cancelled, then switched to by hand */
-    forget_later(self);                           /* started before its time by somebody's switch() */
-    green->status = RUNNING;
-    PyObject *result = NULL;
-    if (!park_raise_pending(self)) result = call(self);
-    finish(self, result);
+    if (green_of(self)->status >= RUNNING) Py_RETURN_NONE; /* cancelled, then switched to by hand */
+    finish(self, begin(self) ? call(self) : NULL);
     Py_RETURN_NONE;
 }
 

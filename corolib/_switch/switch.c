@@ -495,9 +495,28 @@ PyObject *switch_transfer(PyObject *object, PyObject *value)
     return arrive(here, self);
 }
 
-/* run() has returned or raised: the parent gets the result. */
-static __attribute__((noreturn)) void finish(struct thread *here, struct greenlet *self, PyObject *result)
+/* A fresh greenlet is where it begins: what it is called with; NULL if a tracer raised. From now on these are
+ * what is being called, kept in the object, where the collector sees them. */
+static __attribute__((noinline)) PyObject *begin(struct thread *here, struct greenlet *self)
 {
+    PyObject *run = here->run, *attribute = self->run;
+    PyObject *args = arrive(here, self);
+    self->run = run;
+    self->args = args;
+    if (attribute != NULL) drop_aside(attribute);
+    return args;
+}
+
+/* run() has returned or raised: the parent gets the result. */
+static __attribute__((noinline, noreturn)) void finish(struct greenlet *self, PyObject *kwargs,
+                                                       PyObject *result)
+{
+    PyObject *args = self->args, *run = self->run;
+    if (kwargs != NULL) drop_aside(kwargs);
+    self->args = self->run = NULL;
+    if (args != NULL) drop_aside(args);
+    if (run != NULL) drop_aside(run);
+    struct thread *here = self->thread;
     struct cargo cargo = {VALUE, result, NULL};
     if (result == NULL && (cargo.value = catch_exit()) == NULL) cargo.kind = EXCEPTION;
     (void)travel(here, self->parent != NULL ? self->parent : here->main, cargo, true);
@@ -506,34 +525,24 @@ static __attribute__((noreturn)) void finish(struct thread *here, struct greenle
 }
 
 /* The first function of a fresh greenlet's stack. Thread-local variables are looked up here, after the swap.
+ * It is in every slice that is saved, so what it keeps on the stack is little: the rest is in the other two.
  */
 static void body(void)
 {
     lane_begin();
     struct thread *here = thread_last;
     struct greenlet *self = here->current;
-    PyObject *kwargs = here->kwargs, *run = here->run, *result = NULL;
-    PyObject *args = arrive(here, self); /* NULL if a tracer raised */
-
-    /* From now on these are what is being called: kept in the object, where the collector sees them. */
-    PyObject *attribute = self->run;
-    self->run = run;
-    self->args = args;
-    if (attribute != NULL) drop_aside(attribute);
+    PyObject *kwargs = here->kwargs, *result = NULL, *args = begin(here, self);
     if (args != NULL) {
         if (self->face.boot != NULL)
             result = self->face.boot((PyObject *)self, args);
         else if (kwargs != NULL)
-            result = PyObject_Call(run, args, kwargs);
+            result = PyObject_Call(self->run, args, kwargs);
         else
-            result =
-                PyObject_Vectorcall(run, PySequence_Fast_ITEMS(args), (size_t)PyTuple_GET_SIZE(args), NULL);
+            result = PyObject_Vectorcall(self->run, PySequence_Fast_ITEMS(args),
+                                         (size_t)PyTuple_GET_SIZE(args), NULL);
     }
-    if (kwargs != NULL) drop_aside(kwargs);
-    self->args = self->run = NULL;
-    if (args != NULL) drop_aside(args);
-    if (run != NULL) drop_aside(run);
-    finish(here, self, result);
+    finish(self, kwargs, result);
 }
 
 int switch_init(void)
