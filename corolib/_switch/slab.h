@@ -1,6 +1,6 @@
 /* Floor 1: memory for saved slices, which goes back to the system when the slices are gone. No Python here.
  *
- * A million parked greenlets are a million pieces of some 700 bytes. From malloc they come out of one heap
+ * A million parked greenlets are a million pieces of some 600 bytes. From malloc they come out of one heap
  * that only shrinks at its end: whatever else was allocated meanwhile holds all of it, and a quarter of what
  * the wave took stays with the process for good. So pieces are cut from slabs, each with pieces of one size:
  *
