@@ -337,8 +337,8 @@ static PyObject *core_own_methods(PyObject *module, PyObject *cls)
         PyTypeObject *base = (PyTypeObject *)PyTuple_GET_ITEM(mro, i);
         if (base == &PyBaseObject_Type) continue;
         for (PyMethodDef *method = base->tp_methods; method != NULL && method->ml_name != NULL; method++) {
-            if (method->ml_flags & (METH_CLASS | METH_STATIC) || strncmp(method->ml_name, "__", 2) == 0)
-                continue;
+            /* Those with an underscore are there to be overridden, and are looked at for that. */
+            if (method->ml_flags & (METH_CLASS | METH_STATIC) || method->ml_name[0] == '_') continue;
             PyObject *found = PyObject_GetAttrString(cls, method->ml_name);
             if (found == NULL) return NULL;
             /* What is overridden in Python stays so. */

@@ -499,8 +499,7 @@ PyObject *switch_transfer(PyObject *object, PyObject *value)
  * what is being called, kept in the object, where the collector sees them. */
 static __attribute__((noinline)) PyObject *begin(struct thread *here, struct greenlet *self)
 {
-    PyObject *run = here->run, *attribute = self->run;
-    PyObject *args = arrive(here, self);
+    PyObject *run = here->run, *args = arrive(here, self), *attribute = self->run;
     self->run = run;
     self->args = args;
     if (attribute != NULL) drop_aside(attribute);
