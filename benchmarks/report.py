@@ -82,7 +82,8 @@ def facts(times: dict[str, Any], command: str, absent: list[str]) -> list[str]:
     if times["quick"]:
         found["sizes"] = "of a quick run: smaller than what the labels say"
     found |= times["machine"]
-    found["priority of the session (autogroup)"] = ", ".join(sorted({each["favoured"] for each in measured}))
+    favoured = sorted({each["favoured"] for each in measured} - {""})
+    found["priority of the session (autogroup)"] = ", ".join(favoured)
     found |= {f"version of {name}": version for name, version in versions(measured).items()}
     found |= {f"could not be installed: {name}": "no figures" for name in absent}
     return markdown([["", ""], *([name, fact] for name, fact in found.items())])

@@ -40,7 +40,7 @@ class StreamServer(BaseServer):
     more are closed at once. Private addresses, behind which a proxy may be, and UNIX sockets are not limited.
     """
 
-    backlog: int = 128
+    backlog: int = 1024
     reuse_addr: bool | int | None = 1
     reuse_port: bool = False
     handshake_timeout: float | None = 10.0
