@@ -15,6 +15,8 @@ BODY = b"Hello world!"
 HEADERS = [("Content-Type", "text/plain"), ("Content-Length", "12")]
 #: Every connection of the largest case may come at once.
 BACKLOG = 1024
+#: More connections than any case has, and fewer than the usual limit of descriptors.
+MOST = 19_000
 
 
 def application(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
@@ -38,10 +40,12 @@ def free_port() -> int:
 
 
 def corolib() -> None:
-    """With its deadlines and limits as they are, but for the one of connections from an address."""
+    """With its deadlines and limits as they are, but for the number of connections: by default idle ones make
+    room when three quarters of the descriptors are taken.
+    """
     from corolib.pywsgi import WSGIServer
 
-    server = WSGIServer(("127.0.0.1", 0), application, backlog=BACKLOG, log=None)
+    server = WSGIServer(("127.0.0.1", 0), application, backlog=BACKLOG, log=None, max_connections=MOST)
     server.start()
     announce("corolib", server.server_port)
     server.serve_forever()
