@@ -251,6 +251,7 @@ def test_no_memory_for_frames_is_a_memory_error():
         # Small objects find room, also the tracebacks: it is the frames that do not.
         room = [bytes(400) for _ in range(100_000)]
         room = room[::2000]
+        greenlet(size).switch()  # the stack that one switches by is there
         resource.setrlimit(resource.RLIMIT_AS, (size() + (4 << 20), resource.RLIM_INFINITY))
         outcome = greenlet(deep).switch()
         resource.setrlimit(resource.RLIMIT_AS, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
