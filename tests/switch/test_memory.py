@@ -1,5 +1,7 @@
 """What parked greenlets cost: classes of first chunks, lanes that are made only where they pay."""
 
+import os
+
 import pytest
 from helpers import EMULATED, in_thread, run_isolated
 
@@ -222,6 +224,9 @@ def test_what_a_deep_call_left_on_the_lane_of_a_parked_greenlet_is_given_back():
 
 
 @pytest.mark.skipif(EMULATED, reason="an emulated processor knows no limit of address space")
+@pytest.mark.skipif(
+    "asan" in os.environ.get("LD_PRELOAD", ""), reason="the sanitizer needs address space itself"
+)
 def test_no_memory_for_frames_is_a_memory_error():
     done = run_isolated(
         """
