@@ -102,8 +102,7 @@ SYSCALLS = (
         ("corolib", "gevent", "bjoern"),
         5_000,
         15_000,
-        # With fewer connections, an epoll_wait serves fewer requests.
-        2.1,
+        2.05,
         connections=64,
     ),
 )

@@ -1,13 +1,13 @@
 """The standard library's own code, of the Python that runs, finding other things by the names that it uses.
 
 For functions that are right as they are but for what they call: they need not be written again, and are right
-for each Python.
+for each Python. Names are found in the globals of an adopted function, or in a module that stands in for one.
 """
 
 from types import CellType, FunctionType, ModuleType
 from typing import Any
 
-__all__ = ["Names", "adopt"]
+__all__ = ["Names", "Overlay", "adopt"]
 
 
 class Names(dict[str, Any]):
@@ -19,6 +19,17 @@ class Names(dict[str, Any]):
 
     def __missing__(self, name: str) -> Any:
         return self._module[name]
+
+
+class Overlay(ModuleType):
+    """A module, with some names of ours in front of its own."""
+
+    def __init__(self, module: ModuleType, **ours: object) -> None:
+        super().__init__(module.__name__, module.__doc__)
+        vars(self).update(ours, _real=module)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._real, name)
 
 
 def adopt(function: Any, names: Names, owner: CellType | None = None) -> Any:

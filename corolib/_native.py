@@ -17,6 +17,7 @@ from typing import Any
 
 __all__ = [
     "Empty",
+    "RLock",
     "SimpleQueue",
     "allocate_lock",
     "get_ident",
@@ -34,6 +35,7 @@ __all__ = [
     "thread_local",
 ]
 
+RLock = _thread.RLock
 allocate_lock = _thread.allocate_lock
 get_ident = _thread.get_ident
 get_native_id = _thread.get_native_id

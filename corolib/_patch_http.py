@@ -12,6 +12,8 @@ from http.client import HTTPMessage
 from types import ModuleType
 from typing import Any
 
+from ._adopt import Overlay
+
 __all__ = ["patch_http"]
 
 #: Lines as they should be: nothing that continues the line before, no carriage return within a value (the
@@ -36,18 +38,7 @@ class Parser(email.parser.Parser):
         return message
 
 
-class _With(ModuleType):
-    """A module, with some names of ours in front of its own."""
-
-    def __init__(self, module: ModuleType, **ours: object) -> None:
-        super().__init__(module.__name__, module.__doc__)
-        vars(self).update(ours, _module=module)
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._module, name)
-
-
 def patch_http(client: ModuleType) -> None:
     """Has http.client (the module that was imported just now) use this parser."""
     if client.HTTPMessage is HTTPMessage and isinstance(getattr(client, "email", None), ModuleType):
-        vars(client)["email"] = _With(email, parser=_With(email.parser, Parser=Parser))
+        vars(client)["email"] = Overlay(email, parser=Overlay(email.parser, Parser=Parser))

@@ -20,10 +20,10 @@ from stat import S_ISREG
 from typing import Any, Protocol
 
 from ._ev import child
-from ._ev.kinds import pidfd_open
+from ._ev.kinds import is_over, pidfd_open
 from ._hub import close, io
 from ._native import monotonic, original
-from ._native import sleep as block
+from ._native import sleep as _sleep_natively
 from .hub import get_hub, get_hub_if_exists, sleep
 
 __implements__ = ("close", "closerange", "dup2", "fork", "forkpty", "posix_spawn", "posix_spawnp", "waitpid")
@@ -153,7 +153,7 @@ def _ask(pid: int, options: int) -> tuple[int, int]:
             if claimed is None:
                 raise
             return claimed
-        if found and not _os.WIFSTOPPED(status) and not _os.WIFCONTINUED(status):
+        if found and is_over(status):
             _forget(found)
         if found or options & _os.WNOHANG:
             return found, status
@@ -164,7 +164,7 @@ def _ask(pid: int, options: int) -> tuple[int, int]:
 def _block(pid: int, options: int) -> None:
     """Block the thread until reap() may have something to find, and leave it to be found."""
     if _waitid is None:
-        block(child.POLL)
+        _sleep_natively(child.POLL)
         return
     if pid == -1:
         kind, number = _os.P_ALL, 0

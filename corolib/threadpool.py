@@ -20,7 +20,7 @@ from weakref import ref as weakref
 
 from ._config import config
 from ._hub import WaitList, persist, thread_idle
-from ._native import Empty, SimpleQueue, get_ident, original, sleep, start_new_thread
+from ._native import Empty, RLock, SimpleQueue, get_ident, sleep, start_new_thread
 from ._waiting import Linkable
 from .errors import InvalidThreadUseError
 from .event import AsyncResult, Event, ExcInfo
@@ -38,8 +38,6 @@ __all__ = ["ThreadPool", "ThreadPoolExecutor", "ThreadResult"]
 _T = TypeVar("_T")
 _P = ParamSpec("_P")
 
-#: A native one: between the threads of a pool.
-_RLock: Callable[[], Any] = original("_thread", "RLock")
 #: For how many seconds a thread that finds no memory to tell its result waits before it tries again.
 PAUSE = 0.001
 
@@ -259,7 +257,7 @@ class ThreadPool(Mapper):
 
     def __init__(self, maxsize: int, hub: Hub | None = None, idle_task_timeout: float = -1) -> None:
         # Reentrant: a finalizer or a handler of a signal may come at any time, and may use the pool.
-        self._guard = _RLock()
+        self._guard = RLock()
         _check_maxsize(maxsize)
         self.hub = hub if hub is not None else get_hub()
         self.idle_task_timeout = idle_task_timeout
@@ -281,7 +279,7 @@ class ThreadPool(Mapper):
         if self.pid == os.getpid():
             return
         self.pid = os.getpid()
-        self._guard = _RLock()
+        self._guard = RLock()
         self.task_queue = SimpleQueue()
         self._size = self._alive = 0
         for task in list(self._tasks):

@@ -258,7 +258,7 @@ def test_a_thread_that_takes_the_status_of_a_watched_child_tells_it():
     """Between the system call and its being told, the hub that watches may ask as well."""
     for _ in range(20):
         told = AsyncResult()
-        held = Held(9, green_os.fork_and_watch, callback=lambda w: told.set(w.rstatus), ref=True)  # noqa: B023
+        held = Held(9, green_os.fork_and_watch, callback=lambda w, told=told: told.set(w.rstatus), ref=True)
         found = []
 
         def wait(pid=held.pid, found=found):

@@ -204,7 +204,11 @@ def test_threads_that_wait_for_one_child_are_all_told_its_status():
     for _ in range(20):
         child = shell("read x; exit 9", stdin=PIPE)
         found = []
-        threads = [threading.Thread(target=lambda: found.append(child.wait())) for _ in range(8)]  # noqa: B023
+
+        def wait(child=child, found=found):
+            found.append(child.wait())
+
+        threads = [threading.Thread(target=wait) for _ in range(8)]
         for thread in threads:
             thread.start()
         child.stdin.close()

@@ -191,6 +191,11 @@ def _check_descriptors() -> None:
         close(end)
 
 
+def is_over(status: int) -> bool:
+    """Whether a child of which waitpid() says this has ended, and not stopped or gone on."""
+    return not WIFSTOPPED(status) and not WIFCONTINUED(status)
+
+
 class child(Watcher, kind="io"):
     """A child process has ended. Called once: `rpid` is its number, `rstatus` what waitpid() said; it is
     reaped here.
@@ -214,7 +219,7 @@ class child(Watcher, kind="io"):
         """waitpid() that does not wait; watchers get to know what a child ended with. Any thread."""
         with cls._reaping:
             found, status = waitpid(pid, options | WNOHANG)
-            if found and not WIFSTOPPED(status) and not WIFCONTINUED(status):
+            if found and is_over(status):
                 for watcher in cls._waiting.get(found, ()):
                     watcher.rpid, watcher.rstatus = found, status
         return found, status

@@ -395,9 +395,8 @@ static PyMethodDef methods[] = {
      "thread_idle(delta, /)\n--\n\nCounts native threads that cannot wake anybody (idle workers): they put "
      "off no LoopExit."},
     {"own_methods", core_own_methods, METH_O,
-     "own_methods(cls, /)\n--\n\nGive a class derived in Python methods of its own in place of those in C "
-     "that "
-     "it inherits: the same functions, which are called more quickly."},
+     "own_methods(cls, /)\n--\n\nThe methods in C that a class derived in Python inherits become its own, "
+     "which are called more quickly."},
     {"persist", FAST(core_persist), METH_FASTCALL,
      "persist(function, /, *args)\n--\n\nfunction(*args); without the memory to begin it, try again every "
      "ten "

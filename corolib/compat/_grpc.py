@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from types import ModuleType, SimpleNamespace
 from typing import Any, TypeVar
 
+from .._adopt import Overlay
 from .._config import config
 from .._hub import persist
 from .._native import allocate_lock, start_new_thread
@@ -87,19 +88,14 @@ class _Poller:
             self._runs.release()
 
 
-class _Threading:
+def _threading(real: Any) -> Overlay:
     """The module `threading` as grpcio sees it."""
 
-    def __init__(self, real: Any) -> None:
-        self._real = real
+    def Thread(*args: Any, **kwargs: Any) -> Any:
+        polls = getattr(kwargs.get("target"), "__name__", "") == "_poll_wrapper"
+        return (_Poller if polls else real.Thread)(*args, **kwargs)
 
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._real, name)
-
-    def Thread(self, *args: Any, **kwargs: Any) -> Any:
-        target = kwargs.get("target")
-        polls = getattr(target, "__name__", "") == "_poll_wrapper"
-        return (_Poller if polls else self._real.Thread)(*args, **kwargs)
+    return Overlay(real, Thread=Thread)
 
 
 @contextmanager
@@ -125,5 +121,5 @@ def wait_in(threads: Threads, grpc: Any) -> None:
     gevent.pool = SimpleNamespace(Group=_Group)
     with _standing_in({"gevent": gevent, "gevent.hub": gevent.hub, "gevent.pool": gevent.pool}):
         grpc.init_grpc_gevent()
-    if not isinstance(grpc.threading, _Threading):
-        grpc.threading = _Threading(grpc.threading)
+    if not isinstance(grpc.threading, Overlay):
+        grpc.threading = _threading(grpc.threading)
