@@ -67,18 +67,10 @@ PyObject *arguments_context(PyObject **kwargs)
     return context;
 }
 
-int arguments_count(const char *method, Py_ssize_t nargs, Py_ssize_t least, Py_ssize_t most)
+int arguments_miscounted(const char *method, Py_ssize_t nargs, Py_ssize_t least, Py_ssize_t most)
 {
-    if (nargs >= least && nargs <= most) return 0;
     PyErr_Format(PyExc_TypeError, "%s() takes %zd to %zd arguments (%zd given)", method, least, most, nargs);
     return -1;
-}
-
-int arguments_size(PyObject *argument, Py_ssize_t *size)
-{
-    *size = PyLong_CheckExact(argument) ? PyLong_AsSsize_t(argument)
-                                        : PyNumber_AsSsize_t(argument, PyExc_OverflowError);
-    return *size == -1 && PyErr_Occurred() ? -1 : 0;
 }
 
 int arguments_int(PyObject *argument, const char *name, int *number)

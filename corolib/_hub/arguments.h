@@ -19,11 +19,21 @@ int arguments_pack(Py_ssize_t first, PyObject *const *args, Py_ssize_t nargs, Py
  * NULL if nothing is left. */
 PyObject *arguments_context(PyObject **kwargs);
 
+/* Raises TypeError: another number of arguments than that. */
+int arguments_miscounted(const char *method, Py_ssize_t nargs, Py_ssize_t least, Py_ssize_t most);
 /* For functions that take positional arguments only: from `least` to `most` of them. 0, or -1 with TypeError.
  */
-int arguments_count(const char *method, Py_ssize_t nargs, Py_ssize_t least, Py_ssize_t most);
+static inline int arguments_count(const char *method, Py_ssize_t nargs, Py_ssize_t least, Py_ssize_t most)
+{
+    return nargs >= least && nargs <= most ? 0 : arguments_miscounted(method, nargs, least, most);
+}
 /* A size, possibly negative; a C int, whose name the error says. 0, or -1 with an exception. */
-int arguments_size(PyObject *argument, Py_ssize_t *size);
+static inline int arguments_size(PyObject *argument, Py_ssize_t *size)
+{
+    *size = PyLong_CheckExact(argument) ? PyLong_AsSsize_t(argument)
+                                        : PyNumber_AsSsize_t(argument, PyExc_OverflowError);
+    return *size == -1 && PyErr_Occurred() ? -1 : 0;
+}
 int arguments_int(PyObject *argument, const char *name, int *number);
 
 #endif

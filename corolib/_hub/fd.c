@@ -18,17 +18,20 @@ static bool own_thread(const struct hub *hub)
     return hub->thread_ident == PyThread_get_thread_ident();
 }
 
-/* Why a waiter is woken without an event: the value that it gets. */
-enum { CLOSED = 0, REFUSED = -1 };
+/* What a waiter is woken with, all owned: the events as an int, or why there are none. */
+static PyObject *seen[(EV_READ | EV_WRITE) + 1];
+PyObject *fd_closed, *fd_refused;
 
-static void raise_for(long value)
+PyObject *fd_raise(PyObject *value)
 {
-    const char *text = value == CLOSED
+    const char *text = value == fd_closed
                            ? "the descriptor was closed while a greenlet waited for it"
                            : "the kernel refuses to watch the descriptor (fs.epoll.max_user_watches?)";
-    PyObject *error = PyObject_CallFunction(PyExc_OSError, "is", value == CLOSED ? EBADF : ENOSPC, text);
+    PyObject *error = PyObject_CallFunction(PyExc_OSError, "is", value == fd_closed ? EBADF : ENOSPC, text);
+    Py_DECREF(value);
     if (error != NULL) PyErr_SetObject((PyObject *)Py_TYPE(error), error);
     Py_XDECREF(error);
+    return NULL;
 }
 
 static void unlink_side(struct fd_side *side)
@@ -98,14 +101,11 @@ void fd_stop(struct fd_side *side)
 /* The waiter is woken with no event at all, and makes the error itself: to make it here might run the
  * collector, and any Python code in the middle of our lists; and an error that never arrives, since the
  * waiter was thrown out of its wait, would be raised in its next one. */
-static void wake_with(struct fd_side *side, long value)
+static void wake_with(struct fd_side *side, PyObject *value)
 {
     if (side->woken != NULL) side->woken->where = NULL; /* the side may be gone when it runs */
     side->woken = NULL;
-    if (side->waiter == NULL) return;
-    PyObject *small = PyLong_FromLong(value); /* always there */
-    if (park_wake(side->waiter, small) < 0) PyErr_WriteUnraisable(NULL);
-    Py_DECREF(small);
+    if (side->waiter != NULL && park_wake(side->waiter, value) < 0) PyErr_WriteUnraisable(NULL);
 }
 
 /* libev's callback: queues, never switches. */
@@ -119,21 +119,19 @@ static void on_io(struct ev_loop *loop, ev_io *watcher, int revents)
         hub_ev->ref(loop);
         /* Marks it as new: libev has noted what it wanted to register, and would not try again. */
         ev_io_set(watcher, watcher->fd, watcher->events);
-        wake_with(side, fcntl(watcher->fd, F_GETFD) < 0 ? CLOSED : REFUSED);
+        wake_with(side, fcntl(watcher->fd, F_GETFD) < 0 ? fd_closed : fd_refused);
         if (side->event != NULL) side->event(side, revents);
         return;
     }
     if (side->waiter != NULL) {
         struct park *waiter = side->waiter;
-        PyObject *events = PyLong_FromLong(revents);
-        if (events != NULL && park_wake(waiter, events) > 0) {
+        if (park_wake(waiter, seen[revents & (EV_READ | EV_WRITE)]) > 0) {
             if (side->woken != NULL) side->woken->where = NULL;
             side->woken = waiter;
             waiter->where = side;
         } else {
             PyErr_Clear(); /* no memory: the next poll finds it again */
         }
-        Py_XDECREF(events);
     } else if (side->event != NULL) {
         side->event(side, revents);
         return;
@@ -161,7 +159,7 @@ struct fd_side *fd_new(struct hub *hub, int fd, int events)
 void fd_free(struct fd_side *side)
 {
     if (side == NULL) return;
-    wake_with(side, CLOSED);
+    wake_with(side, fd_closed);
     unlink_side(side);
     if (side->hub == NULL || !side->started || own_thread(side->hub)) {
         if (side->hub != NULL) fd_stop(side);
@@ -198,34 +196,19 @@ static void leave(struct park *park)
     park->where = NULL;
 }
 
-static const struct park_kind kind_fd = {.external = true, .leave = leave};
+const struct park_kind fd_kind = {.external = true, .leave = leave};
 
-PyObject *fd_wait(struct fd_side *side, PyObject *object, double timeout)
+int fd_prepare(struct fd_side *side, const struct hub *hub)
 {
-    struct hub *hub;
-    struct park *park = park_begin(&hub);
-    if (park == NULL) return NULL;
     if (side->hub != NULL && side->hub != hub) {
         PyErr_Format(hub_error_concurrent, "descriptor %d belongs to the hub of another thread", side->io.fd);
-        return NULL;
+        return -1;
     }
-    if (fd_start(side) < 0) return NULL;
-    if (side->waiter != NULL) {
-        PyErr_Format(hub_error_concurrent, "descriptor %d is already waited for (%s) by %R", side->io.fd,
-                     side->io.events & EV_READ ? "reading" : "writing", side->waiter->greenlet);
-        return NULL;
-    }
-    side->waiter = park;
-    park->where = side;
-    PyObject *events = park_wait(park, &kind_fd, object, timeout);
-    /* The side may be gone by now. Only if it has woken us, and is still there, does the record name it. */
-    side = park->where;
-    if (side != NULL) side->woken = NULL;
-    long value = events != NULL && PyLong_Check(events) ? PyLong_AsLong(events) : EV_READ;
-    if (value > 0) return events;
-    Py_DECREF(events);
-    raise_for(value);
-    return NULL;
+    if (fd_start(side) < 0) return -1;
+    if (side->waiter == NULL) return 0;
+    PyErr_Format(hub_error_concurrent, "descriptor %d is already waited for (%s) by %R", side->io.fd,
+                 side->io.events & EV_READ ? "reading" : "writing", side->waiter->greenlet);
+    return -1;
 }
 
 Py_ssize_t fd_closing(struct hub *hub, int fd)
@@ -234,7 +217,7 @@ Py_ssize_t fd_closing(struct hub *hub, int fd)
     if (fd < 0 || fd >= hub->sides_len) return 0;
     struct fd_side *side;
     while ((side = hub->sides[fd]) != NULL) {
-        wake_with(side, CLOSED);
+        wake_with(side, fd_closed);
         fd_stop(side);
         unlink_side(side);
         side->hub = NULL; /* its owner finds out at the next use, or now; this may free the side */
@@ -299,4 +282,13 @@ void fd_abandon(struct hub *hub)
     hub->changed = NULL;
     hub->changed_len = hub->changed_cap = 0;
     hub->sides_len = 0;
+}
+
+int fd_setup(void)
+{
+    for (int events = 0; events <= (EV_READ | EV_WRITE); events++)
+        if ((seen[events] = PyLong_FromLong(events)) == NULL) return -1;
+    fd_closed = PyObject_CallNoArgs((PyObject *)&PyBaseObject_Type);
+    fd_refused = PyObject_CallNoArgs((PyObject *)&PyBaseObject_Type);
+    return fd_closed == NULL || fd_refused == NULL ? -1 : 0;
 }

@@ -14,6 +14,7 @@
 const struct switch_hubapi *engine;
 const struct evapi *hub_ev;
 Py_ssize_t hub_idle_threads, hub_offset;
+PyTypeObject *hub_usual;
 PyObject *hub_error_blocking, *hub_error_invalid_switch, *hub_error_concurrent, *hub_error_thread,
     *hub_timed_out;
 
@@ -87,6 +88,7 @@ static int hub_init(PyObject *self, PyObject *args, PyObject *kwargs)
     }
     if (check_table((const struct evapi *)(uintptr_t)table) < 0 || engine->pin(self) < 0) return -1;
     hub_ev = (const struct evapi *)(uintptr_t)table;
+    if ((hub->thread = engine->thread()) == NULL) return -1;
     hub->self = self;
     deadline_open(&hub->deadlines);
     hub->loop = (struct ev_loop *)(uintptr_t)loop;
@@ -152,7 +154,7 @@ static PyObject *hub_destroy(PyObject *self, PyObject *const *args, Py_ssize_t n
         PyErr_SetString(PyExc_TypeError, "destroy() takes nothing, or one exception instance");
         return NULL;
     }
-    if (engine->current() == self) {
+    if (hub_current() == self) {
         PyErr_SetString(PyExc_RuntimeError,
                         "a hub cannot be destroyed from within itself; do it from another greenlet");
         return NULL;
@@ -162,7 +164,7 @@ static PyObject *hub_destroy(PyObject *self, PyObject *const *args, Py_ssize_t n
         return NULL;
     }
     close_down(hub);
-    if (hub_face(self)->state == SWITCH_SUSPENDED && engine->current() == engine->main_greenlet()) {
+    if (hub_face(self)->state == SWITCH_SUSPENDED && hub_current() == engine->main_greenlet()) {
         /* It unwinds now, with what its frames hold, and ends in its parent, which is us. Otherwise when it
          * is freed. */
         if (nargs == 1)
@@ -192,7 +194,7 @@ static const struct park_kind kind_foreign = {.name = "switch", .foreign = true}
 /* The greenlet that leaves may have a method to be called then. */
 static int tell_switch_out(void)
 {
-    PyObject *told = PyObject_GetAttr(engine->current(), name_switch_out);
+    PyObject *told = PyObject_GetAttr(hub_current(), name_switch_out);
     if (told == NULL) {
         if (!PyErr_ExceptionMatches(PyExc_AttributeError)) return -1;
         PyErr_Clear();
@@ -486,7 +488,7 @@ int hub_setup(PyObject *module)
     name_switch_out = PyUnicode_InternFromString("switch_out");
     hub_name_handle_error = PyUnicode_InternFromString("handle_error");
     if (name_switch_out == NULL || hub_name_handle_error == NULL) return -1;
-    if (keeper_setup() < 0) return -1;
+    if (keeper_setup() < 0 || fd_setup() < 0) return -1;
     hub_offset = (engine->type->tp_basicsize + 15) & ~(Py_ssize_t)15;
     PyType_Spec spec = {
         .name = "corolib._hub._core.Hub",

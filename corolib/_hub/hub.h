@@ -18,7 +18,8 @@ struct park;
 struct fd_side;
 
 struct hub {
-    PyObject *self;       /* borrowed: the Hub object this struct is the tail of */
+    PyObject *self;               /* borrowed: the Hub object this struct is the tail of */
+    struct switch_thread *thread; /* whose hub it is */
     struct ev_loop *loop; /* borrowed: owned by the Python Loop that the Hub keeps; NULL before __init__ */
     struct ready ready;
     PyObject *
@@ -116,12 +117,29 @@ extern Py_ssize_t hub_idle_threads;
 /* corolib.errors: owned, set once at import. */
 extern PyObject *hub_error_blocking, *hub_error_invalid_switch, *hub_error_concurrent, *hub_error_thread;
 extern PyObject *hub_name_handle_error; /* interned */
+/* The type of the greenlet that stood in a ready queue last; compared only, it may be gone. */
+extern PyTypeObject *hub_usual;
 /* Singleton that a wait returns when its time ran out. */
 extern PyObject *hub_timed_out;
 
 static inline struct switch_face *hub_face(PyObject *greenlet)
 {
     return (struct switch_face *)greenlet;
+}
+
+/* Whether an entry of the ready queue is one: all others are of types that were there before any greenlet. */
+static inline bool hub_is_greenlet(PyObject *entry)
+{
+    if (Py_TYPE(entry) == hub_usual) return true;
+    if (!PyObject_TypeCheck(entry, engine->type)) return false;
+    hub_usual = Py_TYPE(entry);
+    return true;
+}
+
+/* Whether a switch to it is refused for now: see held_up in hubapi.h. */
+static inline bool hub_held_up(PyObject *greenlet)
+{
+    return *engine->collector != NULL && engine->held_up(greenlet);
 }
 
 extern Py_ssize_t hub_offset; /* where struct hub begins in a Hub object */
@@ -133,9 +151,31 @@ static inline struct hub *hub_core(PyObject *hub)
 bool hub_check(PyObject *object);
 /* The thread sleeps, with the GIL given up: the system is short of something for the moment. */
 void hub_pause(long milliseconds);
+/* What hangs in the thread's slot: a reference to the hub that destroys it when the thread ends. A reference
+ * alone would not do: waits, timers and watchers that are active hold themselves and with them the hub, whose
+ * descriptors would be lost with each such thread. */
+struct keeper {
+    PyObject_HEAD PyObject *hub; /* owned; NULL: it was let go in time */
+};
+/* For a thread without one, or whose hub is being destroyed. */
+struct hub *hub_make(struct switch_thread *here);
 /* The hub of this thread, made on demand by the factory; borrowed. NULL with an exception set. */
-struct hub *hub_here(void);
-/* The same, but NULL if there is none (check PyErr_Occurred() for a failure). */
+static inline struct hub *hub_here(void)
+{
+    struct switch_thread *here = engine->thread();
+    if (__builtin_expect(here != NULL && here->hub != NULL, 1)) {
+        struct hub *hub = hub_core(((struct keeper *)here->hub)->hub);
+        if (__builtin_expect(!hub->destroyed, 1)) return hub;
+    }
+    return hub_make(here);
+}
+/* The current greenlet of this thread, borrowed. NULL with an exception set. */
+static inline PyObject *hub_current(void)
+{
+    struct switch_thread *here = engine->thread();
+    return here != NULL ? here->current : NULL;
+}
+/* hub_here(), but NULL if there is none (check PyErr_Occurred() for a failure). */
 struct hub *hub_if_exists(void);
 /* Make `hub` (borrowed, or NULL) this thread's. 0 or -1. */
 int hub_set(PyObject *hub);
@@ -149,9 +189,21 @@ PyObject *hub_run_callback(PyObject *hub, PyObject *const *args, Py_ssize_t narg
 extern PyType_Spec hub_face_spec; /* face.c */
 /* Makes the type and adds it to the module. */
 int hub_setup(PyObject *module);
+/* Wakes a hub that blocks in its poll and has not been woken (inbox.c). */
+void inbox_write(struct hub *hub);
+/* Wakes a hub that blocks in its poll; nothing if it does not. */
+static inline void inbox_kick(struct hub *hub)
+{
+    if (hub->polling && !hub->kicked) inbox_write(hub);
+}
 /* Ground for all that is queued: appends `entry` (a greenlet or a ready_item; a new reference is taken) and
- * sees to it that the hub notices, whichever thread we are on. -1 with MemoryError set. (inbox.c) */
-int inbox_push(struct hub *hub, PyObject *entry);
+ * sees to it that the hub notices, whichever thread we are on. -1 with MemoryError set. */
+static inline int inbox_push(struct hub *hub, PyObject *entry)
+{
+    if (ready_push(&hub->ready, entry) < 0) return -1;
+    inbox_kick(hub);
+    return 0;
+}
 /* A descriptor for the wake-ups, and the watcher of it. -1 with OSError set. */
 int inbox_descriptor(void);
 void inbox_enter(struct hub *hub, int fd);
@@ -159,8 +211,6 @@ int inbox_open(struct hub *hub);
 /* Without closing the descriptor, which may not be ours any more. */
 void inbox_leave(struct hub *hub);
 void inbox_close(struct hub *hub);
-/* Wakes a hub that blocks in its poll; nothing if it does not. */
-void inbox_kick(struct hub *hub);
 
 /* Hub methods for tests: the clock that stands still, the order that is shuffled. (virtual.c) */
 PyObject *virtual_stop_clock(PyObject *self, PyObject *args);

@@ -63,17 +63,9 @@ void inbox_close(struct hub *hub)
     close(hub->wakeup.fd);
 }
 
-void inbox_kick(struct hub *hub)
+void inbox_write(struct hub *hub)
 {
-    if (!hub->polling || hub->kicked) return;
     hub->kicked = true;
     /* Nothing can be done about a failure: the poll ends by itself, or by the error that this is one of. */
     if (write(hub->wakeup.fd, &(uint64_t){1}, sizeof(uint64_t)) < 0) hub->lost = true;
-}
-
-int inbox_push(struct hub *hub, PyObject *entry)
-{
-    if (ready_push(&hub->ready, entry) < 0) return -1;
-    inbox_kick(hub);
-    return 0;
 }

@@ -166,8 +166,9 @@ static PyObject *io_wait(PyObject *self, PyObject *const *args, Py_ssize_t nargs
         return NULL;
     }
     if (park_timeout(nargs ? args[0] : NULL, &timeout) < 0) return NULL;
-    struct fd_side *side = side_of(cast(self));
-    return side == NULL ? NULL : fd_wait(side, self, timeout);
+    struct hub *hub = hub_here();
+    struct fd_side *side = hub == NULL ? NULL : side_of(cast(self));
+    return side == NULL ? NULL : fd_wait(hub, side, self, timeout);
 }
 
 static PyObject *io_repr(PyObject *self)

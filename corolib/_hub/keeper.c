@@ -3,13 +3,6 @@
 
 static PyObject *factory; /* owned: makes the hub of a thread */
 
-/* What hangs in the thread's slot: a reference to the hub that destroys it when the thread ends. A reference
- * alone would not do: waits, timers and watchers that are active hold themselves and with them the hub, whose
- * descriptors would be lost with each such thread. */
-struct keeper {
-    PyObject_HEAD PyObject *hub; /* owned; NULL: it was let go in time */
-};
-
 static PyTypeObject *keeper_type; /* owned */
 
 static PyObject *kept(PyObject *const *slot)
@@ -47,12 +40,12 @@ static void keeper_dealloc(PyObject *self)
         PyErr_Fetch(&error_type, &error, &tb);
         /* The hub stays this thread's until it is destroyed: its services may wait while they close, and what
          * it drops must not make a new one. */
-        PyObject **slot = engine->hub_slot();
-        if (slot != NULL && *slot == NULL) *slot = keeper_new(hub);
+        struct switch_thread *here = engine->thread();
+        if (here != NULL && here->hub == NULL) here->hub = keeper_new(hub);
         PyObject *result = PyErr_Occurred() ? NULL : PyObject_CallMethod(hub, "destroy", NULL);
         if (result == NULL) PyErr_WriteUnraisable(hub);
         Py_XDECREF(result);
-        if (slot != NULL && kept(slot) == hub) let_go(slot);
+        if (here != NULL && kept(&here->hub) == hub) let_go(&here->hub);
         PyErr_Restore(error_type, error, tb);
     }
     Py_DECREF(hub);
@@ -72,18 +65,14 @@ static PyType_Spec keeper_spec = {
 
 struct hub *hub_if_exists(void)
 {
-    PyObject **slot = engine->hub_slot();
-    if (slot == NULL) return NULL;
-    return *slot == NULL ? NULL : hub_core(kept(slot));
+    struct switch_thread *here = engine->thread();
+    return here == NULL || here->hub == NULL ? NULL : hub_core(kept(&here->hub));
 }
 
-struct hub *hub_here(void)
+struct hub *hub_make(struct switch_thread *here)
 {
-    PyObject **slot = engine->hub_slot();
-    if (slot == NULL) return NULL;
-    if (*slot != NULL) {
-        struct hub *hub = hub_core(kept(slot));
-        if (!hub->destroyed) return hub;
+    if (here == NULL) return NULL;
+    if (here->hub != NULL) {
         PyErr_SetString(PyExc_RuntimeError, "the hub of this thread is being destroyed");
         return NULL;
     }
@@ -99,15 +88,15 @@ struct hub *hub_here(void)
         return NULL;
     }
     /* Making it may have made one: the first stays. */
-    if (*slot == NULL) *slot = keeper_new(made);
+    if (here->hub == NULL) here->hub = keeper_new(made);
     Py_DECREF(made);
-    return *slot == NULL ? NULL : hub_core(kept(slot));
+    return here->hub == NULL ? NULL : hub_core(kept(&here->hub));
 }
 
 int hub_set(PyObject *hub)
 {
-    PyObject **slot = engine->hub_slot();
-    if (slot == NULL) return -1;
+    struct switch_thread *here = engine->thread();
+    if (here == NULL) return -1;
     if (hub != NULL && (!hub_check(hub) || hub_core(hub)->loop == NULL)) {
         PyErr_Format(PyExc_TypeError, "a Hub with a loop was expected, not %R", hub);
         return -1;
@@ -118,9 +107,9 @@ int hub_set(PyObject *hub)
     }
     PyObject *keeper = hub == NULL ? NULL : keeper_new(hub);
     if (hub != NULL && keeper == NULL) return -1;
-    let_go(slot);
-    if (*slot == NULL)
-        *slot = keeper;
+    let_go(&here->hub);
+    if (here->hub == NULL)
+        here->hub = keeper;
     else
         let_go(&keeper); /* the end of the old one has made another */
     return 0;
@@ -133,8 +122,8 @@ void hub_set_factory(PyObject *callable)
 
 void hub_forget(PyObject *hub)
 {
-    PyObject **slot = engine->hub_slot();
-    if (slot != NULL && kept(slot) == hub) let_go(slot);
+    struct switch_thread *here = engine->thread();
+    if (here != NULL && kept(&here->hub) == hub) let_go(&here->hub);
 }
 
 int keeper_setup(void)

@@ -23,7 +23,7 @@ static int let_others_run(void)
 {
     struct hub *hub = hub_if_exists();
     if (hub == NULL) return PyErr_Occurred() ? -1 : 0;
-    if (engine->current() == hub->self) return 0;
+    if (hub_current() == hub->self) return 0;
     struct park *park = park_begin(&hub);
     return park == NULL ? -1 : park_yield(park);
 }
@@ -220,7 +220,7 @@ static struct rlock *cast(PyObject *self)
 
 static unsigned long ident_here(void)
 {
-    PyObject *me = engine->current();
+    PyObject *me = hub_current();
     if (me != NULL && me != engine->main_greenlet()) return (unsigned long)me;
     PyErr_Clear(); /* the interpreter is being torn down, without greenlets; finalisers take locks all the
                       same */

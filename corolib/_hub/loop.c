@@ -212,7 +212,7 @@ int loop_report(struct hub *hub, PyObject *context)
 
 static int run_entry(struct hub *hub, PyObject *entry)
 {
-    if (PyObject_TypeCheck(entry, engine->type)) return park_resume(hub, entry);
+    if (hub_is_greenlet(entry)) return park_resume(hub, entry);
     return ((struct ready_item *)entry)->run(entry, hub);
 }
 

@@ -59,7 +59,7 @@ static void unlink_parked(struct park *park)
 
 bool park_in_turn(PyObject *entry)
 {
-    if (!PyObject_TypeCheck(entry, engine->type)) return true;
+    if (!hub_is_greenlet(entry)) return true;
     struct park *park = hub_face(entry)->park;
     return park != NULL && park->state == PARK_READY && park->kind == &kind_yield;
 }
@@ -67,7 +67,7 @@ bool park_in_turn(PyObject *entry)
 /* Out of everything a record in WAITING stands in; the reference `held` stays. Runs no Python code. */
 static void leave_all(struct park *park)
 {
-    deadline_remove(&park->hub->deadlines, &park->deadline);
+    if (deadline_active(&park->deadline)) deadline_remove(&park->hub->deadlines, &park->deadline);
     unlink_parked(park);
     if (park->counted) park->hub->live--;
     if (park->kind->external) park->hub->outside--;
@@ -158,10 +158,13 @@ int park_raise_pending(PyObject *greenlet)
 
 struct park *park_begin(struct hub **out)
 {
-    struct hub *hub = hub_here();
-    if (hub == NULL) return NULL;
-    PyObject *self = engine->current();
-    if (self == NULL) return NULL;
+    return (*out = hub_here()) == NULL ? NULL : park_begin_in(*out);
+}
+
+/* What is not so every time: the greenlet's first wait, an interrupt that is pending, a value that is not
+ * wanted. */
+static __attribute__((noinline)) struct park *begin_slowly(struct hub *hub, PyObject *self)
+{
     if (self == hub->self) {
         PyErr_SetString(hub_error_blocking, "the hub cannot wait: a callback of the loop called something "
                                             "that blocks; spawn a greenlet there");
@@ -170,14 +173,24 @@ struct park *park_begin(struct hub **out)
     struct park *park = park_of(self);
     if (park == NULL) return NULL;
     if (!park->shielded && park_raise_pending(self)) return NULL;
-    if (__builtin_expect(park->value != NULL, 0)) {
+    if (park->value != NULL) {
         /* Queued for its start by spawn_raw(), but started by somebody else's switch(); or it has just been
          * resumed, and the value is on its way. */
         if (park->state == PARK_READY) park->state = PARK_IDLE;
         Py_CLEAR(park->value);
     }
     park->hub = hub;
-    *out = hub;
+    return park;
+}
+
+struct park *park_begin_in(struct hub *hub)
+{
+    PyObject *self = hub->thread->current;
+    struct park *park = hub_face(self)->park;
+    if (__builtin_expect(self == hub->self || park == NULL || park->pending != NULL || park->value != NULL,
+                         0))
+        return begin_slowly(hub, self);
+    park->hub = hub;
     return park;
 }
 
@@ -262,15 +275,16 @@ static int put_back(struct hub *hub, struct park *park)
 static struct park *next_in_line(struct hub *hub)
 {
     PyObject *entry = ready_peek(&hub->ready);
-    if (entry == NULL || !PyObject_TypeCheck(entry, engine->type)) return NULL;
+    if (entry == NULL || !hub_is_greenlet(entry)) return NULL;
     struct park *next = hub_face(entry)->park;
     if (next == NULL || next->state != PARK_READY || next->kind == &kind_start) return NULL;
-    if (engine->held_up(entry)) return NULL;
+    if (hub_held_up(entry)) return NULL;
     return hub_budget(hub) ? next : NULL;
 }
 
-/* Leaves, for the hub or for who is next in line. Returns what park_wait() returns. */
-static PyObject *switch_away(struct park *park)
+/* Leaves, for the hub or for who is next in line. Returns what park_wait() returns. One function with its
+ * callers: each more would stand on the stack of all that wait. */
+static inline __attribute__((always_inline)) PyObject *switch_away(struct park *park)
 {
     struct hub *hub = park->hub;
     struct park *next = next_in_line(hub);
@@ -278,7 +292,8 @@ static PyObject *switch_away(struct park *park)
     if (next == NULL) {
         value = engine->transfer(hub->self, Py_NewRef(Py_None));
     } else {
-        PyObject *entry = ready_take(&hub->ready);
+        PyObject *entry = next->greenlet;
+        ready_advance(&hub->ready);
         value = offer_delivery(next);
         if (next == park) {
             arrived(park);
@@ -303,7 +318,7 @@ static PyObject *switch_away(struct park *park)
 /* Whoever arrives may run a destructor of what was left behind, or end what others have dropped, before it
  * has seen that it is resumed; and that may wait, too. The wait outside is still over after the one inside.
  */
-static PyObject *switch_away_from(struct park *park, bool resumed)
+static inline __attribute__((always_inline)) PyObject *switch_away_from(struct park *park, bool resumed)
 {
     PyObject *value = switch_away(park);
     if (resumed) park->state = PARK_RESUMED;
@@ -409,7 +424,7 @@ int park_resume(struct hub *hub, PyObject *greenlet)
 {
     struct park *park = hub_face(greenlet)->park;
     if (park == NULL || park->state != PARK_READY) return 0;
-    if (engine->held_up(greenlet)) return ready_push(&hub->ready, greenlet);
+    if (hub_held_up(greenlet)) return ready_push(&hub->ready, greenlet);
     if (park->kind == &kind_start) return start_now(hub, greenlet);
     PyObject *result = engine->transfer(greenlet, offer_delivery(park));
     if (result == NULL) return put_back(hub, park) ? nothing_done() : loop_report(hub, greenlet);
@@ -435,7 +450,7 @@ int park_interrupt(PyObject *greenlet, PyObject *error)
 
 int park_shield(bool on)
 {
-    PyObject *self = engine->current();
+    PyObject *self = hub_current();
     struct park *park = self == NULL ? NULL : park_of(self);
     if (park == NULL) return -1;
     bool was = park->shielded;
@@ -497,7 +512,7 @@ void park_vanish_all(struct hub *hub)
     /* What one gives back may make another one ready, behind it. */
     for (size_t i = 0; i < hub->ready.len; i++) {
         PyObject *entry = hub->ready.ring[(hub->ready.head + i) & (hub->ready.cap - 1)];
-        if (PyObject_TypeCheck(entry, engine->type)) park_vanish(entry);
+        if (hub_is_greenlet(entry)) park_vanish(entry);
     }
 }
 
@@ -514,7 +529,7 @@ void park_abandon(struct hub *hub)
      * it. */
     PyObject *entry;
     while ((entry = ready_take(&hub->ready)) != NULL) {
-        park = PyObject_TypeCheck(entry, engine->type) ? hub_face(entry)->park : NULL;
+        park = hub_is_greenlet(entry) ? hub_face(entry)->park : NULL;
         if (park != NULL && park->state == PARK_READY && park->kind != &kind_start) give_back(park);
         Py_DECREF(entry);
     }

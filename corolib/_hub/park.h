@@ -57,6 +57,8 @@ struct park {
 /* The current greenlet's record, idle, and its hub. NULL with an exception: a pending kill or timeout is
  * raised here, blocking in the hub itself is an error. */
 struct park *park_begin(struct hub **hub);
+/* The same, where it is known which hub this thread has. */
+struct park *park_begin_in(struct hub *hub);
 /* Wait: switches to the hub until woken. `timeout` in seconds, PARK_FOREVER for none. Before the call set
  * where/prev/next as the kind needs them. Returns a new reference: the value, hub_timed_out, or NULL with an
  * exception. After it the record is idle. */

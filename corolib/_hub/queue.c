@@ -313,7 +313,7 @@ static int be_fair(struct queue *queue)
     queue->streak = 0;
     struct hub *hub = hub_if_exists();
     if (hub == NULL) return PyErr_Occurred() ? -1 : 0;
-    if (engine->current() == hub->self) return 0;
+    if (hub_current() == hub->self) return 0;
     struct park *park = park_begin(&hub);
     return park == NULL ? -1 : park_yield(park);
 }

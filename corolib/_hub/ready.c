@@ -1,7 +1,7 @@
 /* The ready queue. */
 #include "ready.h"
 
-static int grow(struct ready *queue)
+int ready_grow(struct ready *queue)
 {
     size_t cap = queue->cap ? queue->cap * 2 : 64;
     PyObject **ring = PyMem_Malloc(cap * sizeof *ring);
@@ -17,13 +17,6 @@ static int grow(struct ready *queue)
     return 0;
 }
 
-int ready_push(struct ready *queue, PyObject *entry)
-{
-    if (queue->len == queue->cap && grow(queue) < 0) return -1;
-    queue->ring[(queue->head + queue->len++) & (queue->cap - 1)] = Py_NewRef(entry);
-    return 0;
-}
-
 /* The generator is splitmix64 (Steele, Lea and Flood, "Fast splittable pseudorandom number generators"):
  * every seed will do, and 64 bits of state are all there is to replay. */
 static uint64_t draw(struct ready *queue)
@@ -36,7 +29,7 @@ static uint64_t draw(struct ready *queue)
 
 /* The one place where order is decided: brings what is to be next to the head. If it falls on an entry that
  * keeps its turn, the head is next, which no rule forbids; so nobody waits for ever either. */
-static void choose(struct ready *queue)
+void ready_choose(struct ready *queue)
 {
     size_t mask = queue->cap - 1, place = draw(queue) % queue->len;
     PyObject *entry = queue->ring[(queue->head + place) & mask];
@@ -58,23 +51,6 @@ void ready_in_order(struct ready *queue)
 {
     queue->in_turn = NULL;
     queue->chosen = false;
-}
-
-PyObject *ready_peek(struct ready *queue)
-{
-    if (queue->len == 0) return NULL;
-    if (queue->in_turn != NULL && !queue->chosen) choose(queue);
-    return queue->ring[queue->head & (queue->cap - 1)];
-}
-
-PyObject *ready_take(struct ready *queue)
-{
-    PyObject *entry = ready_peek(queue);
-    if (entry == NULL) return NULL;
-    queue->head++;
-    queue->len--;
-    queue->chosen = false;
-    return entry;
 }
 
 int ready_traverse(struct ready *queue, visitproc visit, void *arg)

@@ -25,12 +25,43 @@ struct ready {
     bool chosen;                      /* shuffled: what stands at the head is the next one */
 };
 
+/* Makes room. -1 with MemoryError set. */
+int ready_grow(struct ready *queue);
+/* Shuffled: brings what is to be next to the head. */
+void ready_choose(struct ready *queue);
+
 /* Appends, taking a new reference. -1 with MemoryError set. */
-int ready_push(struct ready *queue, PyObject *entry);
-/* Takes the next entry, owned by the caller now; NULL if there is none. */
-PyObject *ready_take(struct ready *queue);
+static inline int ready_push(struct ready *queue, PyObject *entry)
+{
+    if (__builtin_expect(queue->len == queue->cap, 0) && ready_grow(queue) < 0) return -1;
+    queue->ring[(queue->head + queue->len++) & (queue->cap - 1)] = Py_NewRef(entry);
+    return 0;
+}
+
 /* What ready_take() would take, borrowed. */
-PyObject *ready_peek(struct ready *queue);
+static inline PyObject *ready_peek(struct ready *queue)
+{
+    if (queue->len == 0) return NULL;
+    if (__builtin_expect(queue->in_turn != NULL, 0) && !queue->chosen) ready_choose(queue);
+    return queue->ring[queue->head & (queue->cap - 1)];
+}
+
+/* Drops what ready_peek() has shown: its reference is the caller's now. */
+static inline void ready_advance(struct ready *queue)
+{
+    queue->head++;
+    queue->len--;
+    queue->chosen = false;
+}
+
+/* Takes the next entry, owned by the caller now; NULL if there is none. */
+static inline PyObject *ready_take(struct ready *queue)
+{
+    PyObject *entry = ready_peek(queue);
+    if (entry != NULL) ready_advance(queue);
+    return entry;
+}
+
 /* From now on in an order that the seed decides. */
 void ready_shuffle(struct ready *queue, uint64_t seed, bool (*in_turn)(PyObject *entry));
 /* First in, first out again. */

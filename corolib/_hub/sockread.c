@@ -21,17 +21,9 @@ Py_ssize_t sockread_all(struct reading *reading, char *buffer)
     return rc < 0 ? -1 : (Py_ssize_t)done;
 }
 
-int sockread_scratch(struct reading *reading, char **scratch)
+int sockread_make_scratch(struct hub *hub)
 {
-    const struct sock *sock = reading->wait.sock;
-    *scratch = NULL;
-    if (reading->size > SCRATCH_SIZE || sock->bulk || reading->flags != 0 || sock->timeout == 0) return 0;
-    struct hub *hub = sockwait_hub(&reading->wait);
-    if (hub == NULL) return -1;
-    if (hub->scratch == NULL && (hub->scratch = PyMem_Malloc(SCRATCH_SIZE)) == NULL) {
-        PyErr_NoMemory();
-        return -1;
-    }
-    *scratch = hub->scratch;
-    return 0;
+    if ((hub->scratch = PyMem_Malloc(SCRATCH_SIZE)) != NULL) return 0;
+    PyErr_NoMemory();
+    return -1;
 }

@@ -83,9 +83,20 @@ static inline Py_ssize_t reading_in_buffer(const struct reading *reading, Py_ssi
     return n < (Py_ssize_t)reading->size ? n : (Py_ssize_t)reading->size;
 }
 
+/* Makes the buffer of a thread that has none: 0, or -1 with MemoryError set. */
+int sockread_make_scratch(struct hub *);
 /* The thread's buffer, for a receive that is to make bytes: cheaper to copy out of than to shrink 64 KiB,
  * unless most of them come. NULL in `scratch` if the receive is better made into bytes at once; so it is for
  * a socket that is not to wait, which may be used without a hub. 0, or -1 with an exception. */
-int sockread_scratch(struct reading *, char **scratch);
+static inline int sockread_scratch(struct reading *reading, char **scratch)
+{
+    const struct sock *sock = reading->wait.sock;
+    *scratch = NULL;
+    if (reading->size > SCRATCH_SIZE || sock->bulk || reading->flags != 0 || sock->timeout == 0) return 0;
+    struct hub *hub = sockwait_hub(&reading->wait);
+    if (hub == NULL || (hub->scratch == NULL && sockread_make_scratch(hub) < 0)) return -1;
+    *scratch = hub->scratch;
+    return 0;
+}
 
 #endif

@@ -14,8 +14,8 @@ static int raise_errno(int error)
     return -1;
 }
 
-/* The side of the direction in `hub`; made at its first wait. Borrowed; NULL with an exception set. */
-static struct fd_side *find_side(struct sock *sock, enum sockwait_direction direction, struct hub *hub)
+static __attribute__((noinline)) struct fd_side *find_side(struct sock *sock,
+                                                           enum sockwait_direction direction, struct hub *hub)
 {
     struct sockwait_place *place = &sock->places[direction], *vacant = NULL;
     for (;; place = place->more) {
@@ -34,6 +34,13 @@ static struct fd_side *find_side(struct sock *sock, enum sockwait_direction dire
     }
     fd_free(vacant->side);
     return vacant->side = fd_new(hub, sock->fd, direction == SOCKWAIT_READ ? EV_READ : EV_WRITE);
+}
+
+/* The side of the direction in `hub`; made at its first wait. Borrowed; NULL with an exception set. */
+static inline struct fd_side *side_of(struct sock *sock, enum sockwait_direction direction, struct hub *hub)
+{
+    struct fd_side *usual = sock->places[direction].side;
+    return usual != NULL && usual->hub == hub ? usual : find_side(sock, direction, hub);
 }
 
 static void free_places(struct sockwait_place *place)
@@ -107,10 +114,10 @@ int sockwait_ready(struct sockwait *wait, enum sockwait_direction direction)
     double left = PARK_FOREVER;
     if ((wait->timeout >= 0 && time_left(wait, &left) < 0) || still_open(wait) < 0) return -1;
     struct hub *hub = sockwait_hub(wait);
-    struct fd_side *side = hub == NULL ? NULL : find_side(sock, direction, hub);
+    struct fd_side *side = hub == NULL ? NULL : side_of(sock, direction, hub);
     if (side == NULL) return -1;
     sock->streak = 0;
-    PyObject *result = fd_wait(side, (PyObject *)sock, left);
+    PyObject *result = fd_wait(hub, side, (PyObject *)sock, left);
     if (result == NULL) return -1;
     bool late = result == hub_timed_out;
     Py_DECREF(result);

@@ -96,22 +96,20 @@ PyObject *engine_public_capsule(void)
 /* --- _hub's
  * ------------------------------------------------------------------------------------------------------ */
 
-static PyObject *hub_current(void)
+/* What the hub sees of a thread is how it begins. */
+_Static_assert(offsetof(struct thread, current) == offsetof(struct switch_thread, current) &&
+                   offsetof(struct thread, hub) == offsetof(struct switch_thread, hub),
+               "struct thread begins with struct switch_thread");
+
+static struct switch_thread *hub_thread(void)
 {
-    struct thread *here = thread_here();
-    return here != NULL ? (PyObject *)here->current : NULL;
+    return (struct switch_thread *)thread_here();
 }
 
 static PyObject *hub_main(void)
 {
     struct thread *here = thread_here();
     return here != NULL ? (PyObject *)here->main : NULL;
-}
-
-static PyObject **hub_slot(void)
-{
-    struct thread *here = thread_here();
-    return here != NULL ? &here->hub : NULL;
 }
 
 static void hub_set_parent(PyObject *self, PyObject *parent)
@@ -156,15 +154,15 @@ static struct switch_hubapi hub_table = {
     .version = SWITCH_HUBAPI_VERSION,
     .size = sizeof(struct switch_hubapi),
     .type = &greenlet_type,
-    .current = hub_current,
+    .thread = hub_thread,
     .main_greenlet = hub_main,
-    .hub_slot = hub_slot,
     .transfer = switch_transfer,
     .pin = greenlet_pin,
     .set_parent = hub_set_parent,
     .set_context = hub_set_context,
     .is_mine = hub_is_mine,
     .held_up = hub_held_up,
+    .collector = (PyObject *const *)&thread_collector,
     .places = hub_places,
     .park_free = &greenlet_park_free,
     .park_traverse = &greenlet_park_traverse,

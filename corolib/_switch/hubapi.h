@@ -12,7 +12,7 @@
 #include <Python.h>
 
 #define SWITCH_HUBAPI_NAME "corolib._switch._engine._hub_api"
-#define SWITCH_HUBAPI_VERSION 4u
+#define SWITCH_HUBAPI_VERSION 5u
 
 /* Life of a greenlet. Written by the engine only. */
 enum switch_state {
@@ -37,6 +37,14 @@ struct switch_face {
     unsigned char state; /* enum switch_state, read-only outside the engine */
 };
 
+/* The head of what the engine keeps for a thread; it lasts as long as the thread. */
+struct switch_thread {
+    PyObject *current; /* the greenlet that runs in it. Written by the engine only */
+    /* Where its hub hangs: an owned reference or NULL, dropped by the engine when the thread ends (before its
+     * greenlets become dead). */
+    PyObject *hub;
+};
+
 /* A place in code: PyCode_Addr2Line() makes a line of it. */
 struct switch_place {
     PyCodeObject *code; /* owned */
@@ -50,13 +58,10 @@ struct switch_hubapi {
     PyObject *GreenletExit;
     PyObject *error;
 
-    /* The current greenlet of this thread, borrowed; NULL with an exception set if there can be none. */
-    PyObject *(*current)(void);
+    /* This thread; NULL with an exception set if there can be no greenlet in it. */
+    struct switch_thread *(*thread)(void);
     /* The main greenlet of this thread, borrowed. */
     PyObject *(*main_greenlet)(void);
-    /* Where this thread's hub hangs: an owned reference or NULL, dropped by the engine when the thread ends
-     * (before its greenlets become dead). NULL with an exception set on failure. */
-    PyObject **(*hub_slot)(void);
 
     /* Switch to `target` (borrowed) and return what this greenlet is resumed with.
      * value: stolen; NULL means: the exception that is set is raised in the target.
@@ -80,6 +85,8 @@ struct switch_hubapi {
     /* True while a transfer to the (suspended) greenlet is refused with `error`, because a collection that
      * another greenlet has left needs the stack that it is bound to. Seldom; to be tried again later. */
     int (*held_up)(PyObject *greenlet);
+    /* The greenlet in which a collection is under way, borrowed; while it is NULL nobody is held up. */
+    PyObject *const *collector;
 
     /* Where this thread is in Python code: innermost first, `room` at most; how many. Cheap: makes no frames.
      */

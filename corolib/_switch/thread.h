@@ -52,9 +52,10 @@ enum {
 };
 
 struct thread {
+    struct greenlet *current; /* owned */
+    PyObject *hub;            /* owned or NULL; these two are struct switch_thread in hubapi.h */
     PyThreadState *tstate;    /* NULL when the struct is not in use */
     uint64_t id;              /* of the thread state: addresses are reused, ids are not */
-    struct greenlet *current; /* owned */
     struct greenlet *origin;  /* owned: who was left, from the swap until the arrival */
     PyObject *value; /* owned, in flight: what the target is resumed with; NULL: the exception that is set */
     PyObject *kwargs, *run; /* owned, in flight to a fresh greenlet: value holds its arguments */
@@ -66,7 +67,6 @@ struct thread {
     struct datastack_pool pool;
     PyObject *tracer;           /* owned or NULL */
     PyObject *hooks;            /* owned tuple or NULL */
-    PyObject *hub;              /* owned or NULL; see hubapi.h */
     struct thread_link started; /* greenlets of this thread that are suspended or current, main excepted */
     struct thread_link doomed;  /* the same, dropped by others: the ring owns one reference to each */
     struct greenlet *idle;      /* objects of the raw type kept for the next ones, chained by link.next */

@@ -254,6 +254,13 @@ def test_closing_a_descriptor_wakes_its_waiter(pipe):
     rec.check([9])
 
 
+@pytest.mark.parametrize("value", [0, -1, 1, "any", None])
+def test_who_waits_for_a_descriptor_can_be_woken_with_any_value(pipe, value):
+    watcher = _hub.io(get_hub(), pipe[0], 1)
+    _hub.spawn_raw(_hub.wake, getcurrent(), value)
+    assert watcher.wait() is value
+
+
 def test_stopping_a_watcher_wakes_its_waiter(pipe):
     rec = Recorder()
     watcher = _hub.io(get_hub(), pipe[0], 1)
