@@ -295,6 +295,9 @@ def test_a_checkout_installs_by_pip_alone(tree: Path, tmp_path: Path) -> None:
     pip = [python, "-m", "pip", "--disable-pip-version-check"]
     subprocess.run([*pip, "install", "--quiet", tree], cwd=tmp_path, check=True)
     subprocess.run([python, "-W", "error", ROOT / "tools" / "smoke.py"], cwd=tmp_path, check=True)
+    for program in (tree / "examples" / "docs").glob("*.py"):
+        shutil.copy(program, tmp_path)
+    subprocess.run([python, "first_program.py"], cwd=tmp_path, check=True)
     subprocess.run([*pip, "install", "--quiet", "corolib[websocket]"], cwd=tmp_path, check=True)
     subprocess.run([python, "-c", "import corolib.websocket"], cwd=tmp_path, check=True)
     subprocess.run([*pip, "check"], check=True)

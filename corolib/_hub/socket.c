@@ -400,13 +400,13 @@ static PyMethodDef methods[] = {
          "connect_ex($self, address, /)\n--\n\nLike connect(), with the error number in place of OSError; 0 "
          "on success.")},
     {"wait_read", FAST(socket_wait_read), METH_FASTCALL | METH_KEYWORDS,
-     PyDoc_STR("wait_read($self, /, timeout=<the socket's own>)\n--\n\nPark until readable. TimeoutError "
+     PyDoc_STR("wait_read($self, /, timeout=<that of the socket>)\n--\n\nPark until readable. TimeoutError "
                "when the time "
                "runs out; 0 "
                "looks without parking. BlockingIOError if the socket itself is not to wait.")},
     {"wait_write", FAST(socket_wait_write), METH_FASTCALL | METH_KEYWORDS,
      PyDoc_STR(
-         "wait_write($self, /, timeout=<the socket's own>)\n--\n\nPark until writable; as wait_read().")},
+         "wait_write($self, /, timeout=<that of the socket>)\n--\n\nPark until writable; as wait_read().")},
     {"close", socket_close, METH_NOARGS,
      PyDoc_STR("close($self, /)\n--\n\nClose the descriptor. Greenlets that wait on it, in any thread, get "
                "OSError(EBADF).")},

@@ -48,6 +48,8 @@ class LinkFiles(SphinxTransform):
     """Links that lead out of docs/, or to what is no page, lead to the page of that file."""
 
     default_priority = 5
+    #: Set by setup(): Sphinx 9 deprecates the transform's own `app`.
+    sphinx: Sphinx
 
     def apply(self, **kwargs: Any) -> None:
         for node in list(self.document.findall(is_link_of_myst)):
@@ -67,7 +69,7 @@ class LinkFiles(SphinxTransform):
             else:
                 page = page_of(path)
                 files_of(self.env)[self.env.docname].add(path)
-            uri = self.app.builder.get_relative_uri(self.env.docname, page)
+            uri = self.sphinx.builder.get_relative_uri(self.env.docname, page)
             node.replace_self(nodes.reference("", "", *node.children, internal=True, refuri=uri))
 
 
@@ -108,5 +110,6 @@ def forget(app: Sphinx, env: BuildEnvironment, docname: str) -> None:
 def setup(app: Sphinx) -> dict[str, bool]:
     app.connect("env-purge-doc", forget)
     app.connect("html-collect-pages", pages)
+    LinkFiles.sphinx = app
     app.add_transform(LinkFiles)
     return {"parallel_read_safe": True, "parallel_write_safe": False}
