@@ -40,14 +40,18 @@ def row(
     return Row(frozenset(f"test.{each}" for each in names), f"test.{module}", versions, reason, flaky)
 
 
+NON_BLOCKING = (
+    "Looks at the descriptor itself, which is non-blocking whatever the socket's timeout says: it is waited "
+    "for in the loop."
+)
+
 ROWS = (
     row(
         "test_socket",
-        "NonBlockingTCPTests.testSetBlocking NonBlockingTCPTests.testSetBlocking_overflow "
-        "NonblockConstantTest.test_SOCK_NONBLOCK",
-        "Look at the descriptor itself, which is non-blocking whatever the socket's timeout says: it is "
-        "waited for in the loop.",
+        "NonBlockingTCPTests.testSetBlocking NonblockConstantTest.test_SOCK_NONBLOCK",
+        NON_BLOCKING,
     ),
+    row("test_socket", "NonBlockingTCPTests.testSetBlocking_overflow", NON_BLOCKING, ALL[:1]),
     row(
         "test_threading",
         "ThreadTests.test_various_ops ThreadTests.test_various_ops_large_stack "
