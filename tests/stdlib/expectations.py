@@ -13,6 +13,7 @@ from stdlib.runner import BAD, Report
 
 ALL = ((3, 11), (3, 12), (3, 13), (3, 14), (3, 15))
 OLDER = ALL[:2]
+NEWER = ALL[1:]
 
 
 class Row(NamedTuple):
@@ -98,6 +99,13 @@ ROWS = (
         "test_signal",
         "StressTest.test_stress_modifying_handlers",
         "A thread sends signals in a loop in which it never waits, which keeps others from running.",
+    ),
+    row(
+        "test_logging",
+        "ConfigDictTest.test_config_queue_handler",
+        "Asks again and again whether a thread has emptied a queue, and never waits (it takes a generator "
+        "for what that yields), which keeps others from running.",
+        NEWER,
     ),
     row(
         "test_threadsignals",
