@@ -88,7 +88,7 @@ class local:
 
     def __setattr__(self, name: str, value: Any) -> None:
         values = _values(self)
-        if name in type(self)._local_data or name == "__dict__":
+        if name == "__dict__" or name in type(self)._local_data:
             _refuse_dict(self, name)
             object.__setattr__(self, name, value)
         else:
@@ -96,7 +96,7 @@ class local:
 
     def __delattr__(self, name: str) -> None:
         values = _values(self)
-        if name in type(self)._local_data or name == "__dict__":
+        if name == "__dict__" or name in type(self)._local_data:
             _refuse_dict(self, name)
             object.__delattr__(self, name)
             return

@@ -170,6 +170,19 @@ def test_the_dict_cannot_be_replaced():
     assert vars(mine) == {"x": 1} and "x" in dir(mine)
 
 
+def test_the_dict_stays_whatever_kind_of_name_is_given():
+    """A name that equals all others, and has no hash: CPython 3.14 has a test of it."""
+
+    class AnyName:
+        def __eq__(self, other):
+            return True
+
+    mine = local()
+    for change in (mine.__setattr__, lambda name, value: mine.__delattr__(name)):
+        with pytest.raises(AttributeError, match=r"'local'.*read-only"):
+            change(AnyName(), 1)
+
+
 class Value:
     pass
 

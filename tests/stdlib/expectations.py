@@ -67,6 +67,13 @@ ROWS = (
     ),
     row(
         "test_threading",
+        "MiscTestCase.test_set_name MiscTestCase.test_change_name",
+        "Want the kernel to know a thread by its name: that is the native thread's, which belongs to all its "
+        "greenlets.",
+        ALL[3:],
+    ),
+    row(
+        "test_threading",
         "InterruptMainTests.test_can_interrupt_tight_loops",
         "Two threads each compute until the other has done something: a greenlet that never waits keeps "
         "others from running.",
@@ -88,6 +95,13 @@ ROWS = (
         "ThreadTests.test_disallow_instantiation",
         "The type of a lock can be called, as in the standard library from 3.13 on.",
         OLDER,
+    ),
+    row(
+        "test_ssl",
+        "ThreadedTests.test_got_eof",
+        "Reads through the object of the C module inside a socket and takes for granted that this one waits: "
+        "it stands on a descriptor that is non-blocking, and SSLSocket does the waiting.",
+        ALL[3:],
     ),
     row(
         "test_fork1",
