@@ -115,6 +115,30 @@ def test_after_a_crash_or_a_hang_the_rest_is_run(tmp_path: Path) -> None:
     assert "in test_c_hang" in report.texts["broken.Breaks.test_c_hang"], "where it stood is to be told"
 
 
+def test_what_is_skipped_without_a_beginning_is_skipped(tmp_path: Path) -> None:
+    """As 3.12.1 does it: first of all tests, and after one that failed."""
+    source = """
+        import unittest
+
+        class A(unittest.TestCase):
+            def run(self, result):
+                result.addSkip(self, "why")
+                result.stopTest(self)
+
+            def test_skipped(self): pass
+
+        class B(unittest.TestCase):
+            def test_fails(self): self.fail()
+
+        class C(A): pass
+    """
+    plant(tmp_path, "unbegun", source)
+    report = run("unbegun", path=[tmp_path, ROOT], patch=False, again=False)
+    assert outcomes(report) == {"A.test_skipped": "skip", "B.test_fails": "fail", "C.test_skipped": "skip"}
+    assert not report.trouble
+    assert report.texts["unbegun.C.test_skipped"] == "why"
+
+
 @pytest.mark.parametrize(
     ("source", "trouble"),
     [
