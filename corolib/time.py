@@ -22,7 +22,12 @@ def sleep(seconds: float, /) -> None:
 
     Switches to the hub. Raises ValueError for a negative or NaN number, TypeError for what is no number.
     """
-    if seconds < 0:
+    try:
+        negative = seconds < 0
+    except TypeError:
+        kind = type(seconds).__name__
+        raise TypeError(f"{kind!r} object cannot be interpreted as an integer or float") from None
+    if negative:
         raise ValueError("sleep length must be non-negative")
     if get_hub_if_exists() is None:
         # Without a hub this thread has no other greenlet that could run: a worker of a thread pool, for

@@ -38,10 +38,12 @@ def folder() -> Path | None:
 
 
 def members(name: str, where: Path) -> list[str]:
-    """The modules of tests that a name stands for: itself, or those of the package that it is. None: [].
+    """The modules of tests that a name, or "package.module", stands for: itself, or those of the package that
+    it is. None: [].
 
     `where` is the folder of the package `test`.
     """
-    if (where / f"{name}.py").exists():
+    place = where.joinpath(*name.split("."))
+    if place.with_name(f"{place.name}.py").exists():
         return [f"test.{name}"]
-    return [f"test.{name}.{file.stem}" for file in sorted((where / name).glob("test_*.py"))]
+    return [f"test.{name}.{file.stem}" for file in sorted(place.glob("test_*.py"))]

@@ -214,4 +214,5 @@ def test_a_package_stands_for_the_modules_in_it(tmp_path: Path) -> None:
         (tmp_path / "test_many" / name).touch()
     assert members("test_alone", tmp_path) == ["test.test_alone"]
     assert members("test_many", tmp_path) == ["test.test_many.test_a", "test.test_many.test_b"]
-    assert members("test_gone", tmp_path) == []
+    assert members("test_many.test_b", tmp_path) == ["test.test_many.test_b"]
+    assert members("test_gone", tmp_path) == members("test_many.test_gone", tmp_path) == []
