@@ -438,12 +438,19 @@ def patch_thread(
         if existing_locks and "_thread" in patched:
             _patch_threading.patch_locks()
         patch_multiprocessing()
+        when_imported("concurrent.futures.interpreter", _use_native_threads)
 
     if _patch_rows("thread", then) and threads:
         names = ", ".join(sorted(each.name for each in threads))
         _late(
             f"native threads run already ({names}); they stay native threads: patch before they are started"
         )
+
+
+def _use_native_threads(interpreter: ModuleType) -> None:
+    from ._patch_interpreters import patch_workers  # late: it brings in the pool of threads
+
+    patch_workers(interpreter)
 
 
 def patch_select(aggressive: bool = True) -> None:

@@ -350,7 +350,8 @@ if sys.version_info >= (3, 13):
             """Wait for the end, at most `timeout` seconds. Switches to the hub."""
             if not self.ident:
                 raise RuntimeError("thread not started")
-            if self.ident == get_ident():
+            # Of one that has ended somebody else may have the number by now.
+            if self.ident == get_ident() and not self._finish.done:
                 raise RuntimeError("Cannot join current thread")
             self._finish.wait(None if timeout is None or timeout < 0 else timeout)
 

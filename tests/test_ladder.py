@@ -89,6 +89,7 @@ LADDER = [
         "_imports",
         "_patch_asyncio",
         "_patch_http",
+        "_patch_interpreters",
         "_patch_multiprocessing",
         "_libraries",
         "_audit",

@@ -425,6 +425,12 @@ if sys.version_info >= (3, 13):
         with pytest.raises(RuntimeError):
             thread._ThreadHandle().join()
 
+    def test_a_handle_of_an_ended_thread_can_be_joined_by_who_has_its_number_by_now() -> None:
+        handle = thread.start_joinable_thread(int)
+        handle.join()
+        handle.ident = thread.get_ident()
+        handle.join()
+
 else:
 
     def test_a_sentinel_is_released_by_the_end_of_its_thread() -> None:

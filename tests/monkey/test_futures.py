@@ -1,5 +1,7 @@
 """concurrent.futures in a patched program: executors of threads and of processes, and none of them hangs."""
 
+import sys
+
 import pytest
 from helpers import run_isolated
 
@@ -119,3 +121,44 @@ def test_one_that_was_made_before_patching_goes_on():
         timeout=60,
     )
     assert (done.stdout, done.stderr) == ("True True\n3\n[0, 1, 2]\n", "")
+
+
+INTERPRETERS = (
+    PATCH
+    + """
+import os
+from concurrent.futures.interpreter import BrokenInterpreterPool
+
+def run_one(executor):
+    # The task waits in its interpreter, for what a greenlet here does only once it has begun.
+    r, w = os.pipe()
+    future = executor.submit(os.read, r, 1)
+    while not future.running(): time.sleep(0.001)
+    os.write(w, b"x")
+    return future.result(60)
+
+with futures.InterpreterPoolExecutor(1, initializer=os.getpid) as executor:
+    print(run_one(executor), run_one(executor))
+    for call in (executor.submit(int, "no"), executor.submit(divmod, 1, 0)):
+        print(type(call.exception(60)).__name__)
+
+with futures.InterpreterPoolExecutor(1, initializer=divmod, initargs=(1, 0)) as executor:
+    print(isinstance(executor.submit(int).exception(60), BrokenInterpreterPool))
+
+corolib.get_hub().destroy()
+print([each.name for each in threading.enumerate()])
+"""
+)
+
+
+@pytest.mark.skipif(sys.version_info < (3, 14), reason="InterpreterPoolExecutor is there from 3.14 on")
+def test_what_runs_in_another_interpreter_holds_up_no_greenlet():
+    done = run_isolated(INTERPRETERS)
+    assert done.stdout.splitlines() == [
+        "b'x' b'x'",
+        "ValueError",
+        "ZeroDivisionError",
+        "True",
+        "['MainThread']",
+    ]
+    assert "Exception in initializer" in done.stderr
