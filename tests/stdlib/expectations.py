@@ -115,6 +115,32 @@ ROWS = (
         "A thread sends signals in a loop in which it never waits, which keeps others from running.",
     ),
     row(
+        "test_threading",
+        "CRLockTests.test_constructor_noargs",
+        "An RLock takes arguments and does nothing with them, as the standard library's does before 3.15.",
+        ALL[4:],
+    ),
+    row(
+        "test_queue",
+        "CSimpleQueueTest.test_simplequeue_sizeof",
+        "Wants the size of the standard library's C structure.",
+        ALL[4:],
+    ),
+    row(
+        "test_subprocess",
+        "FastWaitTestCase.test_pidfd_open_notification_without_immediate_reap "
+        "FastWaitTestCase.test_pidfd_open_race FastWaitTestCase.test_wait_pidfd_open_error",
+        "Put something else in the place of the calls by which Popen.wait() waits for a pidfd, and want that "
+        "called: here the loop waits for it.",
+        ALL[4:],
+    ),
+    row(
+        "test_concurrent_futures.test_thread_pool",
+        "ThreadPoolExecutorTest.test_process_fork_from_a_threadpool",
+        "Wants the warning that a process with several native threads is forked: there is one.",
+        ALL[3:],
+    ),
+    row(
         "test_logging",
         "ConfigDictTest.test_config_queue_handler",
         "Asks again and again whether a thread has emptied a queue, and never waits (it takes a generator "
