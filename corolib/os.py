@@ -12,7 +12,7 @@ made anew by then (see docs/processes-and-signals.md for what becomes of the oth
 import os as _os
 from collections.abc import Callable
 from contextlib import suppress
-from errno import EAGAIN, EINTR
+from errno import EAGAIN, EINTR, ENOSYS
 from operator import index
 from posix import fstat, sysconf
 from select import PIPE_BUF
@@ -26,7 +26,9 @@ from ._native import monotonic, original
 from ._native import sleep as _sleep_natively
 from .hub import get_hub, get_hub_if_exists, sleep
 
-__implements__ = ("close", "closerange", "dup2", "fork", "forkpty", "posix_spawn", "posix_spawnp", "waitpid")
+__implements__ = (
+    *("close", "closerange", "dup2", "fork", "forkpty", "posix_spawn", "posix_spawnp", "waitid", "waitpid"),
+)
 __all__ = [
     "close",
     "closerange",
@@ -45,6 +47,7 @@ __all__ = [
     "read",
     "tp_read",
     "tp_write",
+    "waitid",
     "waitpid",
     "write",
 ]
@@ -55,7 +58,7 @@ _forkpty: Callable[[], tuple[int, int]] = original("os", "forkpty")
 _posix_spawn: Callable[..., int] = original("os", "posix_spawn")
 _posix_spawnp: Callable[..., int] = original("os", "posix_spawnp")
 #: None where Python has it not (macOS before 3.13).
-_waitid: Callable[[int, int, int], object] | None = (
+_waitid: Callable[[int, int, int], "_os.waitid_result | None"] | None = (
     original("os", "waitid") if hasattr(_os, "waitid") else None
 )
 _close: Callable[[int], None] = original("os", "close")
@@ -198,6 +201,29 @@ def waitpid(pid: int, options: int, /) -> tuple[int, int]:
             return found
         if single:
             wait_for_end(pid)
+        else:
+            sleep(child.POLL)
+
+
+def waitid(idtype: int, ident: int, options: int, /) -> "_os.waitid_result | None":
+    """Wait for a child, as os.waitid() does: what has happened to which. Switches unless something has, or
+    `options` has os.WNOHANG; then it may be None.
+
+    The end of a single child (os.P_PID, os.WEXITED) is told by a pidfd; for anything else the kernel is asked
+    fifty times a second. ChildProcessError as in the standard library, whose function it is: of a watched
+    child that has been reaped only waitpid() knows. In a thread without a hub it blocks the thread.
+    """
+    if _waitid is None:
+        raise OSError(ENOSYS, "this Python has no os.waitid()")
+    if get_hub_if_exists() is None or options & _os.WNOHANG:
+        return _waitid(idtype, ident, options)
+    single = idtype == _os.P_PID and options & ~_os.WNOWAIT == _os.WEXITED
+    while True:
+        found = _waitid(idtype, ident, options | _os.WNOHANG)
+        if found is not None:
+            return found
+        if single:
+            wait_for_end(ident)
         else:
             sleep(child.POLL)
 

@@ -185,6 +185,31 @@ def test_without_a_hub_waitpid_makes_none():
     """)
 
 
+@pytest.mark.parametrize(
+    ("which", "options"),
+    [
+        (lambda pid: (os.P_PID, pid), os.WEXITED),
+        (lambda pid: (os.P_PID, pid), os.WEXITED | os.WNOWAIT),
+        (lambda pid: (os.P_ALL, 0), os.WEXITED),
+        (lambda pid: (os.P_PGID, os.getpgrp()), os.WEXITED | os.WSTOPPED),
+    ],
+)
+def test_waitid_lets_others_run(ways, which, options):
+    held = Held(5)
+    assert green_os.waitid(*which(held.pid), options | os.WNOHANG) is None
+    waiter = Greenlet.spawn(green_os.waitid, *which(held.pid), options)
+    sleep(0.001)
+    assert not waiter.ready()
+    held.end()
+    found = waiter.get()
+    assert (found.si_pid, found.si_status, found.si_code) == (held.pid, 5, os.CLD_EXITED)
+    if options & os.WNOWAIT:
+        assert os.waitpid(held.pid, 0) == (held.pid, 5 << 8), "its status is left"
+    get_hub().handle_error = lambda *error: None
+    with pytest.raises(ChildProcessError):
+        green_os.waitid(os.P_PID, held.pid, os.WEXITED)
+
+
 def test_waitpid_asks_for_a_number():
     with pytest.raises(TypeError):
         green_os.waitpid("1", 0)
@@ -494,6 +519,7 @@ def test_the_rest_is_the_standard_librarys():
         "forkpty",
         "posix_spawn",
         "posix_spawnp",
+        "waitid",
         "waitpid",
     }
     assert errno.EAGAIN in green_os.ignored_errors
