@@ -1,5 +1,7 @@
 """The fuzzer (fuzz.py), a little of it: the long runs are for its command line."""
 
+import subprocess
+import sys
 from collections import Counter
 from random import Random
 
@@ -19,7 +21,7 @@ def run(seed: int, batches: int) -> Counter[str]:
 
 def test_two_batches():
     tally = run(1000, 2)
-    assert tally["requests"] > 100  # what it makes is not wrong beyond recognition
+    assert tally["requests served"] > 100  # what it makes is not wrong beyond recognition
     assert tally["refused 400"] > 100
 
 
@@ -58,6 +60,18 @@ def test_it_finds_a_reader_that_lets_too_much_pass(monkeypatch):
     make_reader = fuzz.make_reader
     monkeypatch.setattr(fuzz, "make_reader", Lax)
     assert "we serve what h11 does not" in fuzz.run_batch(1000, 0, 100, Counter())
+
+
+def test_processes_find_the_same_as_one():
+    def said(*arguments: str) -> str:
+        what = [sys.executable, fuzz.__file__, "--seed", "7", "--first", "2", "--count", "2000", *arguments]
+        ran = subprocess.run(what, capture_output=True, text=True, timeout=100)
+        assert ran.returncode == 0, ran.stdout + ran.stderr
+        return ran.stdout.partition(" s: ")[2]
+
+    alone = said()
+    assert "'connections': 1000," in alone
+    assert said("--jobs", "2") == alone
 
 
 def test_a_batch_can_be_repeated():
