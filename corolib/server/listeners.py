@@ -16,18 +16,26 @@ from _socket import (
     AF_INET6,
     AF_UNIX,
     IPPROTO_IPV6,
+    IPPROTO_TCP,
     IPV6_V6ONLY,
     SO_REUSEADDR,
     SOCK_STREAM,
     SOL_SOCKET,
+    TCP_NODELAY,
+    TCP_NOTSENT_LOWAT,
 )
-from typing import Any
+from typing import Any, Final
 
 from ..socket import socket
 
-__all__ = ["Adopted", "bound_socket", "parse_address", "remove_unix_path", "unix_identity"]
+__all__ = ["Adopted", "bound_socket", "parse_address", "remove_unix_path", "set_for_answers", "unix_identity"]
 
 _UNIX = "unix:"
+
+#: What the kernel takes of an answer before the peer is ready for it. By itself it takes up to 4 MiB for each
+#: peer that reads slowly, and has no memory left for TCP once there are some hundred; and it says that there
+#: is room again only when a third of that has gone, which takes such a peer longer than any deadline.
+UNSENT: Final = 128 * 1024
 
 
 def parse_address(address: Any) -> tuple[int, Any]:
@@ -129,6 +137,15 @@ def _bind(family: int, address: Any, kind: int, reuse_addr: bool, reuse_port: bo
         made.close()
         raise
     return made
+
+
+def set_for_answers(listener: Any) -> None:
+    """What connections take over from a listener: small pieces go at once (no Nagle), and of large ones the
+    kernel keeps no more than is on its way, and UNSENT bytes.
+    """
+    if listener.family in (AF_INET, AF_INET6):
+        listener.setsockopt(IPPROTO_TCP, TCP_NODELAY, 1)
+        listener.setsockopt(IPPROTO_TCP, TCP_NOTSENT_LOWAT, UNSENT)
 
 
 def _is_left_over(path: str, kind: int) -> bool:

@@ -2,7 +2,6 @@
 
 import os
 import sys
-from _socket import AF_INET, AF_INET6, IPPROTO_TCP, TCP_NODELAY
 from collections.abc import Callable, Iterable
 from resource import RLIM_INFINITY, RLIMIT_NOFILE, getrlimit
 from typing import Any, ClassVar, Final
@@ -13,6 +12,7 @@ from .environ import WSGISecureEnviron
 from .filewrapper import FileWrapper
 from .handler import WSGIHandler
 from .http1 import Limits
+from .listeners import set_for_answers
 from .stream import StreamServer
 
 __all__ = ["WSGIServer"]
@@ -160,9 +160,8 @@ class WSGIServer(StreamServer):
         return environ
 
     def prepare_socket(self, listener: Any) -> None:
-        """As in StreamServer. Connections take over from the listener that nothing is held back (Nagle)."""
-        if listener.family in (AF_INET, AF_INET6):
-            listener.setsockopt(IPPROTO_TCP, TCP_NODELAY, 1)
+        """As in StreamServer; nothing of an answer is held back, and little is kept for a slow peer."""
+        set_for_answers(listener)
         super().prepare_socket(listener)
 
     def init_socket(self) -> None:

@@ -15,6 +15,7 @@ from wsproto.utilities import generate_accept_token
 
 from ..greenlet import Greenlet
 from ..hub import get_hub
+from ..server.listeners import set_for_answers
 from ..server.stream import StreamServer
 from ..timeout import Timeout
 from .connection import AWAY, CHUNK, CLOSE_TIMEOUT, LINGER_BYTES, Deflate, HandshakeError, WebSocket
@@ -199,6 +200,11 @@ class WebSocketServer(StreamServer):
                 self._application(ws)
         finally:
             self._open.discard(ws)
+
+    def prepare_socket(self, listener: Any) -> None:
+        """As in StreamServer; a message goes at once, and little is kept for a slow peer."""
+        set_for_answers(listener)
+        super().prepare_socket(listener)
 
     def drain_started(self) -> None:
         """Tell everybody that the server goes away."""

@@ -25,6 +25,7 @@ from corolib.pywsgi import (
     WSGIServer,
     format_date_time,
 )
+from corolib.server.listeners import UNSENT
 from corolib.testing import settle
 
 from .corpus import CASES, SMUGGLED
@@ -726,17 +727,18 @@ def test_one_send_for_a_small_answer():
     assert len(sizes) == 1
 
 
-def test_nothing_is_held_back_for_want_of_acknowledgements():
+def test_nothing_is_held_back_and_little_is_kept():
     options = []
 
     def application(environ, start_response):
         handler = next(iter(server.handlers))
-        options.append(handler.socket.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY))
+        for option in (socket.TCP_NODELAY, socket.TCP_NOTSENT_LOWAT):
+            options.append(handler.socket.getsockopt(socket.IPPROTO_TCP, option))
         return hello(environ, start_response)
 
     with serving(application) as server:
         answer_to(server)
-    assert options == [1]
+    assert options == [1, UNSENT]
 
 
 # -- connections ---------------------------------------------------------------------------------------------

@@ -5,6 +5,7 @@ import errno
 import pytest
 
 from corolib import socket
+from corolib._native import original
 from corolib.greenlet import Greenlet
 from corolib.hub import get_hub, sleep
 from corolib.testing import VirtualClock, settle
@@ -13,6 +14,7 @@ from .web import GET, answer_to, connect, echo, hello, read_all, read_answer, se
 
 POST = b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1000000\r\n\r\n"
 
+pause = original("time", "sleep")
 
 pytestmark = pytest.mark.usefixtures("every_way")
 
@@ -158,6 +160,13 @@ def slow_reader(server):
     return client
 
 
+def read_what_is_there(client, most):
+    try:
+        return client.recv(most)
+    except BlockingIOError:
+        return b""
+
+
 def was_reset(client):
     """Whether the kernel has dropped what the client did not take, instead of going on to send it."""
     return client.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) == errno.ECONNRESET
@@ -182,6 +191,50 @@ def test_a_client_that_does_not_read():
         assert server.handlers == {}
         assert server.counters.timeouts == {"write": 1}
         assert was_reset(client)
+        close(client)
+
+
+def test_the_kernel_holds_little_for_a_client_that_does_not_read():
+    """H22: by itself it would take megabytes of each answer, and all memory for TCP of some thousand."""
+    taken = []
+
+    def application(environ, start_response):
+        start_response("200 OK", [])
+        for _ in range(200):
+            yield b"x" * 65536
+            taken.append(1)
+
+    with serving(application, write_timeout=12) as server:
+        client = slow_reader(server)
+        sleep(13)
+        assert server.counters.timeouts == {"write": 1}
+        assert len(taken) <= 8
+        close(client)
+
+
+def test_a_client_that_takes_a_little_in_time_is_not_cut():
+    """And a little is not a share of what the kernel would hold."""
+    count, step = 100 * 65536, 256 * 1024
+
+    def application(environ, start_response):
+        start_response("200 OK", [("Content-Length", str(count))])
+        return [b"x" * 65536] * (count // 65536)
+
+    with serving(application, write_timeout=25, keepalive_timeout=None) as server:
+        client = connect(server)
+        client.sendall(GET)
+        client.settimeout(0)
+        got = 0
+        while got < count:
+            sleep(10)
+            left = step
+            while left > 0 and (part := read_what_is_there(client, left)):
+                left -= len(part)
+                got += len(part)
+            settle()
+            pause(0.05)  # acknowledgements are sent by a clock that does not jump
+            settle()
+        assert server.counters.timeouts == {}
         close(client)
 
 

@@ -13,6 +13,7 @@ from corolib.event import Event
 from corolib.hub import get_hub, sleep
 from corolib.queue import Queue
 from corolib.server import StreamServer
+from corolib.server.listeners import UNSENT
 from corolib.testing import settle
 from corolib.websocket import HandshakeError, WebSocketClosed, WebSocketError, WebSocketServer, connect
 
@@ -54,6 +55,17 @@ def test_messages_come_back_as_they_were(serve: Any, compression: bool) -> None:
             ws.send(5)
         assert repr(ws) == "<WebSocket '/' open>"
     assert repr(ws) == "<WebSocket '/' closed 1000>"
+
+
+def test_a_message_goes_at_once_and_little_is_kept(serve: Any) -> None:
+    options = []
+
+    def handle(ws: Any) -> None:
+        for option in (socket.TCP_NODELAY, socket.TCP_NOTSENT_LOWAT):
+            options.append(ws._sock.getsockopt(socket.IPPROTO_TCP, option))
+
+    connect(url(serve(handle))).receive()
+    assert options == [1, UNSENT]
 
 
 def test_messages_in_fragments(serve: Any) -> None:
