@@ -17,6 +17,7 @@ from wsproto.frame_protocol import CloseReason
 from wsproto.utilities import ProtocolError
 
 from ..event import Event
+from ..hub import sleep
 from ..lock import Semaphore
 from ..timeout import Timeout
 
@@ -37,6 +38,8 @@ LINGER_BYTES: Final = 1 << 20
 #: So many pieces of a message are kept as they came, more only if they have as many bytes on average. An
 #: object for each byte would take 60 times what is in it, joining at each piece the square of their number.
 PARTS: Final = 64
+#: So many frames that have arrived are read before other greenlets have their turn.
+FAIR_STREAK: Final = 64
 
 _NORMAL, AWAY, _ABNORMAL, _TOO_BIG, INTERNAL_ERROR = 1000, 1001, 1006, 1009, 1011
 
@@ -137,6 +140,8 @@ class WebSocket:
         self._sending = Semaphore(1)
         self._receiving = False
         self._over = Event()
+        #: Frames read since others had their turn.
+        self._streak = 0
         #: Of the message that is arriving: its pieces, their length, and that of the current frame.
         self._parts: list[Any] = []
         self._length = 0
@@ -218,14 +223,28 @@ class WebSocket:
 
     def _next_message(self) -> str | bytes | None:
         while not self.closed:
-            for event in self._protocol().events():
+            found = self._protocol().events()
+            while (event := self._next_event(found)) is not None:
                 message = self._take(event)
                 if message is not None:
                     return message
                 if self._over.is_set():
                     return None
-            self._read_more()
+            if not self.closed:
+                self._read_more()
         return None
+
+    def _next_event(self, found: Iterator[Any]) -> Any:
+        """The next of what has arrived; None if that is all, or the connection is over. Switches at times: a
+        frame is read in 20 us, and a peer that sends small ones would hold the hub as long as it likes.
+        """
+        self._streak += 1
+        if self._streak > FAIR_STREAK:
+            self._streak = 0
+            sleep(0)
+            if self.closed:
+                return None
+        return next(found, None)
 
     def _read_more(self) -> None:
         """Wait for bytes and hand them to the protocol."""

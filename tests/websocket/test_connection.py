@@ -15,7 +15,14 @@ from corolib.queue import Queue
 from corolib.server import StreamServer
 from corolib.server.listeners import UNSENT
 from corolib.testing import settle
-from corolib.websocket import HandshakeError, WebSocketClosed, WebSocketError, WebSocketServer, connect
+from corolib.websocket import (
+    HandshakeError,
+    WebSocket,
+    WebSocketClosed,
+    WebSocketError,
+    WebSocketServer,
+    connect,
+)
 
 HERE = ("127.0.0.1", 0)
 
@@ -287,6 +294,47 @@ def test_many_small_pieces_of_a_message_take_little_memory(serve: Any, kind: int
         client.send(frame(CONTINUATION, b"y"))
         settle()
     assert seen[1] == ("x" * 1000 + "y" if kind == TEXT else b"x" * 1000 + b"y")
+
+
+@pytest.mark.parametrize(
+    "small",
+    [
+        pytest.param(frame(TEXT, b"a"), id="messages"),
+        pytest.param(frame(PONG, b""), id="pongs"),
+        pytest.param(frame(CONTINUATION, b"", fin=False), id="fragments"),
+    ],
+)
+def test_a_flood_of_small_frames_leaves_others_their_turns(
+    serve: Any, small: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They come at once, and cost much more time than bytes."""
+    begin, over = Event(), Event()
+    turns = 0
+    at: list[int] = []  # which turn it is at each frame
+    take = WebSocket._take
+
+    def noting(ws: Any, event: Any) -> Any:
+        at.append(turns)
+        return take(ws, event)
+
+    def handle(ws: Any) -> None:
+        begin.wait()
+        for message in ws:
+            if message == "last":
+                over.set()
+
+    monkeypatch.setattr(WebSocket, "_take", noting)
+    fragments = small.startswith(frame(CONTINUATION, b"", fin=False)[:1])
+    with Raw(serve(handle).address) as client:
+        client.sock.sendall(frame(TEXT, b"", fin=False) if fragments else b"")
+        client.sock.sendall(small * 2000 + frame(CONTINUATION if fragments else TEXT, b"last"))
+        settle()
+        begin.set()
+        while not over.is_set():
+            turns += 1
+            sleep(0)
+    assert len(at) > 2000
+    assert len(set(at)) > 20
 
 
 @pytest.mark.corolib(clock=True)
