@@ -9,17 +9,19 @@ import io
 import struct
 import sys
 from _socket import SHUT_WR, SO_LINGER, SOL_SOCKET
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from http.client import HTTPMessage
+from select import POLLIN
 from typing import Any, Final
 
+from .._native import poll
 from ..hub import get_hub
 from ..socket import socket
 from ._http import RECEIVE, Exchange, Refused
 from .http1 import CONTINUE, make_reader, refusal
 from .input import InputError, RawInput
 
-__all__ = ["Connection"]
+__all__ = ["Connection", "have_asked"]
 
 #: The piece that a peer has to take within `write_timeout`.
 PIECE: Final = 65536
@@ -31,6 +33,15 @@ LINGER: Final = 2.0
 LINGER_BYTES: Final = 1 << 20
 #: For SO_LINGER: close() sends nothing more.
 _RESET: Final = struct.pack("ii", 1, 0)
+
+
+def have_asked(connections: Iterable["Connection"]) -> list["Connection"]:
+    """Those of the connections that something has come on which was not read yet. Never switches."""
+    found = {descriptor: each for each in connections if (descriptor := each.socket.fileno()) >= 0}
+    asked = poll()
+    for descriptor in found:
+        asked.register(descriptor, POLLIN)
+    return [found[descriptor] for descriptor, _ in asked.poll(0)]
 
 
 class Connection(Exchange):
@@ -130,7 +141,7 @@ class Connection(Exchange):
                     deadline = self._begin_head()
             else:
                 environ = None
-                if server.draining:
+                if server.draining and not have_asked([self]):
                     return False
                 self._set_timeout(server.connect_timeout if self.fresh else self._keepalive)
                 self.idle = True

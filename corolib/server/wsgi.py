@@ -7,6 +7,7 @@ from resource import RLIM_INFINITY, RLIMIT_NOFILE, getrlimit
 from typing import Any, ClassVar, Final
 
 from .accesslog import FORMATS, make_log
+from .connection import have_asked
 from .counters import Counters
 from .environ import WSGISecureEnviron
 from .filewrapper import FileWrapper
@@ -227,9 +228,11 @@ class WSGIServer(StreamServer):
         self.counters.turned_away += 1
 
     def _close_idle(self) -> None:
-        """Close all connections that wait for a request."""
-        for handler in list(self.handlers):
-            if handler.idle:
+        """Close all connections that wait for a request, unless one has come that is only not read yet."""
+        idle = [handler for handler in self.handlers if handler.idle]
+        asked = set(have_asked(idle))
+        for handler in idle:
+            if handler not in asked:
                 self._end(handler)
 
     def _make_room(self) -> None:

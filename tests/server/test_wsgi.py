@@ -921,6 +921,27 @@ def test_stop_lets_answers_end_and_closes_what_is_idle():
         busy.close()
 
 
+@pytest.mark.parametrize("end", [lambda server: server.drain(5), lambda server: server.stop(5)])
+def test_what_was_asked_before_the_end_is_answered(end):
+    """Though the connection seems idle until its greenlet runs."""
+    with serving() as server:
+        clients = [connect(server) for _ in range(3)]
+        for client in clients[1:]:  # the first one asks for nothing but now
+            client.sendall(GET)
+            read_answer(client)
+        settle()
+        for client in clients[:2]:
+            client.sendall(GET)
+        end(server)
+        for client in clients[:2]:
+            said = read_all(client)
+            assert said.startswith(b"HTTP/1.1 200 ")
+            assert b"\r\nConnection: close\r\n" in said
+        assert read_all(clients[2]) == b""
+        for client in clients:
+            client.close()
+
+
 def test_drain_says_how_many_were_cut():
     with serving(lambda environ, start_response: sleep(100)) as server:
         client = connect(server)

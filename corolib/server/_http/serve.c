@@ -49,10 +49,7 @@ static PyObject *wait_for_head(struct exchange *exchange, struct reader *reader,
     *what = SERVE_WAITING;
     int draining = tally_is_ending(exchange->counters) ? server_is(exchange, state->draining) : 0;
     if (draining < 0 || (!draining && set_idle_timeout(exchange) < 0)) return NULL;
-    if (draining) {
-        *what = SERVE_OVER;
-        return Py_NewRef(Py_None);
-    }
+    if (draining) return Py_NewRef(Py_None); /* read_request() looks whether something was asked already */
     exchange->idle = true;
     PyObject *args[] = {NULL, exchange->socket, state->receive};
     PyObject *data =
