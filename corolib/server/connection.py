@@ -291,10 +291,20 @@ class Connection(Exchange):
             self.server.counters.cut("write")
             # Or else the kernel would keep what the peer has not taken, and go on sending it as slowly as the
             # peer likes, after this connection has ended and is counted no more.
-            try:
-                self.socket.setsockopt(SOL_SOCKET, SO_LINGER, _RESET)
-            except OSError:
-                pass  # closed already
+            self._drop_unsent()
+
+    def _drop_unsent(self) -> None:
+        """Let close() drop what was not sent yet, and tell the peer so."""
+        try:
+            self.socket.setsockopt(SOL_SOCKET, SO_LINGER, _RESET)
+        except OSError:
+            pass  # closed already
+
+    def _reset(self) -> None:
+        """End the connection so that nobody takes what was sent for the whole: TLS does not end, either."""
+        self._broken = True
+        self._drop_unsent()
+        self.socket.close()
 
     def log_error(self, msg: str, *args: object) -> None:
         """Write a line to the server's `error_log`."""

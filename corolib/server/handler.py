@@ -403,7 +403,11 @@ class WSGIHandler(Connection):
 
     def _send_error_response_if_possible(self, code: int) -> None:
         self.close_connection = True
-        if self.headers_sent or self._broken:
+        if self._broken:
+            return
+        if self.headers_sent:
+            if not (self.response_use_chunked or self._bodyless) and self._left is None:
+                self._reset()
             return  # what was sent has no proper end, so the peer can tell
         body = refusal(code, self._reader.method == "HEAD")
         self.code, self.status = code, str(code)

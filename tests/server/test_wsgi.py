@@ -942,6 +942,39 @@ def test_what_was_asked_before_the_end_is_answered(end):
             client.close()
 
 
+@pytest.mark.parametrize("secure", [False, True])
+@pytest.mark.parametrize("how", ["raise", "kill", "timeout"])
+def test_half_an_answer_that_ends_with_the_connection_is_not_taken_for_a_whole_one(how, secure, tls_contexts):
+    """Without a length, and of HTTP/1.0, an orderly end says that this was all."""
+
+    def application(environ, start_response):
+        start_response("200 OK", [])
+        yield b"half"
+        if how == "raise":
+            raise ValueError("on purpose")
+        sleep(100)
+
+    context, client_context = tls_contexts
+    arguments = {"ssl_context": context} if secure else {}
+    with serving(application, request_timeout=0.05 if how == "timeout" else None, **arguments) as server:
+        client = connect(server)
+        if secure:
+            client = client_context.wrap_socket(
+                client, server_hostname="localhost", suppress_ragged_eofs=False
+            )
+        client.sendall(b"GET / HTTP/1.0\r\n\r\n")
+        said = b""
+        while not said.endswith(b"half"):
+            said += client.recv(1)
+        if how == "kill":
+            server.drain(0)
+        with pytest.raises(OSError):
+            while client.recv(10):
+                pass
+            raise AssertionError("an orderly end")
+        client.close()
+
+
 def test_drain_says_how_many_were_cut():
     with serving(lambda environ, start_response: sleep(100)) as server:
         client = connect(server)
