@@ -5,6 +5,7 @@ buffer at most.
 """
 
 import io
+import sys
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -51,14 +52,22 @@ class Input:
 
     def read(self, size: int | None = None) -> bytes:
         """`size` bytes, fewer only at the end; all that is left if None or negative."""
-        left = None if size is None or size < 0 else size
-        parts = []
-        while (left is None or left > 0) and self._fill():
-            part = self._take(len(self._buffer) if left is None else left)
-            parts.append(part)
-            if left is not None:
-                left -= len(part)
-        return parts[0] if len(parts) == 1 else b"".join(parts)
+        left = sys.maxsize if size is None or size < 0 else size
+        first = self._part(left)
+        if len(first) == left or not first:
+            return first
+        # Pieces are as small as the client makes them: kept one by one they would take many times their size.
+        whole = io.BytesIO(first)
+        whole.seek(len(first))
+        left -= len(first)
+        while part := self._part(left):
+            whole.write(part)
+            left -= len(part)
+        return whole.getvalue()
+
+    def _part(self, most: int) -> bytes:
+        """What is there, or comes next, at most so many bytes; b"" at the end."""
+        return self._take(min(most, len(self._buffer) - self._at)) if most > 0 and self._fill() else b""
 
     def read1(self, size: int | None = None) -> bytes:
         """What is there, at most `size` bytes; waits only if there is nothing."""
@@ -68,18 +77,18 @@ class Input:
 
     def readline(self, size: int | None = None) -> bytes:
         """Up to and with the next line feed, at most `size` bytes; b"" at the end."""
-        left = None if size is None or size < 0 else size
-        parts = []
-        while (left is None or left > 0) and self._fill():
+        left = sys.maxsize if size is None or size < 0 else size
+        whole = io.BytesIO()
+        while left > 0 and self._fill():
             end = self._buffer.find(b"\n", self._at) + 1
-            length = (end or len(self._buffer)) - self._at
-            part = self._take(length if left is None else min(length, left))
-            parts.append(part)
-            if left is not None:
-                left -= len(part)
+            part = self._take(min(left, (end or len(self._buffer)) - self._at))
+            if part.endswith(b"\n") and not whole.tell():
+                return part
+            whole.write(part)
+            left -= len(part)
             if part.endswith(b"\n"):
                 break
-        return b"".join(parts)
+        return whole.getvalue()
 
     def readlines(self, hint: int | None = None) -> list[bytes]:
         """The lines that are left; with a hint, no more once they have so many bytes together."""

@@ -1,13 +1,17 @@
 """How many connections each address has, and whether it may have another."""
 
+from _socket import AF_INET6, inet_pton
 from ipaddress import ip_address
 from typing import Any
 
-__all__ = ["Peers", "is_private"]
+__all__ = ["Peers", "is_private", "whose"]
+
+#: What an IPv4 address begins with where a socket of IPv6 shows it.
+_MAPPED = "::ffff:"
 
 
 class Peers(dict[str, int]):
-    """Host -> how many of its connections are open. UNIX sockets have no host and are not counted."""
+    """Whose address -> how many connections of it are open. UNIX sockets have none and are not counted."""
 
     __slots__ = ()
 
@@ -19,22 +23,37 @@ class Peers(dict[str, int]):
         if not isinstance(address, tuple) or not address:
             return True
         host = address[0]
-        count = self.get(host, 0)
+        key = whose(host)
+        count = self.get(key, 0)
         if count >= limit and not is_private(host):
             return False
-        self[host] = count + 1
+        self[key] = count + 1
         return True
 
     def dismiss(self, address: Any) -> None:
         """One of its connections is over."""
         if not isinstance(address, tuple) or not address:
             return
-        host = address[0]
-        count = self.get(host, 0)
+        key = whose(address[0])
+        count = self.get(key, 0)
         if count > 1:
-            self[host] = count - 1
+            self[key] = count - 1
         else:
-            self.pop(host, None)
+            self.pop(key, None)
+
+
+def whose(host: str) -> str:
+    """What connections are counted by: an IPv4 address; of one of IPv6 the network of 64 bits that it is in,
+    for whoever has one of those addresses has all of them.
+    """
+    if ":" not in host:
+        return host
+    if host.startswith(_MAPPED) and "." in host:
+        return host.removeprefix(_MAPPED)
+    try:
+        return inet_pton(AF_INET6, host.partition("%")[0])[:8].hex()
+    except (OSError, ValueError):
+        return host
 
 
 def is_private(host: str) -> bool:

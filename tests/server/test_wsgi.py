@@ -5,6 +5,7 @@ import json
 import logging
 import os
 import sys
+import tracemalloc
 from wsgiref.validate import validator
 
 import pytest
@@ -204,6 +205,23 @@ def test_a_line_may_come_in_any_number_of_pieces():
     assert body.read1(5) == b"\n"
     assert body.read() == b"d"
     assert body.read() == b""
+
+
+@pytest.mark.parametrize("how", ["read", "readline"])
+@pytest.mark.parametrize("size", [None, 40_000])
+def test_a_body_in_tiny_pieces_takes_little_more_memory_than_it_has_bytes(how, size):
+    """As many objects as pieces would take 30 times as much, and the client decides how many come."""
+    sent = [bytes([i & 63 | 64, i >> 6 & 63 | 64]) for i in range(20_000)]
+    pieces = iter([*sent, b""])
+    body = Input(lambda: bytes(bytearray(next(pieces))))  # each an object of its own, as from a socket
+    tracemalloc.start()
+    try:
+        got = getattr(body, how)(size)
+        _, most = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert got == b"".join(sent)
+    assert most < 4 * len(got)
 
 
 def test_100_continue_is_sent_once_the_application_reads():
@@ -889,6 +907,21 @@ def test_which_addresses_a_proxy_may_have(host, private):
     from corolib.server.peers import is_private
 
     assert is_private(host) is private
+
+
+def test_whose_connections_an_address_counts_to(monkeypatch):
+    """Whoever has one address of IPv6 has 2**64 of them."""
+    from corolib.server.peers import Peers, whose
+
+    assert whose("8.8.8.8") == whose("::ffff:8.8.8.8") == "8.8.8.8"
+    assert whose("2600:1:2:3::1") == whose("2600:1:2:3:ffff::9") != whose("2600:1:2:4::1")
+    assert whose("fe80::1%eth0") == whose("fe80::2")
+    assert whose("no: address") == "no: address"
+    peers = Peers()
+    assert [peers.admit((f"2600::{number}", 1, 0, 0), 2) for number in range(3)] == [True, True, False]
+    for number in range(2):
+        peers.dismiss((f"2600::{number}", 1, 0, 0))
+    assert peers == {}
 
 
 def test_stop_lets_answers_end_and_closes_what_is_idle():
