@@ -5,12 +5,14 @@ Those are about descriptors that go away and connections that end early.
 
 import errno
 import os
+import shutil
 import socket as stdlib
 import struct
+from pathlib import Path
 
 import pytest
 from cases import check_tests, read_table
-from helpers import ROOT, run_isolated
+from helpers import EMULATED, ROOT, run_isolated
 
 from corolib import os as green_os
 from corolib import select, socket
@@ -270,3 +272,44 @@ def test_an_epoll_object_whose_descriptor_is_closed_behind_its_back() -> None:
     poller.close()
     near.close()
     far.close()
+
+
+PING_PONG = """
+    import corolib
+    from corolib import socket
+
+    near, far = socket.socketpair()
+    SIZE, ROUNDS = 1000, 400
+
+    def exactly(sock, size):
+        got = b""
+        while len(got) < size:
+            got += sock.recv(size - len(got))
+        return got
+
+    def answer():
+        for _ in range(ROUNDS):
+            far.sendall(exactly(far, SIZE))
+
+    green = corolib.spawn(answer)
+    for number in range(ROUNDS):
+        message = bytes([number % 256]) * SIZE
+        near.sendall(message)
+        assert exactly(near, SIZE) == message
+    green.get()
+    # Much data, that the other side waits to send: nothing is missed, however the next receive is guessed.
+    green = corolib.spawn(near.sendall, bytes(range(256)) * 16_384)
+    assert b"".join(exactly(far, 4096) for _ in range(1024)) == bytes(range(256)) * 16_384
+    green.get()
+"""
+
+
+@pytest.mark.skipif(EMULATED or shutil.which("strace") is None, reason="there is no strace")
+def test_a_receive_that_got_all_it_asked_for_is_seldom_followed_by_one_in_vain(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    run_isolated(PING_PONG, under=["strace", "-f", "-e", "trace=recvfrom", "-o", str(log)])
+    calls = log.read_text().splitlines()
+    assert sum(" = 1000" in call for call in calls) == 800
+    # Each side learns it by its first, and looks once in nine times whether it still holds.
+    in_vain = sum("EAGAIN" in call for call in calls)
+    assert 2 <= in_vain <= 2 * (2 + 400 // 9) + 20

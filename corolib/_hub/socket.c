@@ -157,9 +157,8 @@ static int socket_init(PyObject *self, PyObject *args, PyObject *kwargs)
     if (rc < 0) return -1;
     sock->base_timeout = 0;
     sock->timeout = timeout;
-    sock->streak = sock->skipped = 0;
-    sock->dry = sock->bulk = false;
-    sock->patience = 3;
+    sock->streak = 0;
+    sockwait_knows_nothing(sock);
     int on = 1;
     if ((fileno == Py_None && BORN_NONBLOCKING != 0) || ioctl(sock->fd, FIONBIO, &on) == 0) return 0;
     PyErr_SetFromErrno(PyExc_OSError);
@@ -254,7 +253,7 @@ static PyObject *socket_accept_as(PyObject *self, PyObject *type)
     if (default_timeout(&new->timeout) < 0 || (result = PyTuple_New(2)) == NULL) goto failed;
     memcpy(&new->fd, &listener->fd, offsetof(struct sock, places) - offsetof(struct sock, fd));
     new->fd = fd;
-    new->patience = 3;
+    sockwait_knows_nothing(new);
     PyTuple_SET_ITEM(result, 0, made);
     PyTuple_SET_ITEM(result, 1, address);
     Py_DECREF(none);

@@ -17,7 +17,7 @@ Py_ssize_t sockread_all(struct reading *reading, char *buffer)
         if (done > 0 && errno != EAGAIN && errno != EWOULDBLOCK && errno != EINTR) break;
         rc = sockwait_again(&reading->wait, SOCKWAIT_READ);
     }
-    reading->wait.sock->dry = false;
+    reading->wait.sock->last = SOCK_LAST_NOTHING;
     return rc < 0 ? -1 : (Py_ssize_t)done;
 }
 

@@ -1,13 +1,15 @@
 /* A receive from its first system call to its last, whichever call that is.
  *
  * When to wait first. A recv() that returned less than was asked for has emptied a stream socket, so the next
- * one would mostly be answered EAGAIN: in request and response 0.3 to 0.5 of them, as measured. A socket in
- * that state is `dry`, and its next recv() waits before it calls. A wrong guess costs a turn of the loop,
- * which the other connections share; it cannot hang, as readiness is level-triggered, whatever lies in the
- * queue (urgent data, ancillary data) and with whatever SO_RCVLOWAT. `patience` keeps the guess honest: every
- * PROBE_INTERVAL-th time recv() is called all the same. EAGAIN restores full patience, data costs a point of
- * it; without patience every recv() is tried first. Nothing is guessed for datagrams, where a short one says
- * nothing of the next, nor with flags, nor after the end of the stream. */
+ * one would mostly be answered EAGAIN: in request and response 0.3 to 0.5 of them, as measured. So the next
+ * recv() waits before it calls. One that returned all that was asked for may have left something, or the
+ * request was just as long (all of 20,000 tries in vain with requests of 64 KiB): that is learned, for each
+ * socket. A wrong guess costs a turn of the loop, which the other connections share; it cannot hang, as
+ * readiness is level-triggered, whatever lies in the queue (urgent data, ancillary data) and with whatever
+ * SO_RCVLOWAT. `patience` keeps the guess honest: every so many times recv() is called all the same. EAGAIN
+ * restores full patience, data costs a point of it; without patience every recv() is tried first. Nothing is
+ * guessed for datagrams, where a short one says nothing of the next, nor with flags, nor after the end of the
+ * stream. */
 #ifndef COROLIB_HUB_SOCKREAD_H
 #define COROLIB_HUB_SOCKREAD_H
 
@@ -18,8 +20,10 @@
 
 #include "sockwait.h"
 
-#define FULL_PATIENCE 3
-#define PROBE_INTERVAL 64
+/* So many receives wait first before one is tried. Fewer after a full one: in the middle of much data each
+ * wait in vain is a poll. */
+#define PROBE_AFTER_SHORT 64
+#define PROBE_AFTER_FULL 8
 
 struct reading {
     struct sockwait wait;
@@ -36,8 +40,9 @@ static inline int reading_begin(struct reading *reading, struct sock *sock, size
     reading->flags = flags;
     reading->testing = false;
     if (flags & MSG_DONTWAIT) reading->wait.timeout = 0;
-    if (!sock->dry || flags != 0 || sock->timeout == 0) return 0;
-    if (sock->patience > 0 && sock->skipped < PROBE_INTERVAL) {
+    if (sock->last == SOCK_LAST_NOTHING || flags != 0 || sock->timeout == 0) return 0;
+    if (sock->patience[sock->last] > 0 &&
+        sock->skipped < (sock->last == SOCK_LAST_SHORT ? PROBE_AFTER_SHORT : PROBE_AFTER_FULL)) {
         struct hub *hub = sockwait_hub(&reading->wait);
         if (hub == NULL) return -1;
         if (!sockwait_in_hub(hub)) {
@@ -55,12 +60,16 @@ static inline int reading_end(struct reading *reading, ssize_t n)
 {
     struct sock *sock = reading->wait.sock;
     if (n < 0) {
-        if (reading->testing && (errno == EAGAIN || errno == EWOULDBLOCK)) sock->patience = FULL_PATIENCE;
+        if (reading->testing && (errno == EAGAIN || errno == EWOULDBLOCK))
+            sock->patience[sock->last] = SOCK_PATIENCE;
         reading->testing = false;
         return sockwait_again(&reading->wait, SOCKWAIT_READ);
     }
-    if (reading->testing && sock->patience > 0) sock->patience--;
-    sock->dry = n > 0 && (size_t)n < reading->size && reading->flags == 0 && sock->type == SOCK_STREAM;
+    if (reading->testing && sock->patience[sock->last] > 0) sock->patience[sock->last]--;
+    if (n == 0 || reading->flags != 0 || sock->type != SOCK_STREAM)
+        sock->last = SOCK_LAST_NOTHING;
+    else
+        sock->last = (size_t)n < reading->size ? SOCK_LAST_SHORT : SOCK_LAST_FULL;
     sock->bulk = (size_t)n >= reading->size / 2;
     return 1;
 }

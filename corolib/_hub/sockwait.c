@@ -61,7 +61,8 @@ void sockwait_release(struct sock *sock, bool closing)
     PyObject *type, *error, *tb;
     PyErr_Fetch(&type, &error, &tb);
     sock->epoch++;
-    sock->dry = sock->sending = false;
+    sock->last = SOCK_LAST_NOTHING;
+    sock->sending = false;
     free_places(&sock->places[SOCKWAIT_READ]);
     free_places(&sock->places[SOCKWAIT_WRITE]);
     if (closing && sock->fd >= 0) {

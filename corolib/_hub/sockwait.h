@@ -50,12 +50,26 @@ struct sock {
     uint32_t epoch;                  /* counts what the descriptor was: close, detach and __init__ step it */
     unsigned char streak;            /* operations since the last wait; see FAIR_STREAK */
     bool sending;                    /* a sendall() waits in its middle: nobody may send in between */
-    /* The guess whether the next recv() would find nothing; see sockops.c. */
-    unsigned char patience; /* 0..3, above 0: wait first */
-    unsigned char skipped;  /* receives that waited first since the last that did not */
-    bool dry;               /* the last recv() took all there was */
-    bool bulk;              /* the last recv() took much of what it asked for */
+    /* The guess whether the next recv() would find nothing; see sockread.h. */
+    unsigned char last;        /* enum sock_last */
+    unsigned char patience[2]; /* by `last`, to SOCK_PATIENCE; above 0: wait first */
+    unsigned char skipped;     /* receives that waited first since the last that did not */
+    bool bulk;                 /* the last recv() took much of what it asked for */
 };
+
+/* What the last recv() returned, as far as something follows from it. */
+enum sock_last { SOCK_LAST_SHORT, SOCK_LAST_FULL, SOCK_LAST_NOTHING };
+#define SOCK_PATIENCE 3
+
+/* Of a new descriptor. */
+static inline void sockwait_knows_nothing(struct sock *sock)
+{
+    sock->last = SOCK_LAST_NOTHING;
+    sock->patience[SOCK_LAST_SHORT] = SOCK_PATIENCE;
+    sock->patience[SOCK_LAST_FULL] = 0;
+    sock->skipped = 0;
+    sock->bulk = false;
+}
 
 /* One operation from its first system call to its last. It may lie on the C stack: only the greenlet that
  * runs the operation touches it, and that one is at its place whenever it runs. */
