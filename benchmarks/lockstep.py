@@ -1,22 +1,27 @@
-"""A server and all of its clients in one thread, in turns: what a request costs is counted exactly.
+"""A server and all of its clients, in turns: what a request costs is counted exactly.
 
-With a client in another process, how many requests the server finds when it looks depends on who else runs on
-the machine, and so does the cost of each. Here every client sends while the server does not run; then the hub
-runs until the last one's answer is there, and only that is measured. The clients are plain sockets of the
-interpreter, whatever is patched.
+With clients that go on by themselves, how many requests the server finds when it looks depends on who else
+runs on the machine, and so does the cost of each. Here every client sends while the server does not run; then
+the hub runs until the last one's answer is there, and only that is measured. That client is a plain socket of
+the interpreter, whatever is patched; the others are in a process of their own, lockstep_clients.py.
 """
 
 import _socket
 import os
+import sys
+import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from importlib import import_module
+from pathlib import Path
+from subprocess import PIPE, Popen
 from types import ModuleType
 from typing import Any
 
 from echo import allow_many_files
+from peers import SUBJECT
 from region import COUNTING, Region, result
-from web_servers import application
+from web_servers import MOST, application
 from workload import Body
 
 #: At least so many requests are measured, however few connections there are.
@@ -43,22 +48,58 @@ def echo(package: ModuleType) -> Any:
 def http(package: ModuleType) -> Any:
     """The web server of web_servers.py."""
     server = import_module(f"{package.__name__}.pywsgi")
-    return server.WSGIServer(("127.0.0.1", 0), application, backlog=BACKLOG, log=None)
+    more = {"max_connections": MOST} if package.__name__ == SUBJECT else {}
+    return server.WSGIServer(("127.0.0.1", 0), application, backlog=BACKLOG, log=None, **more)
 
 
-def connected(package: ModuleType, port: int, count: int) -> list[Any]:
-    """So many clients, all of them accepted."""
-    clients = []
-    for index in range(count):
-        client = _socket.socket(_socket.AF_INET, _socket.SOCK_STREAM)
-        client.connect(("127.0.0.1", port))
-        client.setsockopt(_socket.IPPROTO_TCP, _socket.TCP_NODELAY, 1)
-        client.setblocking(False)
-        clients.append(client)
-        if index % BATCH == 0:
-            package.sleep(0.01)
-    package.sleep(0.01)
-    return clients
+class Crowd:
+    """All clients: the last one is here, since the hub can wait for its answer; the others have a process."""
+
+    def __init__(self, package: ModuleType, port: int, request: bytes, count: int) -> None:
+        self.package, self.request = package, request
+        script = Path(__file__).with_name("lockstep_clients.py")
+        # Plain pipes, read while the hub stands still. Not traced by a tool that counts this process.
+        self.others = Popen([sys.executable, str(script), str(port), request.hex()], stdin=PIPE, stdout=PIPE)
+        wait_read = import_module(f"{package.__name__}.socket").wait_read
+        for begun in range(0, count - 1, BATCH):
+            # The server accepts meanwhile.
+            self.command(f"connect {min(BATCH, count - 1 - begun)}", wait_read)
+        self.last = _socket.socket(_socket.AF_INET, _socket.SOCK_STREAM)
+        self.last.connect(("127.0.0.1", port))
+        self.last.setsockopt(_socket.IPPROTO_TCP, _socket.TCP_NODELAY, 1)
+        self.last.setblocking(False)
+
+    def command(self, line: str, wait: Callable[[int], object] = lambda _: None) -> str:
+        """Have the others do something, and wait until they have; nothing else runs, unless `wait` does."""
+        assert self.others.stdin is not None and self.others.stdout is not None
+        self.others.stdin.write(f"{line}\n".encode())
+        self.others.stdin.flush()
+        wait(self.others.stdout.fileno())
+        answer = self.others.stdout.readline().decode().strip()
+        if not answer and line != "receive":
+            raise RuntimeError(f"the other clients have ended, with status {self.others.wait()}")
+        return answer
+
+    def send(self) -> None:
+        """A request on each connection, the last one last."""
+        self.command("send")
+        self.last.send(self.request)
+
+    def receive(self, wait: Callable[[int], object]) -> int:
+        """The length of the answers, all of which are the same. Seldom one is still to come: the kernel may
+        deliver the last request before another one."""
+        length = len(received(self.last, wait))
+        while (others := self.command("receive")) == "waits":
+            time.sleep(0.001)  # whatever clock the hub has
+            self.package.sleep(0)
+        if others not in ("", str(length)):
+            raise RuntimeError(f"expected answers of one length, found {others} and {length}")
+        return length
+
+    def close(self) -> None:
+        """The end of all of them."""
+        self.last.close()
+        self.others.communicate()
 
 
 def steady(package: ModuleType) -> AbstractContextManager[object]:
@@ -74,33 +115,31 @@ def steady(package: ModuleType) -> AbstractContextManager[object]:
     return nullcontext()
 
 
-def in_turns(region: Region, clients: list[Any], request: bytes, wait: Callable[[int], object]) -> int:
+def in_turns(region: Region, crowd: Crowd, count: int, wait: Callable[[int], object]) -> int:
     """The clients, the server, the clients, and so on: how many of the server's turns were measured."""
-    turns = max(1, LEAST // len(clients))
-    expected = b""
+    turns = max(1, LEAST // count)
+    expected = 0
     # The first turn is not measured: a connection's first request is another one's than its second.
     for turn in range(1 + turns):
-        for client in clients:
-            client.send(request)
+        crowd.send()
         if turn == 1:
             region.begin()
         elif turn > 1:
             region.resume()
-        wait(clients[-1].fileno())
+        wait(crowd.last.fileno())
         if turn >= 1:
             region.pause()
-        for client in clients:
-            answer = received(client, wait)
-            expected = expected or answer
-            if len(answer) != len(expected):
-                raise RuntimeError(f"expected an answer like {expected!r}, found {answer!r}")
+        length = crowd.receive(wait)
+        expected = expected or length
+        if length != expected:
+            raise RuntimeError(f"expected answers of {expected} bytes, found {length}")
     region.resume()
     region.end()
     return turns
 
 
 def received(client: Any, wait: Callable[[int], object]) -> bytes:
-    """An answer. Seldom it is still to come: the kernel may deliver the last request before another one."""
+    """An answer, which may be still to come."""
     while True:
         try:
             answer: bytes = client.recv(4096)
@@ -118,10 +157,11 @@ def serving(make: Callable[[ModuleType], Any], request: bytes) -> Body:
         wait_read = import_module(f"{package.__name__}.socket").wait_read
         server = make(package)
         server.start()
-        clients = connected(package, server.server_port, size)
         region = Region()
         with steady(package):
-            turns = in_turns(region, clients, request, wait_read)
+            crowd = Crowd(package, server.server_port, request, size)
+            turns = in_turns(region, crowd, size, wait_read)
+        crowd.close()
         return result(region, turns * size)
 
     return body
