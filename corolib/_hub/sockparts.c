@@ -18,9 +18,14 @@ void sockparts_release(struct sockparts *buffers)
 int sockparts_take(struct sockparts *buffers, PyObject *iterable, int kind, const char *not_iterable,
                    const char *too_many)
 {
-    *buffers = (struct sockparts){.list = PySequence_Fast(iterable, not_iterable)};
+    *buffers = (struct sockparts){.list = NULL};
+    PyObject *list = PySequence_Fast(iterable, not_iterable);
+    if (list == NULL) return -1;
+    /* The list may be the caller's, and what makes the buffers any Python code: it may change the list. */
+    buffers->list = PySequence_Tuple(list);
+    Py_DECREF(list);
     if (buffers->list == NULL) return -1;
-    Py_ssize_t len = PySequence_Fast_GET_SIZE(buffers->list);
+    Py_ssize_t len = PyTuple_GET_SIZE(buffers->list);
     if (len > INT_MAX) {
         PyErr_SetString(PyExc_OSError, too_many);
         goto failed;
@@ -34,16 +39,7 @@ int sockparts_take(struct sockparts *buffers, PyObject *iterable, int kind, cons
     buffers->iovs = (struct iovec *)(buffers->views + len + 1);
     for (; buffers->len < len; buffers->len++) {
         Py_buffer *view = &buffers->views[buffers->len];
-        /* The list may be the caller's, and what makes the buffers any Python code. */
-        PyObject *item = buffers->len < PySequence_Fast_GET_SIZE(buffers->list)
-                             ? Py_NewRef(PySequence_Fast_GET_ITEM(buffers->list, buffers->len))
-                             : NULL;
-        if (item == NULL) {
-            PyErr_SetString(PyExc_ValueError, "the list of buffers became shorter while it was read");
-            goto failed;
-        }
-        int rc = PyObject_GetBuffer(item, view, kind);
-        Py_DECREF(item);
+        int rc = PyObject_GetBuffer(PyTuple_GET_ITEM(buffers->list, buffers->len), view, kind);
         if (rc < 0) {
             if (kind == PyBUF_WRITABLE)
                 PyErr_SetString(PyExc_TypeError, "recvmsg_into() argument 1 must be an iterable of "

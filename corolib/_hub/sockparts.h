@@ -9,7 +9,7 @@
 
 /* Several buffers as one list for the kernel. */
 struct sockparts {
-    PyObject *list;     /* owned: what the caller gave, as a list or tuple */
+    PyObject *list;     /* owned: what the caller gave, as a tuple */
     Py_buffer *views;   /* len of them are held */
     struct iovec *iovs; /* in the same block of memory */
     Py_ssize_t len;

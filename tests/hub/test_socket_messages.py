@@ -5,6 +5,7 @@ import array
 import errno
 import os
 import socket as stdlib
+import sys
 
 import pytest
 from ends import LONG, SHORT, close_all, fill, let_others_run, pattern, tcp_pair, unix_pair
@@ -170,6 +171,28 @@ def test_a_buffer_cannot_be_resized_while_a_receive_waits(udp, name, call):
     far.sendto(b"x", near.getsockname())
     assert reader.get(timeout=LONG)[0] == 1
     buffer.clear()
+
+
+@pytest.mark.skipif(sys.version_info < (3, 12), reason="__buffer__() is there from 3.12 on")
+@pytest.mark.parametrize("name", ["sendmsg", "recvmsg_into"])
+def test_a_list_of_buffers_that_changes_while_it_is_read_is_what_it_was(name):
+    class Clearing:
+        def __buffer__(self, flags):
+            buffers.clear()
+            return memoryview(first)
+
+    first = bytearray(b"one")
+    buffers = [Clearing(), bytearray(b"two"), bytearray(b"three")]
+    near, far = unix_pair()
+    if name == "sendmsg":
+        assert near.sendmsg(buffers) == 11
+        assert far.recv(100) == b"onetwothree"
+    else:
+        far.send(b"ABCDEFGHIJK")
+        assert near.recvmsg_into(buffers)[0] == 11
+        assert first == b"ABC"
+    assert buffers == []
+    close_all(near, far)
 
 
 def test_addresses_are_written_as_the_standard_library_writes_them(tmp_path):
