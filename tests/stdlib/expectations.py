@@ -154,6 +154,13 @@ ROWS = (
         NEWER,
     ),
     row(
+        "test_logging",
+        "RotatingFileHandlerTest.test_should_not_rollover_named_pipe",
+        "Opens a named pipe in two threads: open() waits in the kernel until the other end is opened, too, "
+        "which keeps others from running.",
+        ALL[3:],
+    ),
+    row(
         "test_threadsignals",
         "ThreadSignals.test_signals",
         "A signal's handler runs in whichever greenlet is current, so it may see a thread other than "
