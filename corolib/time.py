@@ -1,7 +1,8 @@
 """The `time` module, with a sleep() that lets other greenlets run."""
 
 import time as _time
-from typing import TYPE_CHECKING, Any
+from operator import index
+from typing import TYPE_CHECKING, Any, SupportsIndex
 
 from ._native import sleep as _sleep_natively
 from .hub import get_hub_if_exists
@@ -25,8 +26,9 @@ def sleep(seconds: float, /) -> None:
     try:
         negative = seconds < 0
     except TypeError:
-        kind = type(seconds).__name__
-        raise TypeError(f"{kind!r} object cannot be interpreted as an integer or float") from None
+        if isinstance(seconds, SupportsIndex):
+            return sleep(index(seconds))
+        return _sleep_natively(seconds)  # it refuses it, in this Python's own words
     if negative:
         raise ValueError("sleep length must be non-negative")
     if get_hub_if_exists() is None:
