@@ -190,17 +190,19 @@ def test_an_error_without_context_goes_to_main(stream):
 def test_what_a_signal_handler_raises_goes_to_main():
     done = run_isolated("""
         import os, signal, threading, time
+        from corolib._hub import activity
         from corolib.hub import get_hub, sleep
+        hub = get_hub()
 
         def handler(signum, frame):
             raise OSError("from the handler")
 
         def later():
-            time.sleep(0.01)
+            while not activity(hub)[3]: time.sleep(0.001)  # until main waits, and the loop polls
             os.kill(os.getpid(), signal.SIGUSR1)
 
         signal.signal(signal.SIGUSR1, handler)
-        get_hub().run_callback(threading.Thread(target=later).start)  # main waits by then
+        threading.Thread(target=later).start()
         try:
             sleep(30)
         except OSError as error:
@@ -212,18 +214,20 @@ def test_what_a_signal_handler_raises_goes_to_main():
 def test_keyboard_interrupt_while_the_loop_polls():
     done = run_isolated("""
         import os, signal, threading, time
+        from corolib._hub import activity
         from corolib.hub import get_hub, sleep
+        hub = get_hub()
 
         def later():
-            time.sleep(0.01)
+            while not activity(hub)[3]: time.sleep(0.001)  # until main waits, and the loop polls
             os.kill(os.getpid(), signal.SIGINT)
 
-        get_hub().run_callback(threading.Thread(target=later).start)  # main waits by then
+        threading.Thread(target=later).start()
         try:
             sleep(30)
         except KeyboardInterrupt:
             print("interrupted")
-        get_hub().run_callback(threading.Thread(target=later).start)
+        threading.Thread(target=later).start()
         try:
             sleep(30)
         except KeyboardInterrupt:
