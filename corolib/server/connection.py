@@ -18,6 +18,7 @@ from .._native import poll
 from ..hub import get_hub
 from ..socket import socket
 from ._http import RECEIVE, Exchange, Refused
+from .accesslog import escape
 from .http1 import CONTINUE, make_reader, refusal
 from .input import InputError, RawInput
 
@@ -193,7 +194,7 @@ class Connection(Exchange):
         self.server.counters.refuse(status)
         self.close_connection = True
         self.code, self.status = status, str(status)
-        self.log_error("refused %s: %s", self.client_address, reason)
+        self.log_error("refused %s: %s", self._peer(), reason)
         try:
             self._set_timeout(LINGER)
             self.socket.sendall(refusal(status))
@@ -305,6 +306,10 @@ class Connection(Exchange):
         self._broken = True
         self._drop_unsent()
         self.socket.close()
+
+    def _peer(self) -> str:
+        """Its address for a log: that of a UNIX socket is a path, with whatever its owner likes in it."""
+        return escape(str(self.client_address))
 
     def log_error(self, msg: str, *args: object) -> None:
         """Write a line to the server's `error_log`."""

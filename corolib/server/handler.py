@@ -9,6 +9,7 @@ is set only when it differs from the last, what is not asked for is not made.
 
 import errno
 import io
+import sys
 from collections.abc import Iterable
 from types import GetSetDescriptorType, MemberDescriptorType, TracebackType
 from typing import Any, ClassVar, Final
@@ -227,7 +228,7 @@ class WSGIHandler(Connection):
             self._send_error_response_if_possible(self._input_failed or 400)
         elif isinstance(error, OSError) and self._broken:  # else it is not of this connection
             if error.errno not in self.ignored_socket_errors and not isinstance(error, TimeoutError):
-                self.log_error("%s: sending the answer: %s", self.client_address, error)
+                self.log_error("%s: sending the answer: %s", self._peer(), error)
         else:
             self.handle_error(type(error), error, error.__traceback__)
 
@@ -436,10 +437,13 @@ class WSGIHandler(Connection):
         get_hub().handle_error(context, type, value, tb)
 
     def log_request(self) -> None:
-        """Write a line to the server's `log`."""
+        """Write a line to the server's `log`. If it cannot be written, that is reported, and all goes on."""
         log = self.server.log
         if type(log) is not NoLog:
-            log.write(self.format_request() + "\n")
+            try:
+                log.write(self.format_request() + "\n")
+            except Exception:
+                get_hub().handle_error(self, *sys.exc_info())
 
     def format_request(self) -> str:
         """The line, in the server's format."""

@@ -143,12 +143,21 @@ class Manager:
             self.kill()
             return
         self.ending = True
-        for pid in self.workers:
-            os.kill(pid, signal.SIGTERM)
+        self.send(signal.SIGTERM)
         signal.setitimer(signal.ITIMER_REAL, self.grace + KILL_AFTER)
 
     def kill(self, signum: int = signal.SIGALRM, frame: FrameType | None = None) -> None:
         """End what is left at once."""
         for pid in self.workers:
             self.say(f"process {pid} does not end: killed")
-            os.kill(pid, signal.SIGKILL)
+        self.send(signal.SIGKILL)
+
+    def send(self, signum: int) -> None:
+        """Send all workers a signal. The last one to end may be gone already: this runs in a handler, which
+        may come between waitpid() and what is made of that.
+        """
+        for pid in self.workers:
+            try:
+                os.kill(pid, signum)
+            except ProcessLookupError:
+                pass

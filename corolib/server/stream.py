@@ -97,11 +97,12 @@ class StreamServer(BaseServer):
             return context
         if not given and not arguments:
             return None
-        from ..ssl import PROTOCOL_TLS_SERVER, SSLContext
+        from ..ssl import OP_NO_RENEGOTIATION, PROTOCOL_TLS_SERVER, SSLContext
 
         if "certfile" not in given:
             raise TypeError("expected ssl_context or certfile for a TLS server, found neither")
         context = SSLContext(given.get("ssl_version", PROTOCOL_TLS_SERVER))
+        context.options |= OP_NO_RENEGOTIATION  # it costs the client next to nothing, and us a handshake
         context.load_cert_chain(given["certfile"], given.get("keyfile"))
         if "ca_certs" in given:
             context.load_verify_locations(given["ca_certs"])

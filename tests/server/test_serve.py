@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from http.client import HTTPConnection
 
 import pytest
-from helpers import PATIENCE, ROOT
+from helpers import PATIENCE, ROOT, run_isolated
 
 from corolib._serve import load, main
 
@@ -181,6 +181,31 @@ def test_workers_end_when_the_manager_is_gone(tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.outside
+def test_a_worker_that_has_just_ended_is_no_trouble_for_the_end_of_all():
+    """The signal comes between waitpid() and what is made of that."""
+    run_isolated(
+        """
+        import os, signal
+        from corolib.server.prefork import Manager
+
+        def child():
+            pid = os.fork()
+            if not pid:
+                signal.pause()
+            return pid
+
+        manager = Manager(2, None, 60, print)
+        gone, other = child(), child()
+        manager.workers = {gone: (0, 0.0, -1), other: (1, 0.0, -1)}
+        os.kill(gone, signal.SIGKILL)
+        os.waitpid(gone, 0)
+        manager.end()
+        assert os.waitstatus_to_exitcode(os.waitpid(other, 0)[1]) == -signal.SIGTERM
+        manager.kill()
+        """
+    )
+
+
 def test_reload(tmp_path):
     with running(tmp_path, "--reload") as command:
         assert command.until_answered().startswith("first ")

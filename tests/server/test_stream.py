@@ -304,6 +304,8 @@ def test_a_context_is_made_of_files(certificate: trustme.LeafCert, trusting: Any
         server.start()
         with secure(server, trusting) as client:
             exchange(client)
+        assert server.ssl_context is not None
+        assert server.ssl_context.options & ssl.OP_NO_RENEGOTIATION
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     with pytest.raises(TypeError, match="found both"):
         StreamServer(HERE, echo, ssl_context=context, certfile=cert)

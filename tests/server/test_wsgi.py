@@ -1,5 +1,6 @@
 """WSGIServer: requests, answers, connections. Deadlines are in test_wsgi_deadlines.py."""
 
+import errno
 import io
 import json
 import logging
@@ -1088,6 +1089,35 @@ def test_a_line_of_the_log_is_one_line_of_visible_ascii(name):
         assert '"GET /\\x22\\x5cx1b HTTP/1.1" 200 5' in line
     if name == "combined":
         assert line.endswith('"\\x22" "\\xff\\xfe\\x22\\x5c\\x09\\xc2\\x9b"\n')
+
+
+def test_a_log_that_cannot_be_written_ends_no_connection(caplog):
+    class Full:
+        def write(self, text):
+            raise OSError(errno.ENOSPC, "the disk is full")
+
+    with serving(log=Full()) as server:
+        client = connect(server)
+        for count in range(1, 3):
+            client.sendall(GET)
+            assert read_answer(client)[2] == b"hello"
+            settle()
+            assert caplog.text.count("OSError: [Errno 28] the disk is full") == count
+        client.close()
+
+
+def test_the_path_of_a_unix_client_is_escaped_in_the_log_of_errors(tmp_path):
+    with serving(listener=f"unix:{tmp_path}/server") as server:
+        client = socket.socket(socket.AF_UNIX)
+        client.bind(f"{tmp_path}/a\nrefused b")
+        client.connect(f"{tmp_path}/server")
+        client.sendall(b"nonsense\r\n\r\n")
+        read_all(client)
+        client.close()
+        settle()
+    (line,) = server.error_log.lines
+    assert line.startswith(f"refused {tmp_path}/a\\x0arefused b: ")
+    assert line.count("\n") == 1
 
 
 def test_log_may_be_many_things(caplog, capsys):
