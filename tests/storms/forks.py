@@ -15,6 +15,7 @@ from corolib import monkey
 
 monkey.patch_all()
 
+import errno
 import logging
 import os
 import queue
@@ -61,6 +62,7 @@ class Program:
         self.queue = queue.Queue(2)
         self.pool = ThreadPool(2)
         self.failures = []
+        self.pid = os.getpid()
         get_hub().handle_error = self.handle_error
 
     def start(self):
@@ -70,11 +72,13 @@ class Program:
             threading.Thread(target=self.forever, args=("locks", self.use_locks), daemon=True).start()
         corolib.spawn(self.forever, "queue", lambda: self.queue.put(1))
         corolib.spawn(self.forever, "queue", self.queue.get)
-        near, far = socket.socketpair()
+        self.ends = near, far = socket.socketpair()
         # A child has the same sockets: it must end these, or it would take what is the parent's.
         self.echo = [
-            corolib.spawn(self.forever, "echo", lambda: far.sendall(far.recv(10))),
-            corolib.spawn(self.forever, "echo", lambda: (near.sendall(b"x"), near.recv(10))),
+            corolib.spawn(self.forever, "echo", lambda: self.excused(lambda: far.sendall(far.recv(10)))),
+            corolib.spawn(
+                self.forever, "echo", lambda: self.excused(lambda: (near.sendall(b"x"), near.recv(10)))
+            ),
         ]
         listener = socket.create_server(("127.0.0.1", 0))
         corolib.spawn(listener.accept)
@@ -116,12 +120,14 @@ class Program:
         self.excused(self.pool.apply, monkey.get_original("time", "sleep"), (random.random() * 0.01,))
 
     def excused(self, function, *args):
-        """In a child the job that was under way is lost, with an error that says so."""
-        pid = os.getpid()
+        """In a child the job that was under way is lost, with an error that says so; and the sockets are
+        closed.
+        """
         try:
             function(*args)
-        except RuntimeError as error:
-            if os.getpid() == pid or "forked" not in str(error):
+        except (RuntimeError, OSError) as error:
+            closed = isinstance(error, OSError) and error.errno == errno.EBADF
+            if os.getpid() == self.pid or not (closed or "forked" in str(error)):
                 raise
 
     def wake(self):
@@ -183,6 +189,9 @@ class Fork:
         self.begun = time.monotonic()
         signal.alarm(HANGS_AFTER)
         self.program.failures.clear()
+        # Before anything else runs: one that has been woken already would receive before it is killed.
+        for sock in self.program.ends:
+            sock.close()
         corolib.killall(self.program.echo, block=False)
         try:
             self.act()
