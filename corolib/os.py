@@ -210,8 +210,8 @@ def waitid(idtype: int, ident: int, options: int, /) -> "_os.waitid_result | Non
     `options` has os.WNOHANG; then it may be None.
 
     The end of a single child (os.P_PID, os.WEXITED) is told by a pidfd; for anything else the kernel is asked
-    fifty times a second. ChildProcessError as in the standard library, whose function it is: of a watched
-    child that has been reaped only waitpid() knows. In a thread without a hub it blocks the thread.
+    fifty times a second. ChildProcessError and OSError as in the standard library, whose function it is: of a
+    watched child that has been reaped only waitpid() knows. In a thread without a hub it blocks the thread.
     """
     if _waitid is None:
         raise OSError(ENOSYS, "this Python has no os.waitid()")
