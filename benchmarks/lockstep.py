@@ -75,10 +75,10 @@ class Crowd:
         self.others.stdin.write(f"{line}\n".encode())
         self.others.stdin.flush()
         wait(self.others.stdout.fileno())
-        answer = self.others.stdout.readline().decode().strip()
-        if not answer and line != "receive":
+        answer = self.others.stdout.readline()
+        if not answer:
             raise RuntimeError(f"the other clients have ended, with status {self.others.wait()}")
-        return answer
+        return answer.decode().strip()
 
     def send(self) -> None:
         """A request on each connection, the last one last."""

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 CROWD = (100, 1_000, 10_000, 100_000, 1_000_000)
-#: Both ends of each are in one process, which may have 20,000 descriptors on many machines.
+#: A process has one end of each, and may have 20,000 descriptors on many machines.
 CONNECTIONS = (1, 10, 100, 1_000, 15_000)
 
 

@@ -209,14 +209,13 @@ static int tell_switch_out(void)
 static PyObject *hub_switch(PyObject *self, PyObject *const *args, Py_ssize_t nargs)
 {
     (void)args;
-    struct hub *hub;
     if (nargs > 0) {
         PyErr_Format(PyExc_TypeError, "a hub takes no arguments when it is switched to, got %zd", nargs);
         return NULL;
     }
-    struct park *park = park_begin(&hub);
+    struct park *park = park_begin();
     if (park == NULL) return NULL;
-    if (hub->self != self) {
+    if (park->hub->self != self) {
         PyErr_SetString(hub_error_thread, "the hub belongs to another thread");
         return NULL;
     }

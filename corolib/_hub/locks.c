@@ -21,11 +21,7 @@
  */
 static int let_others_run(void)
 {
-    struct hub *hub = hub_if_exists();
-    if (hub == NULL) return PyErr_Occurred() ? -1 : 0;
-    if (hub_current() == hub->self) return 0;
-    struct park *park = park_begin(&hub);
-    return park == NULL ? -1 : park_yield(park);
+    return park_give_way(hub_if_exists());
 }
 
 /* As the standard library reads the arguments of acquire(). 0 or -1. */

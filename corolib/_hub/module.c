@@ -112,7 +112,6 @@ static PyObject *core_sleep(PyObject *module, PyObject *const *args, Py_ssize_t 
     (void)module;
     PyObject *found[2];
     double seconds = 0;
-    struct hub *hub;
     if (nargs == 1 && names == NULL)
         found[0] = args[0], found[1] = NULL; /* the usual call */
     else if (arguments_take("sleep", (const char *[]){"seconds", "ref", NULL}, 0, args, nargs, names, found) <
@@ -125,7 +124,7 @@ static PyObject *core_sleep(PyObject *module, PyObject *const *args, Py_ssize_t 
     if (found[0] != NULL && park_timeout(found[0], &seconds) < 0) return NULL;
     int ref = found[1] == NULL ? 1 : PyObject_IsTrue(found[1]);
     if (ref < 0) return NULL;
-    struct park *park = park_begin(&hub);
+    struct park *park = park_begin();
     if (park == NULL) return NULL;
     if (seconds == 0) {
         if (park_yield(park) < 0) return NULL;
@@ -149,11 +148,10 @@ static PyObject *core_park(PyObject *module, PyObject *args, PyObject *kwargs)
     PyObject *kind, *object = Py_None, *limit = Py_None;
     int external = 0;
     double timeout;
-    struct hub *hub;
     if (!PyArg_ParseTupleAndKeywords(args, kwargs, "U|OOp:park", names, &kind, &object, &limit, &external))
         return NULL;
     if (park_timeout(limit, &timeout) < 0) return NULL;
-    struct park *park = park_begin(&hub);
+    struct park *park = park_begin();
     if (park == NULL) return NULL;
     park->label = kind;
     PyObject *value = park_wait(park, external ? &kind_park_external : &kind_park,

@@ -156,9 +156,10 @@ int park_raise_pending(PyObject *greenlet)
     return 1;
 }
 
-struct park *park_begin(struct hub **out)
+struct park *park_begin(void)
 {
-    return (*out = hub_here()) == NULL ? NULL : park_begin_in(*out);
+    struct hub *hub = hub_here();
+    return hub == NULL ? NULL : park_begin_in(hub);
 }
 
 /* What is not so every time: the greenlet's first wait, an interrupt that is pending, a value that is not
@@ -179,7 +180,6 @@ static __attribute__((noinline)) struct park *begin_slowly(struct hub *hub, PyOb
         if (park->state == PARK_READY) park->state = PARK_IDLE;
         Py_CLEAR(park->value);
     }
-    park->hub = hub;
     return park;
 }
 
@@ -188,8 +188,9 @@ struct park *park_begin_in(struct hub *hub)
     PyObject *self = hub->thread->current;
     struct park *park = hub_face(self)->park;
     if (__builtin_expect(self == hub->self || park == NULL || park->pending != NULL || park->value != NULL,
-                         0))
-        return begin_slowly(hub, self);
+                         0) &&
+        (park = begin_slowly(hub, self)) == NULL)
+        return NULL;
     park->hub = hub;
     return park;
 }
@@ -361,6 +362,14 @@ int park_yield(struct park *park)
     if (value == NULL) return -1;
     Py_DECREF(value);
     return 0;
+}
+
+int park_give_way(struct hub *hub)
+{
+    if (hub == NULL) return PyErr_Occurred() ? -1 : 0;
+    if (hub->thread->current == hub->self) return 0;
+    struct park *park = park_begin_in(hub);
+    return park == NULL ? -1 : park_yield(park);
 }
 
 int park_start(struct hub *hub, PyObject *greenlet, PyObject *value)

@@ -54,9 +54,9 @@ struct park {
 
 #define PARK_FOREVER (-1.0)
 
-/* The current greenlet's record, idle, and its hub. NULL with an exception: a pending kill or timeout is
+/* The current greenlet's record, idle, with its hub. NULL with an exception: a pending kill or timeout is
  * raised here, blocking in the hub itself is an error. */
-struct park *park_begin(struct hub **hub);
+struct park *park_begin(void);
 /* The same, where it is known which hub this thread has. */
 struct park *park_begin_in(struct hub *hub);
 /* Wait: switches to the hub until woken. `timeout` in seconds, PARK_FOREVER for none. Before the call set
@@ -65,6 +65,9 @@ struct park *park_begin_in(struct hub *hub);
 PyObject *park_wait(struct park *, const struct park_kind *, PyObject *object, double timeout);
 /* Let what is ready run first: straight to the end of the ready queue. 0 or -1. */
 int park_yield(struct park *);
+/* The same for the current greenlet, nothing if that is the hub's, which cannot wait: 0 or -1. `hub` is this
+ * thread's; NULL: there is none, which is no reason to make one, or an exception is set. */
+int park_give_way(struct hub *hub);
 /* End a wait with a value (borrowed) or an exception instance (borrowed). 1 if it waited, 0 if not, -1 on a
  * full memory. Any thread. */
 int park_wake(struct park *, PyObject *value);

@@ -311,11 +311,7 @@ static int be_fair(struct queue *queue)
 {
     if (++queue->streak <= FAIR_STREAK) return 0;
     queue->streak = 0;
-    struct hub *hub = hub_if_exists();
-    if (hub == NULL) return PyErr_Occurred() ? -1 : 0;
-    if (hub_current() == hub->self) return 0;
-    struct park *park = park_begin(&hub);
-    return park == NULL ? -1 : park_yield(park);
+    return park_give_way(hub_if_exists());
 }
 
 /* Takes the next item out: 1, 0 if there is none, -1. */

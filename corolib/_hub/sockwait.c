@@ -75,11 +75,7 @@ void sockwait_release(struct sock *sock, bool closing)
 int sockwait_yield(struct sock *sock)
 {
     sock->streak = 0;
-    struct hub *hub = hub_here();
-    if (hub == NULL) return -1;
-    if (sockwait_in_hub(hub)) return 0;
-    struct park *park = park_begin(&hub);
-    return park == NULL ? -1 : park_yield(park);
+    return park_give_way(hub_here());
 }
 
 /* What is left of the operation's time: seconds or PARK_FOREVER in `left`. 0, or -1 with an exception. */
@@ -88,7 +84,7 @@ static int time_left(struct sockwait *wait, double *left)
     if (wait->timeout == 0) return raise_errno(EAGAIN);
     *left = PARK_FOREVER;
     if (wait->timeout < 0) return 0;
-    struct hub *hub = hub_here();
+    struct hub *hub = sockwait_hub(wait);
     if (hub == NULL) return -1;
     double now = deadline_now(&hub->deadlines);
     if (wait->deadline == 0) wait->deadline = now + wait->timeout;
@@ -135,8 +131,7 @@ int sockwait_pause(struct sockwait *wait, double seconds)
 {
     double left;
     if (time_left(wait, &left) < 0) return -1;
-    struct hub *hub;
-    struct park *park = park_begin(&hub);
+    struct park *park = park_begin();
     if (park == NULL) return -1;
     PyObject *result =
         park_wait(park, &kind_pause, (PyObject *)wait->sock, left < 0 || left > seconds ? seconds : left);

@@ -48,8 +48,7 @@ static const struct park_kind kind_list = {.leave = leave, .undo = undo};
 
 PyObject *waitlist_wait(struct waitlist *list, PyObject *owner, double timeout)
 {
-    struct hub *hub;
-    struct park *park = park_begin(&hub);
+    struct park *park = park_begin();
     if (park == NULL) return NULL;
     park->where = list;
     join(list, park);
