@@ -1,4 +1,4 @@
-"""Programs that some tests need and that not every machine has."""
+"""What some tests need and not every machine has: a developer may lack it, COROLIB_CI=1 promises it."""
 
 import importlib.util
 import os
@@ -29,6 +29,7 @@ def hub() -> None:
 
 
 def cannot(reason: str) -> NoReturn:
+    """Skip the test, or fail it where what it lacks is promised."""
     if os.environ.get("COROLIB_CI") == "1":
         pytest.fail(f"{reason}, and COROLIB_CI=1 promises it")
     pytest.skip(reason)

@@ -3,8 +3,6 @@
 import importlib
 import json
 import math
-import os
-import shutil
 import socket
 import subprocess
 import sys
@@ -17,6 +15,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import needed
 import pytest
 from helpers import ROOT, run_isolated
 
@@ -59,9 +58,8 @@ def line(implementation: str, **values: float) -> dict[str, Any]:
 
 @pytest.mark.parametrize(("workload", "case"), CASES)
 def test_script_prints_one_json_line(workload: str, case: str) -> None:
-    if workload == "http" and shutil.which("wrk") is None:
-        assert os.environ.get("COROLIB_CI") != "1", "there is no wrk on this machine"
-        pytest.skip("there is no wrk on this machine")
+    if workload == "http":
+        needed.program("wrk")
     script = BENCHMARKS / rows.WORKLOADS[workload].script
     done = run_isolated(script, peers.SUBJECT, case, "--size", TINY[workload], "--repeat", 1)
     lines = done.stdout.splitlines()

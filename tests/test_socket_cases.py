@@ -5,11 +5,11 @@ Those are about descriptors that go away and connections that end early.
 
 import errno
 import os
-import shutil
 import socket as stdlib
 import struct
 from pathlib import Path
 
+import needed
 import pytest
 from cases import check_tests, read_table
 from helpers import EMULATED, ROOT, run_isolated
@@ -304,10 +304,10 @@ PING_PONG = """
 """
 
 
-@pytest.mark.skipif(EMULATED or shutil.which("strace") is None, reason="there is no strace")
+@pytest.mark.skipif(EMULATED, reason="strace would trace the emulator")
 def test_a_receive_that_got_all_it_asked_for_is_seldom_followed_by_one_in_vain(tmp_path: Path) -> None:
     log = tmp_path / "log"
-    run_isolated(PING_PONG, under=["strace", "-f", "-e", "trace=recvfrom", "-o", str(log)])
+    run_isolated(PING_PONG, under=[needed.program("strace"), "-f", "-e", "trace=recvfrom", "-o", str(log)])
     calls = log.read_text().splitlines()
     assert sum(" = 1000" in call for call in calls) == 800
     # Each side learns it by its first, and looks once in nine times whether it still holds.

@@ -1,7 +1,6 @@
 """StreamServer: connections over TCP, UNIX sockets and TLS."""
 
 import os
-import shutil
 import socket as plain
 import ssl as stdlib_ssl
 import struct
@@ -11,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import needed
 import pytest
 import trustme
 from helpers import ROOT
@@ -462,10 +462,7 @@ def test_a_tls_connection_is_drained(served: Any, trusting: Any) -> None:
 )
 def test_accept_fails_for_a_while_and_everybody_is_served_in_the_end(name: str) -> None:
     """The real system call, made to fail by strace: every second time at first, then 30 times in a row."""
-    strace = shutil.which("strace")
-    if strace is None:
-        assert os.environ.get("COROLIB_CI") != "1", "there is no strace: COROLIB_CI=1 promises it"
-        pytest.skip("there is no strace")
+    strace = needed.program("strace")
     for when in ("1..40+2", "5..35"):
         inject = f"inject=accept4:error={name}:when={when}"
         done = subprocess.run(

@@ -9,8 +9,8 @@ import sys
 import sysconfig
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NoReturn
 
+import needed
 import pytest
 from helpers import EMULATED, ROOT
 
@@ -54,25 +54,12 @@ def protection() -> list[str]:
     pytest.skip("this machine has no such checks")
 
 
-def _missing(what: str) -> NoReturn:
-    """A developer may lack it; where the project is judged it must be there."""
-    if os.environ.get("COROLIB_CI") == "1":
-        pytest.fail(f"there is no {what}: COROLIB_CI=1 promises it")
-    pytest.skip(f"there is no {what}")
-
-
-def need(program: str) -> str:
-    if shutil.which(program) is None:
-        _missing(program)
-    return program
-
-
 def need_header(header: str, cc: str) -> None:
     done = subprocess.run(
         [cc, "-E", "-x", "c", "-"], input=f"#include <{header}>\n", text=True, capture_output=True
     )
     if done.returncode != 0:
-        _missing(f"<{header}> for {cc}")
+        needed.cannot(f"there is no <{header}> for {cc}")
 
 
 def run(*command: object) -> None:

@@ -7,9 +7,9 @@ import sys
 import threading
 import weakref
 
+import needed
 import pytest
 from helpers import Recorder, run_isolated
-from switch import needed
 
 from corolib._switch import GreenletExit, getcurrent, gettrace, greenlet, settrace, stats
 

@@ -10,8 +10,8 @@ import sysconfig
 import weakref
 from pathlib import Path
 
+import needed
 import pytest
-from switch import needed
 from switch.building import ENGINE, HERE, build_extension, machine_switch
 
 import corolib

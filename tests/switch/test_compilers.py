@@ -7,6 +7,7 @@ import sys
 import sysconfig
 from pathlib import Path
 
+import needed
 import pytest
 from helpers import ROOT, run_isolated
 from switch.building import (
@@ -17,7 +18,6 @@ from switch.building import (
     build_suite,
     compiler,
     machine_switch,
-    need,
     need_header,
     predefined,
     protection,
@@ -93,7 +93,7 @@ def check_library(library: Path) -> None:
 def test_clang_s_sanitizers_find_nothing_in_the_c_tests(program, tmp_path):
     """Those of gcc look on in test_floor1.py. This one keeps other fake frames, and says that it is there in
     another way."""
-    clang = need("clang")
+    clang = needed.program("clang")
     need_header("sanitizer/asan_interface.h", clang)
     flags = ("-O1", "-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-fno-omit-frame-pointer")
     run_floor_1(tmp_path, program, *flags, cc=[clang])
@@ -113,9 +113,9 @@ def library_in(folder: Path) -> Path:
 @pytest.mark.parametrize("way", WAYS, ids=" ".join)
 def test_it_holds(way, tmp_path):
     name, *flags = way
-    cc = compiler() if name == "own" else [need(name)]
+    cc = compiler() if name == "own" else [needed.program(name)]
     if "-fuse-ld=lld" in flags:
-        need("ld.lld")
+        needed.program("ld.lld")
     if "PROTECTION" in flags:
         place = flags.index("PROTECTION")
         flags[place : place + 1] = protection()

@@ -15,9 +15,9 @@ import threading
 import traceback
 from pathlib import Path
 
+import needed
 import pytest
 from helpers import ROOT
-from switch import needed
 from switch.building import ENGINE, FLOOR_1, HERE, WARNINGS, build_extension, compiler, machine_switch, run
 
 from corolib._switch import getcurrent, greenlet

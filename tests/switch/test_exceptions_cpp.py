@@ -4,9 +4,9 @@ import importlib.util
 import signal
 import sysconfig
 
+import needed
 import pytest
 from helpers import run_isolated
-from switch import needed
 from switch.building import ENGINE, HERE, python_flags, run
 
 from corolib._switch import get_lanes, getcurrent, greenlet

@@ -4,8 +4,8 @@ thread-local variables are all there from the start. A CPython on musl is not ne
 
 import subprocess
 
+import needed
 import pytest
-from switch import needed
 from switch.building import ENGINE, FLOOR_1, HERE, WARNINGS, machine_switch, run
 
 

@@ -8,9 +8,9 @@ import sysconfig
 import tempfile
 from textwrap import dedent
 
+import needed
 import pytest
 from helpers import EMULATED, ROOT, run_isolated
-from switch import needed
 from switch.building import HERE, build_engine, compiler, python_flags, run
 
 STORMS = HERE / "storms"
