@@ -68,8 +68,8 @@ def references(found: Iterable[Place], originals: dict[int, str]) -> list[Refere
 def places(originals: dict[int, str], spared: Iterable[str]) -> Iterator[Place]:
     """Where `originals` (the keys are id() of objects) are held: in all modules but those that are spared.
 
-    These, modules in C (what is called there by another name is where the standard library has it from), and
-    corolib itself.
+    These, modules in C (what is called there by another name is where the standard library has it from), the
+    standard library's frozen ones, which are there before any module that is patched, and corolib itself.
     """
     wanted = frozenset(originals)
     spared = set(spared)
@@ -81,16 +81,21 @@ def places(originals: dict[int, str], spared: Iterable[str]) -> Iterator[Place]:
             and id(module) not in walked
             and name not in spared
             and name.partition(".")[0] != "corolib"
-            and not _in_c(module)
+            and not _of_interpreter(module, name)
         ):
             walked.add(id(module))  # some have two names
             for attribute, value, setter in _in_namespace(module, vars(module), name, set(), wanted):
                 yield Place(name, attribute, value, setter)
 
 
-def _in_c(module: ModuleType) -> bool:
+def _of_interpreter(module: ModuleType, name: str) -> bool:
     origin = getattr(vars(module).get("__spec__"), "origin", None)
-    return origin == "built-in" or (isinstance(origin, str) and origin.endswith(tuple(EXTENSION_SUFFIXES)))
+    if origin == "frozen":
+        return name.partition(".")[0] in sys.stdlib_module_names  # programs may be frozen as well
+    return origin == "built-in" or (isinstance(origin, str) and origin.endswith(_IN_C))
+
+
+_IN_C = tuple(EXTENSION_SUFFIXES)
 
 
 _Found = Iterator[tuple[str, Any, _Setter | None]]

@@ -299,8 +299,17 @@ def _owners(holders: list[Any]) -> tuple[dict[int, type], set[int]]:
     """
     class_of_dict: dict[int, type] = {}
     ours = [each for each in holders if not _is_class(each) and _ours(each)]
-    dicts = [each for each in holders if type(each) is dict]
-    for owner in gc.get_referrers(*dicts):
+    # Most are the globals of modules, which need not be sought.
+    everything: list[Any] = list(sys.modules.values())
+    modules = {id(vars(each)): each for each in everything if issubclass(type(each), ModuleType)}
+    dicts = []
+    for names in [each for each in holders if type(each) is dict]:
+        module = modules.get(id(names))
+        if module is None:
+            dicts.append(names)
+        elif _ours(module):
+            ours.append(names)
+    for owner in gc.get_referrers(*dicts) if dicts else ():
         if owner is dicts or owner is holders:
             continue
         if _is_class(owner):

@@ -88,11 +88,12 @@ def _plugins_installed() -> bool:
     global _searched
     path = tuple(sys.path)
     if _searched is None or _searched[0] != path:
-        _searched = path, any(_PLUGINS in text for text in _declarations(path))
+        group = _PLUGINS.encode()
+        _searched = path, any(group in text for text in _declarations(path))
     return _searched[1]
 
 
-def _declarations(path: Iterable[str]) -> Iterable[str]:
+def _declarations(path: Iterable[str]) -> Iterable[bytes]:
     for folder in path:
         try:
             names = os.listdir(folder or ".")
@@ -101,10 +102,11 @@ def _declarations(path: Iterable[str]) -> Iterable[str]:
         for name in names:
             if name.endswith((".dist-info", ".egg-info")):
                 try:
-                    with open(os.path.join(folder, name, "entry_points.txt"), encoding="utf-8") as file:
+                    # Without a buffer and as bytes: a third of the time, of which patching has little.
+                    with open(os.path.join(folder, name, "entry_points.txt"), "rb", buffering=0) as file:
                         yield file.read()
-                except (OSError, UnicodeDecodeError):
-                    continue  # it declares none, or none that can be read
+                except OSError:
+                    continue  # it declares none
 
 
 # -- the hub -------------------------------------------------------------------------------------------------

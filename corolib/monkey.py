@@ -20,7 +20,6 @@ from importlib import import_module
 from types import FunctionType, ModuleType
 from typing import Any, NamedTuple
 
-from . import _command_line
 from ._audit import Place, Reference, places, references
 from ._imports import at_next_import, when_imported
 from ._libraries import WITH_SELECT
@@ -685,6 +684,8 @@ def _late(text: str) -> None:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Patch, then run a script or module as if Python had been called with it. Switches as that does."""
+    from . import _command_line  # late: most programs call patch_all() themselves
+
     flags = list(dict.fromkeys(row.flag for row in TABLE))
     request = _command_line.read(sys.argv[1:] if arguments is None else arguments, flags, NO_ROWS)
     chosen = request.switches

@@ -21,11 +21,10 @@ from socket import SocketKind as SocketKind
 from typing import TYPE_CHECKING, Any, Final
 
 from . import _hub
-from ._eyeballs import race
 from ._hub import TIMED_OUT
 from .hub import get_hub
 from .resolver import get_resolver
-from .resolver.base import WILDCARDS, is_numeric
+from .resolver.numeric import WILDCARDS, is_numeric
 
 __extensions__ = ("cancel_wait", "wait", "wait_read", "wait_readwrite", "wait_write")
 #: What patching the names of `dns` replaces, and patching `socket` the rest.
@@ -262,6 +261,8 @@ def create_connection(
 
     rows = _current("getaddrinfo")(host, port, 0, SOCK_STREAM)
     if happy_eyeballs_delay is not None and len(rows) > 1:
+        from ._eyeballs import race  # late: few ask for it
+
         winner, errors = race(rows, connect, happy_eyeballs_delay)
         if winner is not None:
             return winner

@@ -35,10 +35,12 @@ LADDER = [
     *("pool", "threadpool"),
     # names
     *(
+        "resolver.numeric",
         "resolver.rows",
         "resolver.order",
         "resolver.hosts",
         "resolver.base",
+        "resolver.blocking",
         "resolver.shared",
         "resolver.thread",
         "resolver.conf",

@@ -14,41 +14,20 @@ from _socket import (
     AI_V4MAPPED,
     NI_NAMEREQD,
     NI_NUMERICHOST,
-    SOCK_DGRAM,
-    gaierror,
 )
 from collections.abc import Sequence
 from typing import Any
 
 from ..hub import Hub, get_hub
-from .hosts import HostsFile, pack
+from .hosts import HostsFile
+from .numeric import WILDCARDS, is_numeric
 from .order import in_order
 from .rows import Address, AddressInfo, Port, numeric_rows, rows
 
-__all__ = ["AddressInfo", "Resolver", "is_numeric"]
+__all__ = ["AddressInfo", "Resolver"]
 
 #: The families of which names have addresses; 0: any.
 FAMILIES = (0, AF_INET, AF_INET6)
-
-#: What `_socket` reads as "any address" and "everybody" where it takes a host.
-WILDCARDS = ("", "<broadcast>")
-
-
-def is_numeric(host: str) -> bool:
-    """Whether the C library takes the host for an address: 127.0.0.1, ::1.
-
-    Fe80::1%eth0 and old forms as 127.1.
-    """
-    # A name cannot hold a colon, an address without one begins with a digit.
-    if ":" not in host and not host[:1].isdigit():
-        return False
-    if pack(host) is not None:
-        return True
-    try:
-        _socket.getaddrinfo(host, None, 0, SOCK_DGRAM, 0, AI_NUMERICHOST)
-    except (gaierror, UnicodeError):
-        return False
-    return True
 
 
 def wanted(four: Sequence[str], six: Sequence[str], family: int, flags: int) -> list[Address]:

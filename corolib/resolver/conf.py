@@ -9,7 +9,7 @@ from _socket import AF_INET6, gethostname
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from .hosts import pack
+from .numeric import pack
 
 __all__ = ["Conf", "ConfFile", "Server", "parse", "parse_server"]
 

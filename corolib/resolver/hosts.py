@@ -5,10 +5,12 @@ lookup; looking whether it did costs one stat().
 """
 
 import os
-from _socket import AF_INET, AF_INET6, inet_pton
+from _socket import AF_INET, AF_INET6
 from typing import NamedTuple
 
-__all__ = ["Entry", "HostsFile", "pack"]
+from .numeric import pack
+
+__all__ = ["Entry", "HostsFile"]
 
 
 class Entry(NamedTuple):
@@ -17,19 +19,6 @@ class Entry(NamedTuple):
     family: int
     address: str
     names: tuple[str, ...]
-
-
-def pack(address: str) -> tuple[int, bytes] | None:
-    """Family and bytes of a numeric address (a scope such as %eth0 is left aside).
-
-    Or None if it is not one.
-    """
-    for family in (AF_INET, AF_INET6):
-        try:
-            return family, inet_pton(family, address.partition("%")[0])
-        except OSError:
-            continue
-    return None
 
 
 def _plain(name: str) -> str:

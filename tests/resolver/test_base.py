@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
-from corolib.resolver.base import Resolver, is_numeric
+from corolib.resolver.base import Resolver
 from corolib.resolver.hosts import HostsFile
+from corolib.resolver.numeric import is_numeric
 
 TEXT = """\
 127.0.0.1 localhost
