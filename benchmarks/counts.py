@@ -40,29 +40,54 @@ TABLE_S = 20
 #: Share, seconds, microseconds per call, calls, errors (or nothing), name.
 TABLE_LINE = re.compile(r"^ *[\d.]+ +[\d.]+ +\d+ +(\d+) +(\d*) *(\w+)$", re.MULTILINE)
 
-#: The result of one counted run: name -> how often. For instructions there is one name.
+#: The result of one counted run: name -> how often. For instructions the name is whose they are.
 Counts = Counter[str]
+
+#: In callgrind's file: the object that the following functions are in, "ob=(7) /lib/libc.so.6" or, later on,
+#: "ob=(7)"; what a call has cost inside, which stands below "calls=" and is counted where it was spent; the
+#: cost of a line, behind the line's number or what it is more than the last one's.
+OBJECT_LINE = re.compile(r"ob=\((\d+)\)(?: (.+))?")
+COST_LINE = re.compile(r"[+*-]?\d* (\d+)")
 
 
 def instructions(count: Count, implementation: str, size: int) -> Counts:
-    """User instructions of one run of `size` units, under callgrind."""
+    """User instructions of one run of `size` units under callgrind: the interpreter's, each library's."""
     # A program has no region of its own: all of it is counted.
     region = WORKLOADS[count.workload].rows[count.case][implementation].style != "program"
-    counted = callgrind(lambda tool: drive(tool, count, implementation, size), region)
-    return Counter(instructions=counted)
+    return callgrind(lambda tool: drive(tool, count, implementation, size), region)
 
 
-def callgrind(run: Callable[[list[str]], object], region: bool = True) -> int:
+def callgrind(run: Callable[[list[str]], object], region: bool = True) -> Counts:
     """User instructions of what `run` starts under the command that it is given, or of its region only."""
     with tempfile.TemporaryDirectory() as place:
-        log = Path(place, "log")
-        out = f"--callgrind-out-file={place}/out"
-        tool = ["valgrind", "--tool=callgrind", f"--log-file={log}", out]
+        out = Path(place, "out")
+        tool = ["valgrind", "--tool=callgrind", f"--log-file={place}/log", f"--callgrind-out-file={out}"]
         run(["env", f"{COUNTING}=1", *tool, "--instr-atstart=no"] if region else tool)
-        found = re.search(r"Collected : (\d+)", log.read_text())
-    if found is None:
-        raise RunFailed("expected a line 'Collected : N' from callgrind, found none")
-    return int(found[1])
+        return parse_callgrind(out.read_text() if out.exists() else "")
+
+
+def parse_callgrind(text: str) -> Counts:
+    """The instructions in a file of callgrind's, by the name of the program or library that they are in."""
+    names: dict[str, str] = {}
+    found: Counts = Counter()
+    name, inside = "", False
+    for line in text.splitlines():
+        if cost := COST_LINE.fullmatch(line):
+            if not inside:
+                found[name] += int(cost[1])
+            inside = False
+        elif line.startswith("calls="):
+            inside = True
+        elif here := OBJECT_LINE.match(line.removeprefix("c")):
+            if here[2]:
+                # Of "_core.cpython-311-x86_64-linux-gnu.so" the first word says all.
+                short = Path(here[2]).name.partition(".cpython-")[0].partition(".so")[0]
+                names[here[1]] = "elsewhere" if short == "???" else short
+            if line.startswith("ob="):
+                name = names[here[1]]
+    if not found:
+        raise RunFailed(f"expected a table from callgrind, found {text[:200]!r}")
+    return found
 
 
 def syscalls(count: Count, implementation: str, size: int) -> Counts:
@@ -131,7 +156,7 @@ def per_unit(count: Count, small: Counts, large: Counts) -> dict[str, Any]:
     difference = {name: (large[name] - small[name]) / (count.large - count.small) for name in large}
     total = sum(each for name, each in difference.items() if not name.endswith(" failed"))
     frequent = sorted((-each, name) for name, each in difference.items() if each >= 0.005)
-    detail = ", ".join(f"{name} {-each:.2f}" for each, name in frequent)
+    detail = ", ".join(f"{name} {-each:,.{0 if each < -10 else 2}f}" for each, name in frequent)
     return {"per_unit": total, "detail": detail if len(difference) > 1 else ""}
 
 
@@ -216,7 +241,7 @@ def in_region(case: str, size: int, collector: bool = True) -> float:
         line = json.loads(run_script([*quiet, *tool, *command("growth", SUBJECT, case, size)]))
         units.append(line["values"]["units"])
 
-    total = callgrind(run) / units[0]
+    total = callgrind(run).total() / units[0]
     return total - in_region(WITHOUT[case], 1_000) / size if case in WITHOUT else total
 
 

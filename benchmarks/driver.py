@@ -108,8 +108,9 @@ def rounds_of(case: Case, options: argparse.Namespace) -> int:
     if options.rounds:
         given: int = options.rounds
         return given
-    usual = QUICK_ROUNDS if options.quick else ROUNDS
-    return min(case.rounds or usual, CURVE_ROUNDS if isinstance(case, Curve) else usual)
+    most = QUICK_ROUNDS if options.quick else CURVE_ROUNDS if isinstance(case, Curve) else None
+    turns = case.rounds or ROUNDS
+    return turns if most is None else min(turns, most)
 
 
 @dataclass

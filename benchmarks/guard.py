@@ -47,7 +47,7 @@ def plain() -> float:
     """Instructions of a step of plain Python, by a run of this file that does nothing else."""
     script = [sys.executable, __file__, "--plain"]
     counted = callgrind(lambda tool: run_script([*tool, *script]))
-    return counted / PLAIN_STEPS
+    return counted.total() / PLAIN_STEPS
 
 
 def run_plain() -> None:

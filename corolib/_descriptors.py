@@ -13,7 +13,7 @@ from fcntl import F_GETFL, fcntl
 from select import PIPE_BUF, POLLIN, POLLOUT
 from typing import Any
 
-from ._hub import io
+from ._hub import held_long, io, sleep
 from ._native import original, poll
 from .hub import get_hub_if_exists, hub_to_wait_in
 
@@ -28,7 +28,10 @@ _EVENTS = {POLLIN: (1, os.O_WRONLY), POLLOUT: (2, os.O_RDONLY)}
 
 
 def wait_for(fd: Any, event: int) -> None:
-    """Switches until the descriptor is ready; not if it would not block or is refused, or in the hub."""
+    """Switches until the descriptor is ready, and now and then if it always is.
+
+    Not if it would not block or is refused, nor in the hub.
+    """
     hub = hub_to_wait_in()
     if hub is None:
         return
@@ -37,6 +40,8 @@ def wait_for(fd: Any, event: int) -> None:
         asked.register(fd, event)
     except (TypeError, ValueError, OverflowError):
         return  # the call itself knows better what to say
+    if held_long() and _may_fill(fd):
+        sleep(0)
     events, refused = _EVENTS[event]
     while not asked.poll(0):
         flags = fcntl(fd, F_GETFL)

@@ -15,8 +15,9 @@ from typing import Any, Self
 from . import _hub
 from ._buffers import Reader, Writer
 from ._config import config
+from ._hub import held_long
 from ._native import original
-from .hub import Hub, get_hub
+from .hub import Hub, get_hub, sleep
 from .lock import DummySemaphore, Semaphore
 from .os import close as _close
 from .os import make_nonblocking
@@ -125,10 +126,14 @@ class DescriptorIO(_io.RawIOBase):
         return self._closefd
 
     def readinto(self, buffer: Any, /) -> int:
-        """Read up to the size of the buffer: how many bytes, 0 at the end. Switches while there are none."""
+        """Read up to the size of the buffer: how many bytes, 0 at the end. Switches while there are none,
+        and now and then if there always are.
+        """
         if not self.readable():
             raise _io.UnsupportedOperation("File not open for reading")
         while True:
+            if held_long():
+                sleep(0)
             fd = self._check_open()
             if self._blocks:
                 self._unblock(fd)
@@ -138,12 +143,16 @@ class DescriptorIO(_io.RawIOBase):
                 self._wait(_READ)
 
     def write(self, data: Any, /) -> int:
-        """Write all of it; how many bytes. Switches while nothing can be written."""
+        """Write all of it; how many bytes. Switches while nothing can be written, and now and then if it
+        always can.
+        """
         if not self.writable():
             raise _io.UnsupportedOperation("File not open for writing")
         with memoryview(data) as given, given.cast("B") as view:
             written = 0
             while True:
+                if held_long():
+                    sleep(0)
                 fd = self._check_open()
                 if self._blocks:
                     self._unblock(fd)

@@ -21,7 +21,7 @@ from typing import Any, Protocol
 
 from ._ev import child
 from ._ev.kinds import is_over, pidfd_open
-from ._hub import close, io
+from ._hub import close, held_long, io
 from ._native import monotonic, original
 from ._native import sleep as _sleep_natively
 from .hub import get_hub, get_hub_if_exists, sleep
@@ -360,10 +360,13 @@ def _wait(fd: int, events: int) -> None:
 
 
 def nb_read(fd: int, n: int) -> bytes:
-    """Up to `n` bytes, b"" at the end of the file. Switches while there are none.
+    """Up to `n` bytes, b"" at the end of the file. Switches while there are none, and now and then
+    if there always are.
 
     For a non-blocking descriptor (make_nonblocking()); another one blocks the whole thread.
     """
+    if held_long():
+        sleep(0)
     while True:
         try:
             return _read(fd, n)
@@ -372,10 +375,13 @@ def nb_read(fd: int, n: int) -> bytes:
 
 
 def nb_write(fd: int, buf: Any) -> int:
-    """Write, and say how many bytes: perhaps not all. Switches while not one can be written.
+    """Write, and say how many bytes: perhaps not all. Switches while not one can be written,
+    and now and then if all can.
 
     For a non-blocking descriptor (make_nonblocking()); another one blocks the whole thread.
     """
+    if held_long():
+        sleep(0)
     while True:
         try:
             return _write(fd, buf)

@@ -403,6 +403,51 @@ def test_strace_table_is_read() -> None:
         counts.parse_strace("nothing")
 
 
+CALLGRIND = """\
+# callgrind format
+positions: line
+events: Ir
+
+ob=(1) /usr/bin/python3.11
+fl=(1) ceval.c
+fn=(1) eval
+16 400
++1 20
+cob=(2) /site/_core.cpython-311-x86_64-linux-gnu.so
+cfi=(2) park.c
+cfn=(2) park
+calls=5 80
+* 7000
+-3 1
+
+ob=(2)
+fl=(2)
+fn=(2)
+80 300
+cob=(3) /lib/libc.so.6
+cfn=(3) memcpy
+calls=2 0
+* 90
+81 5
+ob=(3)
+fn=(3)
+0 90
+ob=(4) ???
+fn=(4) 0x1
+0 7
+
+totals: 823
+"""
+
+
+def test_callgrind_table_is_read() -> None:
+    found = counts.parse_callgrind(CALLGRIND)
+    assert found == {"python3.11": 421, "_core": 305, "libc": 90, "elsewhere": 7}
+    assert found.total() == 823
+    with pytest.raises(driver.RunFailed, match="expected a table from callgrind, found 'nothing'"):
+        counts.parse_callgrind("nothing")
+
+
 def test_start_up_is_not_in_the_cost_of_a_unit() -> None:
     count = tallies.Count("echo", "100x64", "request", (), 100, 300)
     small = Counter({"sendto": 150, "recvfrom": 200, "recvfrom failed": 50, "execve": 1})

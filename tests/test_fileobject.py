@@ -11,6 +11,7 @@ from corolib import fileobject
 from corolib.errors import ConcurrentObjectUseError
 from corolib.fileobject import DescriptorIO, FileObjectBlock, FileObjectPosix, FileObjectThread
 from corolib.lock import Semaphore
+from corolib.testing import VirtualClock
 
 KINDS = [FileObjectPosix, FileObjectThread, FileObjectBlock]
 
@@ -249,3 +250,23 @@ def test_which_kind_it_is_is_a_setting():
         """,
         env={"COROLIB_FILEOBJECT": "thread"},
     )
+
+
+@pytest.mark.parametrize("way", ["read", "write"])
+def test_others_run_now_and_then_where_there_is_always_something(pipe, way):
+    near, far = pipe
+    far.write(b"x\n" * 20)
+    with VirtualClock():
+        record = Recorder()
+        other = corolib.spawn(lambda: record("other"))
+        for turn in range(10):
+            if way == "read":
+                assert near.raw.readinto(bytearray(2)) == 2
+            else:
+                assert far.write(b"x") == 1
+            record(turn)
+            corolib.get_hub().move_clock(0.002)
+        other.join()
+    assert 2 <= record.items.index("other") <= 4
+    near.close()
+    far.close()

@@ -13,6 +13,7 @@ from corolib import os as green_os
 from corolib.event import AsyncResult, Event
 from corolib.greenlet import Greenlet, joinall
 from corolib.hub import get_hub, sleep
+from corolib.testing import VirtualClock
 from corolib.timeout import Timeout
 
 
@@ -453,6 +454,25 @@ def test_a_read_that_waits_lets_others_run_and_can_be_killed(pipe):
     sleep(0)
     os.write(pipe[1], b"x")
     assert waiter.get() == b"x"
+
+
+@pytest.mark.parametrize("way", ["nb_read", "nb_write"])
+def test_others_run_now_and_then_where_there_is_always_something(pipe, way):
+    os.write(pipe[1], b"x" * 20)
+    for end in pipe:
+        green_os.make_nonblocking(end)
+    with VirtualClock():
+        rec = Recorder()
+        other = Greenlet.spawn(lambda: rec("other"))
+        for turn in range(10):
+            if way == "nb_read":
+                assert green_os.nb_read(pipe[0], 1) == b"x"
+            else:
+                assert green_os.nb_write(pipe[1], b"x") == 1
+            rec(turn)
+            get_hub().move_clock(0.002)
+        other.join()
+    assert 2 <= rec.items.index("other") <= 4
 
 
 def test_reading_and_writing_a_regular_file(tmp_path):

@@ -661,3 +661,21 @@ def test_who_asks_a_patched_queue_again_and_again_lets_others_run() -> None:
                     except ValueError: pass
         """
     )
+
+
+@pytest.mark.parametrize(("pause", "least", "most"), [(0.001, 7, 8), (0, 63, 64)])
+@pytest.mark.parametrize("kind", [Queue, SimpleQueue])
+def test_the_time_that_items_take_counts(kind, pause: float, least: int, most: int) -> None:
+    """Who finds an item each time lets others run after five milliseconds, or after 64 items."""
+    items = kind()
+    for number in range(100):
+        items.put(number)
+    rec = Recorder()
+    other = Greenlet.spawn(lambda: rec("other"))
+    for _ in range(100):
+        rec(items.get())
+        get_hub().move_clock(pause)
+    other.join()
+    assert least <= rec.items.index("other") <= most
+    rec.items.remove("other")
+    rec.check(range(100))

@@ -197,6 +197,11 @@ def set_hub_factory(factory: Callable[[], Hub], /) -> None: ...
 def sleep(seconds: float = 0, ref: bool = True) -> None:
     """Switch to the hub for `seconds`; 0 or less lets what is ready run first."""
 
+def held_long() -> bool:
+    """For whoever finds work again and again: whether nothing has been polled for five milliseconds, so that
+    others should run first; False in the hub. Never switches.
+    """
+
 def park(kind: str, object: object = None, timeout: float | None = None, external: bool = False) -> Any:
     """Wait until wake() or wake_error(): the value, or TIMED_OUT. `external`: something outside will end it,
     no deadlock.

@@ -108,6 +108,23 @@ static inline bool hub_budget(struct hub *hub)
     return false;
 }
 
+/* Whoever finds work again and again lets others run, be it a peer that is always faster or a queue that it
+ * keeps filled for itself: after so many times, as many as the loop runs entries between two polls, or when
+ * nothing has been polled for so long, however much of the time was the program's own. The threads of the
+ * standard library give way as often. */
+#define HUB_FAIR_STREAK 64
+#define HUB_FAIR_SECONDS 5e-3
+
+static inline bool hub_held_long(struct hub *hub)
+{
+    /* What a seed decides must not depend on the time. */
+    if (hub->ready.in_turn != NULL || deadline_now(&hub->deadlines) - hub->polled_at < HUB_FAIR_SECONDS)
+        return false;
+    hub->batch = 0; /* others may be ready that only a poll finds */
+    hub->unpolled = HUB_POLL_ENTRIES;
+    return true;
+}
+
 /* The engine's table; set once at import. */
 extern const struct switch_hubapi *engine;
 /* libev's functions, as corolib._ev hands them over; set when the first hub is made. */

@@ -107,6 +107,14 @@ static PyObject *core_persist(PyObject *module, PyObject *const *args, Py_ssize_
 static const struct park_kind kind_sleep = {.name = "sleep"};
 static const struct park_kind kind_sleep_unref = {.name = "sleep", .unref = true};
 
+static PyObject *core_held_long(PyObject *module, PyObject *unused)
+{
+    (void)module, (void)unused;
+    struct hub *hub = hub_if_exists();
+    if (hub == NULL && PyErr_Occurred()) return NULL;
+    return PyBool_FromLong(hub != NULL && hub->thread->current != hub->self && hub_held_long(hub));
+}
+
 static PyObject *core_sleep(PyObject *module, PyObject *const *args, Py_ssize_t nargs, PyObject *names)
 {
     (void)module;
@@ -402,6 +410,9 @@ static PyMethodDef methods[] = {
     {"sleep", FAST(core_sleep), METH_FASTCALL | METH_KEYWORDS,
      "sleep(seconds=0, ref=True)\n--\n\nSwitch to the hub for `seconds`; with 0 or less, what is ready runs "
      "first."},
+    {"held_long", core_held_long, METH_NOARGS,
+     "held_long()\n--\n\nFor whoever finds work again and again: whether nothing has been polled for five "
+     "milliseconds, so that others should run first; False in the hub. Never switches."},
     {"park", FAST(core_park), METH_VARARGS | METH_KEYWORDS,
      "park(kind, object=None, timeout=None, external=False)\n--\n\nWait until wake() or wake_error(): the "
      "value, or TIMED_OUT.\n"

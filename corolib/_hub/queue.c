@@ -303,15 +303,16 @@ static PyObject *queue_put_nowait(PyObject *self, PyObject *item)
 
 /* Getting. */
 
-/* A greenlet that always finds an item lets others run after so many: one that keeps a queue filled for
- * itself would hold up everybody for ever. */
-#define FAIR_STREAK 64
-
+/* A greenlet that always finds an item lets others run now and then. Most take no time for an item, so the
+ * clock is read for every eighth. */
 static int be_fair(struct queue *queue)
 {
-    if (++queue->streak <= FAIR_STREAK) return 0;
+    if (++queue->streak % 8 != 0) return 0;
+    struct hub *hub = hub_if_exists();
+    if (hub == NULL) return PyErr_Occurred() ? -1 : 0;
+    if (queue->streak < HUB_FAIR_STREAK && !hub_held_long(hub)) return 0;
     queue->streak = 0;
-    return park_give_way(hub_if_exists());
+    return park_give_way(hub);
 }
 
 /* Takes the next item out: 1, 0 if there is none, -1. */

@@ -343,7 +343,10 @@ static ssize_t send_message(PyObject *self, const struct msghdr *header, int fla
         ssize_t n = plain ? sendto(sock->fd, header->msg_iov->iov_base, header->msg_iov->iov_len, flags,
                                    header->msg_name, header->msg_namelen)
                           : sendmsg(sock->fd, header, flags);
-        if (n >= 0) return n;
+        if (n >= 0) {
+            sockwait_moved(sock, n);
+            return n;
+        }
         if (sockwait_again(&wait, SOCKWAIT_WRITE) < 0) return -1;
     }
 }

@@ -196,7 +196,9 @@ PyObject *sockops_send(PyObject *self, PyObject *const *args, Py_ssize_t nargs)
     Py_ssize_t n = send(sock->fd, sending.view.buf, (size_t)sending.view.len, sending.flags);
     int rc = n < 0 ? send_rest(&sending, sock, &n, false) : 0;
     sending_end(&sending);
-    return rc < 0 ? NULL : PyLong_FromSsize_t(n);
+    if (rc < 0) return NULL;
+    sockwait_moved(sock, n);
+    return PyLong_FromSsize_t(n);
 }
 
 PyObject *sockops_sendall(PyObject *self, PyObject *const *args, Py_ssize_t nargs)
@@ -207,6 +209,7 @@ PyObject *sockops_sendall(PyObject *self, PyObject *const *args, Py_ssize_t narg
     /* Once even for nothing: an empty datagram is a datagram. */
     Py_ssize_t n = send(sock->fd, sending.view.buf, (size_t)sending.view.len, sending.flags);
     int rc = n != sending.view.len ? send_rest(&sending, sock, &n, true) : 0;
+    sockwait_moved(sock, sending.view.len);
     sending_end(&sending);
     if (rc < 0) return NULL;
     Py_RETURN_NONE;

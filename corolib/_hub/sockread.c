@@ -18,6 +18,7 @@ Py_ssize_t sockread_all(struct reading *reading, char *buffer)
         rc = sockwait_again(&reading->wait, SOCKWAIT_READ);
     }
     reading->wait.sock->last = SOCK_LAST_NOTHING;
+    sockwait_moved(reading->wait.sock, (Py_ssize_t)done);
     return rc < 0 ? -1 : (Py_ssize_t)done;
 }
 

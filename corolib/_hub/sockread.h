@@ -71,6 +71,7 @@ static inline int reading_end(struct reading *reading, ssize_t n)
     else
         sock->last = (size_t)n < reading->size ? SOCK_LAST_SHORT : SOCK_LAST_FULL;
     sock->bulk = (size_t)n >= reading->size / 2;
+    sockwait_moved(sock, n);
     return 1;
 }
 

@@ -72,10 +72,13 @@ void sockwait_release(struct sock *sock, bool closing)
     PyErr_Restore(type, error, tb); /* drops what hub_if_exists() may have raised */
 }
 
-int sockwait_yield(struct sock *sock)
+int sockwait_be_fair(struct sock *sock)
 {
+    struct hub *hub = hub_here();
+    if (hub == NULL) return -1;
+    if (sock->streak <= HUB_FAIR_STREAK && !hub_held_long(hub)) return 0;
     sock->streak = 0;
-    return park_give_way(hub_here());
+    return park_give_way(hub);
 }
 
 /* What is left of the operation's time: seconds or PARK_FOREVER in `left`. 0, or -1 with an exception. */

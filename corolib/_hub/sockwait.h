@@ -48,7 +48,7 @@ struct sock {
     struct sockwait_place places[2]; /* by direction */
     double timeout;                  /* of each operation: seconds, 0 for none at all, PARK_FOREVER */
     uint32_t epoch;                  /* counts what the descriptor was: close, detach and __init__ step it */
-    unsigned char streak;            /* operations since the last wait; see FAIR_STREAK */
+    uint32_t streak;                 /* work since the last wait; see HUB_FAIR_STREAK */
     bool sending;                    /* a sendall() waits in its middle: nobody may send in between */
     /* The guess whether the next recv() would find nothing; see sockread.h. */
     unsigned char last;        /* enum sock_last */
@@ -81,17 +81,21 @@ struct sockwait {
     uint32_t epoch;    /* the socket's at the start: after a wait the number may mean another file */
 };
 
-/* So many operations may find work at once, one after the other, before the greenlet lets others run: a peer
- * that is always faster than we are must not hold the hub. As many as the loop runs entries between two
- * polls. */
-#define FAIR_STREAK 64
+/* An operation that moves much counts for more than one in HUB_FAIR_STREAK: the kernel copies 8 KiB in about
+ * the time of a system call. */
+#define FAIR_BYTES 8192
 
-/* Lets others run; 0, or -1 with an exception (kill, timeout), before anything was done. */
-int sockwait_yield(struct sock *);
-/* Comes before each operation: 0, or -1 with an exception. */
+/* Lets others run if it is time; 0, or -1 with an exception (kill, timeout), before anything was done. */
+int sockwait_be_fair(struct sock *);
+/* Comes before each operation: 0, or -1 with an exception. Request and response have two between waits. */
 static inline int sockwait_turn(struct sock *sock)
 {
-    return ++sock->streak > FAIR_STREAK && sock->timeout != 0 ? sockwait_yield(sock) : 0;
+    return ++sock->streak > 2 && sock->timeout != 0 ? sockwait_be_fair(sock) : 0;
+}
+/* Comes after one that has moved `n` bytes. */
+static inline void sockwait_moved(struct sock *sock, Py_ssize_t n)
+{
+    sock->streak += (uint32_t)((size_t)n / FAIR_BYTES);
 }
 /* Notes what the socket is now. Not before sockwait_turn(), and no switch between here and the first call. */
 static inline void sockwait_begin(struct sockwait *wait, struct sock *sock)

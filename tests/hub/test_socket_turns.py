@@ -5,10 +5,12 @@ import os
 import socket as stdlib
 from pathlib import Path
 
+import pytest
 from ends import LONG, close_all, let_others_run, listen, unix_pair
 from helpers import Recorder, run_isolated
 
 from corolib._hub import Greenlet, Socket, get_hub, sleep
+from corolib.testing import VirtualClock
 
 
 def test_a_short_read_makes_the_next_one_wait_first(pair):
@@ -97,10 +99,16 @@ def test_request_and_response_with_many_connections():
     sock.close()
 
 
-# Fairness.
+# Fairness. The clock stands still, so that what decides is what was done.
 
 
-def test_a_reader_that_always_finds_data_lets_others_run(pair):
+@pytest.fixture
+def clock():
+    with VirtualClock():
+        yield get_hub()
+
+
+def test_a_reader_that_always_finds_data_lets_others_run(pair, clock):
     client, server = pair
     rec = Recorder()
     client.sendall(bytes(300))
@@ -116,7 +124,7 @@ def test_a_reader_that_always_finds_data_lets_others_run(pair):
     rec.check(range(150))
 
 
-def test_a_sender_that_always_finds_room_lets_others_run(pair):
+def test_a_sender_that_always_finds_room_lets_others_run(pair, clock):
     client, _ = pair
     rec = Recorder()
     other = Greenlet.spawn(lambda: rec("other"))
@@ -127,7 +135,63 @@ def test_a_sender_that_always_finds_room_lets_others_run(pair):
     assert 60 <= rec.items.index("other") <= 66
 
 
-def test_an_acceptor_that_always_finds_a_connection_lets_others_run():
+@pytest.mark.parametrize(
+    ("method", "arguments"),
+    [("send", ()), ("sendall", ()), ("sendto", (None,)), ("sendmsg", ([], 0, None))],
+)
+def test_much_data_counts_for_more_than_an_operation(clock, method, arguments):
+    """A sender of 32 KiB at a time, for which there is always room: UDP drops what nobody receives."""
+    receiver, sender = Socket(stdlib.AF_INET, stdlib.SOCK_DGRAM), Socket(stdlib.AF_INET, stdlib.SOCK_DGRAM)
+    receiver.bind(("127.0.0.1", 0))
+    if not arguments:
+        sender.connect(receiver.getsockname())
+    arguments = [receiver.getsockname() if each is None else each for each in arguments]
+    data = [bytes(32768)] if method == "sendmsg" else bytes(32768)
+    rec = Recorder()
+    other = Greenlet.spawn(lambda: rec("other"))
+    for i in range(40):
+        getattr(sender, method)(data, *arguments)
+        rec(i)
+    other.join(LONG)
+    assert 9 <= rec.items.index("other") <= 14
+    close_all(receiver, sender)
+
+
+def test_a_reader_of_much_data_lets_others_run_sooner(pair, clock):
+    client, server = pair
+    try:
+        while True:
+            client.send(bytes(1 << 16), stdlib.MSG_DONTWAIT)
+    except BlockingIOError:
+        pass
+    rec = Recorder()
+    other = Greenlet.spawn(lambda: rec("other"))
+    for i in range(12):
+        assert server.recv(1 << 16)
+        rec(i)
+    other.join(LONG)
+    assert rec.items.index("other") <= 9
+
+
+@pytest.mark.parametrize("way", ["recv", "send"])
+def test_the_time_between_operations_counts(pair, clock, way):
+    client, server = pair
+    client.sendall(bytes(20))
+    server.wait_read()
+    rec = Recorder()
+    other = Greenlet.spawn(lambda: rec("other"))
+    for i in range(10):
+        if way == "recv":
+            server.recv(1)
+        else:
+            client.send(b"x")
+        rec(i)
+        clock.move_clock(0.002)
+    other.join(LONG)
+    assert 3 <= rec.items.index("other") <= 4
+
+
+def test_an_acceptor_that_always_finds_a_connection_lets_others_run(clock):
     sock = listen(backlog=200)
     clients = []
     for _ in range(100):
