@@ -1,7 +1,7 @@
 /*
  * The load generator: many connections, each with one request on its way, every answer compared.
  *
- *     loadgen PORT CONNECTIONS SIZE seconds|requests NUMBER [fresh] [http] [rate R]
+ *     loadgen PORT CONNECTIONS SIZE seconds|requests NUMBER [fresh] [http] [awake] [rate R]
  *
  * Connects to 127.0.0.1, sends SIZE bytes on each connection, waits until as many are back, compares them
  * with what was sent and goes on, until the time is over or N requests were begun. Then it waits for the
@@ -15,6 +15,9 @@
  *
  * With `http` each request is a GET, and right is an answer with status 200 and as many bytes as its head
  * announces; SIZE is the most that it may have, head and body together.
+ *
+ * With `awake` it polls without sleeping, so it needs a core: who sleeps until there is an answer measures
+ * how long the machine takes to wake it.
  *
  * With `rate` requests do not wait for answers: R of them begin per second, at regular times, on whichever
  * connection is free, and a request's time counts from when it was due. So a server that stops for a moment
@@ -67,6 +70,7 @@ struct run {
     uint16_t port;
     bool fresh; /* a connection for each request */
     bool http;
+    bool awake;        /* polls without sleeping */
     size_t size;       /* of an answer, at most */
     size_t length;     /* of a request */
     uint64_t interval; /* ns between requests that are due, or 0: each begins when there is an answer */
@@ -297,10 +301,11 @@ static void drive(struct run *r)
         bool more = keep_up(r);
         if (!more && r->waiting == 0) return;
         struct epoll_event events[EVENTS];
-        int count = epoll_wait(r->epoll, events, EVENTS, more ? 0 : STALL_MS);
+        bool sleeps = !more && !r->awake;
+        int count = epoll_wait(r->epoll, events, EVENTS, sleeps ? STALL_MS : 0);
         if (count < 0 && errno != EINTR) fail("epoll_wait");
         if (count > 0 || r->waiting == 0) heard = now();
-        if (count == 0 && (!more || now() - heard > STALL_MS * (uint64_t)1000000)) {
+        if (count == 0 && (sleeps || now() - heard > STALL_MS * (uint64_t)1000000)) {
             fprintf(stderr, "loadgen: %llu answers missing after %d ms of silence\n",
                     (unsigned long long)r->waiting, STALL_MS);
             r->errors += r->waiting;
@@ -354,8 +359,8 @@ static double duration(const char *text)
 
 static int usage(void)
 {
-    fprintf(stderr,
-            "usage: loadgen PORT CONNECTIONS SIZE seconds|requests NUMBER [fresh] [http] [rate NUMBER]\n");
+    fprintf(stderr, "usage: loadgen PORT CONNECTIONS SIZE seconds|requests NUMBER [fresh] [http] [awake] "
+                    "[rate NUMBER]\n");
     return 2;
 }
 
@@ -369,6 +374,8 @@ int main(int argc, char **argv)
             r.fresh = true;
         else if (strcmp(argv[i], "http") == 0)
             r.http = true;
+        else if (strcmp(argv[i], "awake") == 0)
+            r.awake = true;
         else if (strcmp(argv[i], "rate") == 0 && i + 1 < argc)
             r.interval = 1000000000u / number(argv[++i], "rate", 100000000);
         else

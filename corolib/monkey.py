@@ -438,6 +438,7 @@ def patch_thread(
             _patch_threading.patch_locks()
         patch_multiprocessing()
         when_imported("concurrent.futures.interpreter", _use_native_threads)
+        when_imported("sqlite3.dbapi2", _keep_to_their_threads)
 
     if _patch_rows("thread", then) and threads:
         names = ", ".join(sorted(each.name for each in threads))
@@ -450,6 +451,12 @@ def _use_native_threads(interpreter: ModuleType) -> None:
     from ._patch_interpreters import patch_workers  # late: it brings in the pool of threads
 
     patch_workers(interpreter)
+
+
+def _keep_to_their_threads(dbapi: ModuleType) -> None:
+    from ._patch_sqlite3 import patch_connections  # late: few need it
+
+    patch_connections(dbapi)
 
 
 def patch_select(aggressive: bool = True) -> None:

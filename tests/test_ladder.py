@@ -92,6 +92,7 @@ LADDER = [
         "_patch_asyncio",
         "_patch_http",
         "_patch_interpreters",
+        "_patch_sqlite3",
         "_patch_multiprocessing",
         "_libraries",
         "_audit",

@@ -39,6 +39,8 @@ struct hub {
     size_t batch;      /* how many more were ready by its end */
     size_t polls;      /* how often the loop has looked at the descriptors */
     double polled_at;
+    unsigned char hope;  /* so many sleeps more are put off in the hope that something comes; see put_off() */
+    unsigned char doubt; /* so many sleeps more say nothing about hope */
     double patience; /* virtual clock: seconds of the machine's that the world outside gets before a jump */
     bool polling;    /* the loop is going to block, or does: a wake-up must be written to `wakeup` */
     bool destroyed;

@@ -166,12 +166,6 @@ ROWS = (
         "A signal's handler runs in whichever greenlet is current, so it may see a thread other than "
         "the main one.",
     ),
-    row(
-        "test_sqlite3.test_dbapi",
-        "ThreadTests.test_check_connection_thread ThreadTests.test_check_cursor_thread",
-        "Want another thread to be refused a connection: SQLite's rule is about native threads, and "
-        "greenlets of one may share it.",
-    ),
     row("test_io", SLOW_CLOSE, SLOW_CLOSE_WHY, ALL[:4]),
     row("test_io.test_bufferedio", SLOW_CLOSE, SLOW_CLOSE_WHY, ALL[4:]),
 )
