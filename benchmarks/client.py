@@ -13,7 +13,8 @@ from types import ModuleType
 
 from compiled import program
 from echo import serving
-from workload import clock, cores, main
+from region import measured
+from workload import cores, main
 
 #: Greenlets, or threads.
 CLIENTS = 200
@@ -47,16 +48,17 @@ def per_request(client: Callable[[int, int], None], size: int) -> dict[str, floa
     """The time that each request takes, and what of it this process was on a CPU."""
     each = -(-size // CLIENTS)
     with serving([str(program("epoll_echo")), "http"], cores()[1]) as (_, port):
-        started, cpu = clock(), time.process_time_ns()
-        # Patched, they are greenlets.
-        threads = [threading.Thread(target=client, args=(port, each)) for _ in range(CLIENTS)]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
-        took, cpu = clock() - started, time.process_time_ns() - cpu
+        cpu = time.process_time_ns()
+        with measured() as region:
+            # Patched, they are greenlets.
+            threads = [threading.Thread(target=client, args=(port, each)) for _ in range(CLIENTS)]
+            for thread in threads:
+                thread.start()
+            for thread in threads:
+                thread.join()
+        cpu = time.process_time_ns() - cpu
     requests = each * CLIENTS
-    return {"us": took / 1000 / requests, "cpu_us": cpu / 1000 / requests}
+    return {"us": region.ns / 1000 / requests, "cpu_us": cpu / 1000 / requests}
 
 
 def patched(client: Callable[[int, int], None]) -> Callable[[ModuleType, int], dict[str, float]]:

@@ -66,6 +66,8 @@ INSTRUCTIONS = (
             ("unbounded", "put and get"),
         )
     ),
+    Count("client", "keep_alive", "request", ("corolib", "gevent"), 1_000, 3_000, quick=False),
+    Count("client", "fresh", "request", ("corolib", "gevent"), 1_000, 3_000, quick=False),
     Count("echo", "100x64", "request", SERVERS, 4_000, 12_000, 1_500, 1_000, connections=32),
     Count("http", "64", "request", ("corolib", "gevent", "bjoern"), 2_000, 6_000, connections=32),
 )
