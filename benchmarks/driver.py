@@ -206,17 +206,29 @@ def main(argv: Sequence[str] | None = None) -> int:
     turns = f"turns of each (default {ROUNDS}, quick {QUICK_ROUNDS})"
     parser.add_argument("--rows", action="store_true", help="no curves over sizes")
     parser.add_argument("--rounds", type=positive, help=turns)
+    parser.add_argument(
+        "--again", action="store_true", help="put the named workloads in the place of those in --output"
+    )
     options = choices(parser, argv)
+    if options.again and not (options.workload and options.output and options.output.exists()):
+        parser.error("--again: expected names of workloads, and an --output that is there")
     for name in ("loadgen", "epoll_echo"):
         program(name)
+    started = time.strftime("%Y-%m-%d %H:%M %Z")
     results: dict[str, Any] = {
-        "started": time.strftime("%Y-%m-%d %H:%M %Z"),
+        "started": started,
         "quick": options.quick,
         "rows": options.rows,
         "rounds": options.rounds or (QUICK_ROUNDS if options.quick else ROUNDS),
         "machine": machine(),
         "measured": [],
     }
+    again = {"started": started, "commit": results["machine"]["commit"]} if options.again else None
+    if again:
+        results = json.loads(options.output.read_text())
+        results["measured"] = [
+            each for each in results["measured"] if each["workload"] not in options.workload
+        ]
     failed, start = False, time.monotonic()
     everything = WORKLOADS if options.rows else EVERYTHING
     for name in options.workload or everything:
@@ -236,8 +248,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"\n{workload.title}\n")
         print("\n".join(curve_table(name, here) if name in SWEEPS else table(name, here)))
         print(f"({time.monotonic() - began:.0f} s)", flush=True)
-        results["measured"] += here
-        results["seconds"] = time.monotonic() - start
+        results["measured"] += [{**each, "again": again} for each in here]
+        if not again:
+            results["seconds"] = time.monotonic() - start
         keep(results, options.output)
     return int(failed)
 

@@ -6,6 +6,7 @@ It shows the pictures that are there.
 import json
 import os
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -134,12 +135,20 @@ def page(read: dict[str, Any], pictures: dict[str, list[str]]) -> str:
     for name, workload in (WORKLOADS | SWEEPS).items():
         here = [each for each in measured if each["workload"] == name]
         if here:
-            lines += [f"## {workload.title}", "", f"Command: `{command} {name}`", ""]
+            lines += [f"## {workload.title}", "", f"Command: `{command} {name}`", "", *later(here)]
             for shown in (name, f"{name}-echo", f"{name}-http"):
                 lines += pictures.get(shown, [])
             lines += curve_table(name, here) if name in SWEEPS else table(name, here)
     lines += [*crowd(read.get("million", {})), *counts_of(counts, growths, pictures)]
     return "\n".join(lines).rstrip() + "\n"
+
+
+def later(measured: Sequence[dict[str, Any]]) -> list[str]:
+    """That a workload was measured anew after the run, if it was."""
+    again = next((each["again"] for each in measured if each.get("again")), None)
+    if again is None:
+        return []
+    return [f"Measured again, {again['started']}, commit {again['commit']}.", ""]
 
 
 def main(results: str, target: str, drawn: str = "") -> None:

@@ -216,7 +216,8 @@ def standings_table(found: Sequence[Standing]) -> list[str]:
     lines += [*markdown([head, *rows]), ""]
     lines += ["Required and missed:", "", *names(each for each in required if not each.met), ""]
     lines += ["Aims that are reached:", "", *names(each for each in aimed if each.reached), ""]
-    return [*lines, "Aims that are not:", "", *names(each for each in aimed if not each.reached), ""]
+    lines += ["Aims that are not ([what stands in the way](benchmark-limits.md)):", ""]
+    return [*lines, *names(each for each in aimed if not each.reached), ""]
 
 
 def curve_table(workload: str, measured: Sequence[dict[str, Any]]) -> list[str]:

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 
 from ._imports import importers
 
-__all__ = ["Place", "Reference", "places", "references"]
+__all__ = ["Originals", "Place", "Reference", "places", "references"]
 
 #: Sets the place where something was found to something else.
 _Setter = Callable[[Any], object]
@@ -50,8 +50,21 @@ class Place(NamedTuple):
     set: _Setter | None
 
 
-def references(found: Iterable[Place], originals: dict[int, str]) -> list[Reference]:
-    """The same places, to be shown; `originals`: id() of an object -> what it is called."""
+class Originals(dict[int, str]):
+    """What is sought: id() of an object -> what it is called."""
+
+    def __init__(self) -> None:
+        self.objects: list[Any] = []
+
+    def add(self, value: Any, name: str) -> None:
+        """One more, or another name for one."""
+        if id(value) not in self:
+            self.objects.append(value)
+        self[id(value)] = name
+
+
+def references(found: Iterable[Place], originals: Originals) -> list[Reference]:
+    """The same places, to be shown."""
     found = list(found)
     guess = _Importers() if found else None
     return [
@@ -65,27 +78,54 @@ def references(found: Iterable[Place], originals: dict[int, str]) -> list[Refere
     ]
 
 
-def places(originals: dict[int, str], spared: Iterable[str]) -> Iterator[Place]:
-    """Where `originals` (the keys are id() of objects) are held: in all modules but those that are spared.
+def places(originals: Originals, spared: Iterable[str]) -> Iterator[Place]:
+    """Where `originals` are held: in all modules but those that are spared.
 
     These, modules in C (what is called there by another name is where the standard library has it from), the
     standard library's frozen ones, which are there before any module that is patched, and corolib itself.
     """
     wanted = frozenset(originals)
-    spared = set(spared)
+    suspects = _suspects(originals.objects).difference(spared)
     walked: set[int] = set()
     everything: list[tuple[str, Any]] = list(sys.modules.items())  # some put other things there
     for name, module in everything:
         if (
-            issubclass(type(module), ModuleType)
+            name in suspects
+            and issubclass(type(module), ModuleType)
             and id(module) not in walked
-            and name not in spared
             and name.partition(".")[0] != "corolib"
             and not _of_interpreter(module, name)
         ):
             walked.add(id(module))  # some have two names
             for attribute, value, setter in _in_namespace(module, vars(module), name, set(), wanted):
                 yield Place(name, attribute, value, setter)
+
+
+def _suspects(objects: list[Any]) -> set[str]:
+    """Modules that may hold one of these: found from the objects outward, since most hold none, and to walk
+    through all of them takes several times as long.
+    """
+    from ._hub import referrers  # late: to import monkey needs no hub
+
+    everything: list[tuple[str, Any]] = list(sys.modules.items())
+    names: dict[int, list[str]] = {}
+    for name, module in everything:
+        if issubclass(type(module), ModuleType):
+            names.setdefault(id(vars(module)), []).append(name)
+    found: set[str] = set()
+    # What a module holds in three steps at most: a class, in whose names is a list, with one of them in it.
+    for _ in range(3):
+        containers = []
+        for holder in referrers(objects):
+            kind = type(holder)
+            if kind is dict and id(holder) in names:
+                found.update(names[id(holder)])
+            elif (home := _home(holder)) is not None:
+                found.add(home)
+            elif kind in (dict, list, tuple, CellType):
+                containers.append(holder)
+        objects = containers
+    return found
 
 
 def _of_interpreter(module: ModuleType, name: str) -> bool:

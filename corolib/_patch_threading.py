@@ -16,6 +16,7 @@ from types import BuiltinMethodType, CellType, ModuleType
 from typing import Any
 
 from . import thread
+from ._hub import referrers
 from ._native import get_ident, original
 from .hub import sleep
 from .local import local
@@ -268,7 +269,7 @@ def _exchange(makers: dict[type, Callable[[Any], Any]], tracked: bool) -> None:
     del everything, found
     if not natives:
         return
-    holders = gc.get_referrers(*natives)
+    holders = referrers(natives)
     class_of_dict, spared = _owners(holders)
 
     exchange = _Exchange()
@@ -289,7 +290,7 @@ def _exchange(makers: dict[type, Callable[[Any], Any]], tracked: bool) -> None:
         if replacement is not None:
             exchange.add(method, replacement)
     if methods:
-        holders += gc.get_referrers(*methods)
+        holders += referrers(methods)
     _write(exchange, class_of_dict, holders, (natives, exchange._old, methods, holders))
 
 
@@ -309,7 +310,7 @@ def _owners(holders: list[Any]) -> tuple[dict[int, type], set[int]]:
             dicts.append(names)
         elif _ours(module):
             ours.append(names)
-    for owner in gc.get_referrers(*dicts) if dicts else ():
+    for owner in referrers(dicts):
         if owner is dicts or owner is holders:
             continue
         if _is_class(owner):

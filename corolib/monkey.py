@@ -20,7 +20,7 @@ from importlib import import_module
 from types import FunctionType, ModuleType
 from typing import Any, NamedTuple
 
-from ._audit import Place, Reference, places, references
+from ._audit import Originals, Place, Reference, places, references
 from ._imports import at_next_import, when_imported
 from ._libraries import WITH_SELECT
 from ._native import original, saved
@@ -186,7 +186,7 @@ def audit() -> list[Reference]:
     and which module was the first to import that module, if that can be told. References in local variables
     and in instances are not seen. Takes about a millisecond for each module.
     """
-    originals = _names_of_originals()
+    originals = _originals()
     return references(_found(originals), originals)
 
 
@@ -312,18 +312,18 @@ _in_patch_all = False
 # -- what others have taken before ---------------------------------------------------------------------------
 
 
-def _names_of_originals() -> dict[int, str]:
-    """id() of what was replaced -> "module.name"."""
+def _originals() -> Originals:
+    """What was replaced, as "module.name"."""
+    found = Originals()
     # Where a name stands in several modules, the one where it is at home was patched first.
-    return {
-        id(value): f"{module}.{name}"
-        for module, names in reversed(saved.items())
-        for name, value in names.items()
-        if callable(value) and (module, name) not in STILL_GOOD
-    }
+    for module, names in reversed(saved.items()):
+        for name, value in names.items():
+            if callable(value) and (module, name) not in STILL_GOOD:
+                found.add(value, f"{module}.{name}")
+    return found
 
 
-def _found(originals: dict[int, str]) -> Iterator[Place]:
+def _found(originals: Originals) -> Iterator[Place]:
     """The places that hold one of these. The modules that are patched were seen to by their rows."""
     for place in places(originals, {row.target for row in TABLE}):
         derived = place.set is None and place.attribute.endswith("(socket)")
@@ -337,7 +337,7 @@ def _mend(everywhere: bool = False) -> list[Place]:
 
     The places that stay as they are.
     """
-    originals = _names_of_originals()
+    originals = _originals()
     left = []
     for place in _found(originals):
         if place.set is None or not (everywhere or _of_stdlib(place.module)):
@@ -354,22 +354,24 @@ def _of_stdlib(module: str) -> bool:
 
 def _obstacles(flags: set[str]) -> list[str]:
     """What patching would leave as it is. Imports what is to be patched, and replaces nothing."""
-    originals: dict[int, str] = {}
+    originals = Originals()
     for row in TABLE:
         if row.flag in flags - _done:
             _, names = _names(row)
             target = import_module(row.target)
             for name in names:
                 value = getattr(target, name, None)
-                if callable(value) and (row.target, name) not in STILL_GOOD:
-                    originals.setdefault(id(value), f"{row.target}.{name}")
+                if callable(value) and (row.target, name) not in STILL_GOOD and id(value) not in originals:
+                    originals.add(value, f"{row.target}.{name}")
     fixed = [place for place in _found(originals) if place.set is None]
     found = [str(each) for each in references(fixed, originals)]
     if "thread" in flags - _done:
         from . import _patch_threading  # late, as in patch_thread()
 
         found += [f"the native thread {each.name} runs" for each in _patch_threading.live_threads()]
-        held = {id(lock): "lock" for lock in _patch_threading.held_locks()}
+        held = Originals()
+        for lock in _patch_threading.held_locks():
+            held.add(lock, "lock")
         named = [f"{place.module}.{place.attribute}" for place in places(held, ())]
         if held:
             found.append(f"{len(held)} held locks stay native ({', '.join(named) or 'in no module'})")
@@ -635,7 +637,7 @@ def patch_all(
         _late("patch_all() was called before with other arguments; what is patched stays patched")
     _arguments.clear()
     _arguments.update(arguments)
-    known = set(_names_of_originals())
+    known = set(_originals())
     _in_patch_all = True
     # What is imported stays: to look for garbage in the meantime is a tenth of the time that all this takes.
     collects = gc.isenabled()
@@ -664,7 +666,7 @@ def patch_all(
     notify(DidPatchAllEvent(arguments, others))
     left = [each for each in left if id(each.value) not in known and not _of_stdlib(each.module)]
     if left:
-        found = ", ".join(sorted(map(_said, references(left, _names_of_originals()))))
+        found = ", ".join(sorted(map(_said, references(left, _originals()))))
         _late(f"these names were taken before and stay as they were: {found}")
     return True
 

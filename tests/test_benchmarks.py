@@ -297,7 +297,7 @@ def test_standing_says_what_is_met_and_what_is_reached() -> None:
     assert text[6:] == [
         *("Required and missed:", "", "None.", ""),
         *("Aims that are reached:", "", "None.", ""),
-        *("Aims that are not:", "", named, ""),
+        *("Aims that are not ([what stands in the way](benchmark-limits.md)):", "", named, ""),
     ]
     del runs["greenlet"]
     assert tables.standings([measured]) == []

@@ -197,6 +197,9 @@ def set_hub_factory(factory: Callable[[], Hub], /) -> None: ...
 def sleep(seconds: float = 0, ref: bool = True) -> None:
     """Switch to the hub for `seconds`; 0 or less lets what is ready run first."""
 
+def referrers(objects: list[Any], /) -> list[Any]:
+    """What `gc.get_referrers(*objects)` gives, of a list: one walk, however many there are."""
+
 def held_long() -> bool:
     """For whoever finds work again and again: whether nothing has been polled for five milliseconds, so that
     others should run first; False in the hub. Never switches.

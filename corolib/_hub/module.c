@@ -11,6 +11,7 @@
 #include "hub.h"
 #include "locks.h"
 #include "park.h"
+#include "referrers.h"
 #include "queue.h"
 #include "socket.h"
 #include "waitlist.h"
@@ -403,6 +404,9 @@ static PyMethodDef methods[] = {
     {"own_methods", core_own_methods, METH_O,
      "own_methods(cls, /)\n--\n\nThe methods in C that a class derived in Python inherits become its own, "
      "which are called more quickly."},
+    {"referrers", referrers_of, METH_O,
+     "referrers(objects, /)\n--\n\nWhat gc.get_referrers(*objects) gives, of a list: one walk, however many "
+     "there are. Never switches."},
     {"persist", FAST(core_persist), METH_FASTCALL,
      "persist(function, /, *args)\n--\n\nfunction(*args); without the memory to begin it, try again every "
      "ten "

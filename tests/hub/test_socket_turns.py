@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 from ends import LONG, close_all, let_others_run, listen, unix_pair
-from helpers import Recorder, run_isolated
+from helpers import Recorder, in_thread, run_isolated
 
-from corolib._hub import Greenlet, Socket, get_hub, sleep
+from corolib._hub import Greenlet, Socket, get_hub, get_hub_if_exists, sleep
 from corolib.testing import VirtualClock
 
 
@@ -207,6 +207,19 @@ def test_an_acceptor_that_always_finds_a_connection_lets_others_run(clock):
     for client in clients:
         client.close()
     sock.close()
+
+
+def test_a_thread_that_needs_no_hub_is_not_given_one():
+    """There is nobody else in it who could run."""
+
+    def send():
+        sender, receiver = unix_pair()
+        for _ in range(100):
+            sender.send(b"x")
+        close_all(sender, receiver)
+        return get_hub_if_exists()
+
+    assert in_thread(send) is None
 
 
 def test_a_socket_that_is_not_to_wait_never_yields(pair):
