@@ -15,6 +15,7 @@ from types import CellType, FunctionType, ModuleType
 from typing import Any, NamedTuple
 
 from ._imports import importers
+from ._native import saved
 
 __all__ = ["Originals", "Place", "Reference", "places", "references"]
 
@@ -112,8 +113,10 @@ def _suspects(objects: list[Any]) -> set[str]:
     for name, module in everything:
         if issubclass(type(module), ModuleType):
             names.setdefault(id(vars(module)), []).append(name)
-    found: set[str] = set()
+    found, known = _derived(objects)
+    known.update(map(id, saved.values()))
     # What a module holds in three steps at most: a class, in whose names is a list, with one of them in it.
+    # Mostly nothing is left to seek after the first.
     for _ in range(3):
         containers = []
         for holder in referrers(objects):
@@ -122,10 +125,39 @@ def _suspects(objects: list[Any]) -> set[str]:
                 found.update(names[id(holder)])
             elif (home := _home(holder)) is not None:
                 found.add(home)
-            elif kind in (dict, list, tuple, CellType):
-                containers.append(holder)
+            elif kind in (dict, list, tuple, CellType) and id(holder) not in known:
+                if kind is not dict or "__loader__" not in holder:  # of a module that is nowhere to be found
+                    containers.append(holder)
         objects = containers
     return found
+
+
+def _derived(objects: Iterable[Any]) -> tuple[set[str], set[int]]:
+    """The modules of the classes among these and of all that are derived from them; and id() of what holds a
+    class since it is one: its own and its heirs' tuples of bases, and what its methods need for super().
+    """
+    homes: set[str] = set()
+    known: set[int] = set()
+    seen: set[int] = set()
+    classes = [each for each in objects if issubclass(type(each), type)]
+    for cls in classes:
+        if id(cls) not in seen:
+            seen.add(id(cls))
+            classes += type.__subclasses__(cls)
+            homes.add(_home(cls) or "")
+            known.update((id(_mro_of(cls)), id(_bases_of(cls))))
+            for method in vars(cls).values():
+                if type(method) is property:
+                    method = method.fget
+                if type(method) is FunctionType and "__class__" in method.__code__.co_freevars:
+                    place = method.__code__.co_freevars.index("__class__")
+                    known.add(id((method.__closure__ or ())[place]))
+    return homes, known
+
+
+#: Past what a metaclass may do at these names.
+_mro_of: Callable[[type], object] = vars(type)["__mro__"].__get__
+_bases_of: Callable[[type], object] = vars(type)["__bases__"].__get__
 
 
 def _of_interpreter(module: ModuleType, name: str) -> bool:
