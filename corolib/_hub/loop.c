@@ -350,8 +350,8 @@ static void look_and_jump(struct hub *hub)
 #define HOPE 4
 #define DOUBT 64
 
-/* Whether something has come. The GIL is kept: nobody waits for it longer than a switch between threads takes
- * anyway. Nothing of libev's is called, for which this is no turn of the loop. */
+/* Whether something has come. The GIL is kept, so this is not for when jobs run in threads of ours, which
+ * need it. Nothing of libev's is called, for which this is no turn of the loop. */
 static bool put_off(struct hub *hub)
 {
     struct pollfd epoll = {.fd = hub->epoll_fd, .events = POLLIN};
@@ -365,7 +365,7 @@ static bool put_off(struct hub *hub)
 /* look() with a sleep in it. */
 static void sleep_in_kernel(struct hub *hub, double wait)
 {
-    if (hub->hope > 0) {
+    if (hub->hope > 0 && hub->external == 0) {
         if (hub->epoll_fd >= 0 && hub->changed_len == 0 && put_off(hub))
             hub->hope = HOPE;
         else if (--hub->hope == 0)
@@ -377,7 +377,7 @@ static void sleep_in_kernel(struct hub *hub, double wait)
     look(hub, wait);
     if (hub->doubt > 0)
         hub->doubt--;
-    else if (deadline_machine() - asleep < SHORT_SECONDS)
+    else if (hub->external == 0 && deadline_machine() - asleep < SHORT_SECONDS)
         hub->hope = 1;
 }
 
