@@ -25,8 +25,9 @@ def test_what_the_guide_says_of_sqlite() -> None:
         monkey.patch_all()
         import sqlite3, tempfile, threading, corolib
         with tempfile.TemporaryDirectory() as place:
-            one = sqlite3.connect(place + "/db", isolation_level=None)
-            two = sqlite3.connect(place + "/db", isolation_level=None, timeout=0.05)
+            any_thread = {"isolation_level": None, "check_same_thread": False}
+            one = sqlite3.connect(place + "/db", **any_thread)
+            two = sqlite3.connect(place + "/db", timeout=0.05, **any_thread)
             one.execute("create table t (n int)")
             go_on, held, record = threading.Event(), threading.Event(), []
 
