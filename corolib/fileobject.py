@@ -15,9 +15,8 @@ from typing import Any, Self
 from . import _hub
 from ._buffers import Reader, Writer
 from ._config import config
-from ._hub import held_long
 from ._native import original
-from .hub import Hub, get_hub, sleep
+from .hub import Hub, be_fair, get_hub
 from .lock import DummySemaphore, Semaphore
 from .os import close as _close
 from .os import make_nonblocking
@@ -132,8 +131,7 @@ class DescriptorIO(_io.RawIOBase):
         if not self.readable():
             raise _io.UnsupportedOperation("File not open for reading")
         while True:
-            if held_long():
-                sleep(0)
+            be_fair()
             fd = self._check_open()
             if self._blocks:
                 self._unblock(fd)
@@ -151,8 +149,7 @@ class DescriptorIO(_io.RawIOBase):
         with memoryview(data) as given, given.cast("B") as view:
             written = 0
             while True:
-                if held_long():
-                    sleep(0)
+                be_fair()
                 fd = self._check_open()
                 if self._blocks:
                     self._unblock(fd)

@@ -17,7 +17,7 @@ from weakref import ref as weakref
 
 from . import _ev, _hub, _reports
 from ._config import config
-from ._hub import set_hub, sleep, spawn_raw
+from ._hub import held_long, set_hub, sleep, spawn_raw
 from ._loop import HubLoop
 from ._native import get_ident, in_main_thread, thread_local
 from ._services import Services
@@ -572,6 +572,14 @@ def hub_to_wait_in() -> Hub | None:
     """
     hub = get_hub_if_exists()
     return None if hub is None or hub.destroyed or getcurrent() is hub else hub
+
+
+def be_fair() -> None:
+    """For whoever finds something to do each time: sleep(0) if nothing has been polled for five milliseconds.
+    Never in the hub.
+    """
+    if held_long():
+        sleep(0)
 
 
 def reinit(hub: Hub | None = None) -> None:

@@ -21,10 +21,10 @@ from typing import Any, Protocol
 
 from ._ev import child
 from ._ev.kinds import is_over, pidfd_open
-from ._hub import close, held_long, io
+from ._hub import close, io
 from ._native import monotonic, original
 from ._native import sleep as _sleep_natively
-from .hub import get_hub, get_hub_if_exists, sleep
+from .hub import be_fair, get_hub, get_hub_if_exists, sleep
 
 __implements__ = (
     *("close", "closerange", "dup2", "fork", "forkpty", "posix_spawn", "posix_spawnp", "waitid", "waitpid"),
@@ -365,8 +365,7 @@ def nb_read(fd: int, n: int) -> bytes:
 
     For a non-blocking descriptor (make_nonblocking()); another one blocks the whole thread.
     """
-    if held_long():
-        sleep(0)
+    be_fair()
     while True:
         try:
             return _read(fd, n)
@@ -380,8 +379,7 @@ def nb_write(fd: int, buf: Any) -> int:
 
     For a non-blocking descriptor (make_nonblocking()); another one blocks the whole thread.
     """
-    if held_long():
-        sleep(0)
+    be_fair()
     while True:
         try:
             return _write(fd, buf)

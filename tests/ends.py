@@ -3,8 +3,12 @@
 import _socket
 import socket as stdlib
 
+from helpers import Recorder
+
+from corolib import spawn
 from corolib._hub import Socket, sleep
 from corolib.hub import get_hub
+from corolib.testing import VirtualClock
 
 #: Bounds what would otherwise hang; no test waits for it to run out.
 LONG = 60.0
@@ -86,6 +90,19 @@ def let_others_run():
     sleep(0)
     while hub.ready_count:
         sleep(0)
+
+
+def turns_before_others(operation, seconds):
+    """How many of ten operations come before another greenlet's turn, if each is `seconds` of work."""
+    with VirtualClock():
+        rec = Recorder()
+        other = spawn(lambda: rec("other"))
+        for turn in range(10):
+            operation()
+            rec(turn)
+            get_hub().move_clock(seconds)
+        other.join()
+    return rec.items.index("other")
 
 
 def pattern(size):

@@ -4,15 +4,16 @@ import errno
 import os
 import select
 import socket
+from functools import partial
 
 import pytest
+from ends import turns_before_others
 from helpers import Recorder, in_thread, run_isolated
 
 from corolib import _descriptors
 from corolib import os as green_os
 from corolib.greenlet import Greenlet, joinall
 from corolib.hub import get_hub, get_hub_if_exists, sleep
-from corolib.testing import VirtualClock
 from corolib.timeout import Timeout
 
 
@@ -205,18 +206,14 @@ def test_a_descriptor_that_is_closed_meanwhile(pipe):
 def test_others_run_now_and_then_where_there_is_always_something(way):
     pipe = os.pipe()  # with room for more than one page
     os.write(pipe[1], b"x" * 20)
-    with VirtualClock():
-        rec = Recorder()
-        other = Greenlet.spawn(lambda: rec("other"))
-        for turn in range(10):
-            if way == "read":
-                assert _descriptors.read(pipe[0], 1) == b"x"
-            else:
-                assert _descriptors.write(pipe[1], b"x") == 1
-            rec(turn)
-            get_hub().move_clock(0.002)
-        other.join()
-    assert 2 <= rec.items.index("other") <= 4
+
+    def operation():
+        if way == "read":
+            assert _descriptors.read(pipe[0], 1) == b"x"
+        else:
+            assert _descriptors.write(pipe[1], b"x") == 1
+
+    assert 2 <= turns_before_others(operation, 0.002) <= 4
     for end in pipe:
         os.close(end)
 
@@ -227,14 +224,10 @@ def test_a_regular_file_and_a_non_blocking_descriptor_never_switch(pipe, tmp_pat
     regular = os.open(path, os.O_RDONLY)
     os.write(pipe[1], b"x" * 10)
     os.set_blocking(pipe[0], False)
+
+    def operation(fd):
+        assert _descriptors.read(fd, 1) == b"x"
+
     for fd in (regular, pipe[0]):
-        with VirtualClock():
-            rec = Recorder()
-            other = Greenlet.spawn(lambda: rec("other"))  # noqa: B023
-            for turn in range(10):
-                assert _descriptors.read(fd, 1) == b"x"
-                rec(turn)
-                get_hub().move_clock(0.01)
-            other.join()
-        rec.check([*range(10), "other"])
+        assert turns_before_others(partial(operation, fd), 0.01) == 10
     os.close(regular)
