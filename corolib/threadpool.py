@@ -1,12 +1,12 @@
 """Native threads behind a cooperative face: blocking functions run in them, greenlets wait for the results.
 
-A task goes to a thread through a native queue; its result comes back by AsyncResult.set(), called in that
+A task goes to a thread through a `_hub.TaskQueue`; its result comes back by AsyncResult.set(), called in that
 thread: it makes the waiting greenlet ready in its own hub. Threads are made when there are more unfinished
 tasks than threads, and end when nothing has come for a while, or with the pool. They are daemons: a process
 does not wait for them to end.
 
 Two counts keep deadlock reports right: a task under way is something that will still wake somebody
-(`hub.external_enter`), a thread without a task is not (`_hub.thread_idle`).
+(`hub.external_enter`), a thread without a task is not (it waits in TaskQueue.get()).
 """
 
 import os
@@ -19,8 +19,8 @@ from weakref import WeakSet
 from weakref import ref as weakref
 
 from ._config import config
-from ._hub import WaitList, persist, thread_idle
-from ._native import Empty, RLock, SimpleQueue, get_ident, sleep, start_new_thread
+from ._hub import TIMED_OUT, TaskQueue, WaitList, persist
+from ._native import RLock, get_ident, sleep, start_new_thread
 from ._waiting import Linkable
 from .errors import InvalidThreadUseError
 from .event import AsyncResult, Event, ExcInfo
@@ -208,19 +208,16 @@ def _use_hooks() -> bool:
     return trace is not None or profile is not None
 
 
-def _work(owner: "weakref[ThreadPool]", tasks: "SimpleQueue[_Task | None]", patience: float | None) -> None:
+def _work(owner: "weakref[ThreadPool]", tasks: "TaskQueue[_Task | None]", patience: float | None) -> None:
     """What a thread of a pool does; it does not keep the pool alive."""
     while True:
-        task: _Task | None = None
-        expired = False
-        thread_idle(1)
         try:
-            task = tasks.get(True, patience)
-        except Empty:
-            expired = True
-        finally:
-            thread_idle(-1)
-        if task is not None:
+            task = tasks.get(patience)
+        except MemoryError:
+            sleep(PAUSE)
+            continue
+        expired = task is TIMED_OUT
+        if not expired and task is not None:
             task.run()
             if task.pool.task_queue is not tasks:
                 break  # the task has forked, and this is the child
@@ -263,7 +260,7 @@ class ThreadPool(Mapper):
         self.idle_task_timeout = idle_task_timeout
         self._maxsize = maxsize
         self.pid = os.getpid()
-        self.task_queue: SimpleQueue[_Task | None] = SimpleQueue()
+        self.task_queue: TaskQueue[_Task | None] = TaskQueue()
         #: Tasks that are not over, and places for them.
         self._tasks: set[_Task] = set()
         self._places: Semaphore | DummySemaphore = Semaphore(self._maxsize)
@@ -280,7 +277,7 @@ class ThreadPool(Mapper):
             return
         self.pid = os.getpid()
         self._guard = RLock()
-        self.task_queue = SimpleQueue()
+        self.task_queue = TaskQueue()
         self._size = self._alive = 0
         for task in list(self._tasks):
             task.lose()
@@ -363,7 +360,7 @@ class ThreadPool(Mapper):
     def _may_leave(self) -> bool:
         """In a thread that nothing has come for: count it off, unless something has by now."""
         with self._guard:
-            if not self.task_queue.empty():
+            if self.task_queue:
                 return False
             self._size -= 1
             return True

@@ -600,7 +600,7 @@ def test_the_child_of_a_fork_has_an_empty_pool():
 
 def test_names_for_compatibility(pool):
     assert pool.manager is None and pool.fork_watcher is None
-    assert pool.pid == os.getpid() and pool.task_queue.empty() and pool.hub is get_hub()
+    assert pool.pid == os.getpid() and not pool.task_queue and pool.hub is get_hub()
 
 
 # -- ThreadResult --------------------------------------------------------------------------------------------

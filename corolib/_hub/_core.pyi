@@ -484,6 +484,23 @@ class Socket(_socket.socket):
     def accept4(self) -> tuple[int, Any]:
         """Like _socket's _accept: (descriptor, address); parks until there is one."""
 
+@final
+class TaskQueue(Generic[_T]):
+    """Tasks on their way to the native threads of a pool, first in, first out; false if empty.
+
+    A thread that waits is woken only if none is on its way: it wakes the next if it leaves a task.
+    """
+
+    def put(self, task: _T, /) -> None:
+        """At the end. Any thread; never switches."""
+    def get(self, patience: float | None, /) -> _T:
+        """Block this native thread until there is a task, and take it; TIMED_OUT after `patience` seconds,
+        unless that is None. A thread that waits here puts off no LoopExit. Never switches.
+        """
+    def __bool__(self) -> bool: ...
+    @classmethod
+    def __class_getitem__(cls, item: Any, /) -> GenericAlias: ...
+
 def thread_idle(delta: int, /) -> None:
     """Counts native threads that cannot wake anybody (idle workers of a pool): they put off no LoopExit."""
 

@@ -14,6 +14,7 @@
 #include "referrers.h"
 #include "queue.h"
 #include "socket.h"
+#include "tasks.h"
 #include "waitlist.h"
 #include "waits.h"
 #include "watch.h"
@@ -549,6 +550,7 @@ static int exec(PyObject *module)
     if (add_type(module, &waitlist_spec) == NULL || waits_setup(module) < 0) return -1;
     if (add_type(module, &semaphore_spec) == NULL || queue_setup(module) < 0) return -1;
     if (add_type(module, &locks_lock_spec) == NULL || add_type(module, &locks_rlock_spec) == NULL) return -1;
+    if (add_type(module, &tasks_spec) == NULL) return -1;
     watch_interrupt = PyObject_GetAttrString(module, "interrupt");
     watch_wake = PyObject_GetAttrString(module, "wake");
     if (watch_interrupt == NULL || watch_wake == NULL) return -1;
