@@ -27,6 +27,9 @@ class HubLoop(_hub.Loop):
     or None: RuntimeError from what needs one.
     """
 
+    #: Without a dict CPython finds the methods with less ado; since 3.12 one that is in use prevents it.
+    __slots__ = ("__weakref__", "_loop")
+
     WatcherType: Final = WatcherType
     #: A watcher's priority lies between these.
     MINPRI: Final = _ev.MINPRI

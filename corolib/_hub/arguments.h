@@ -25,11 +25,19 @@ int arguments_miscounted(const char *method, Py_ssize_t nargs, Py_ssize_t least,
  */
 static inline int arguments_count(const char *method, Py_ssize_t nargs, Py_ssize_t least, Py_ssize_t most)
 {
-    return nargs >= least && nargs <= most ? 0 : arguments_miscounted(method, nargs, least, most);
+    return (size_t)(nargs - least) <= (size_t)(most - least)
+               ? 0
+               : arguments_miscounted(method, nargs, least, most);
 }
 /* A size, possibly negative; a C int, whose name the error says. 0, or -1 with an exception. */
 static inline int arguments_size(PyObject *argument, Py_ssize_t *size)
 {
+#if PY_VERSION_HEX >= 0x030C0000
+    if (PyLong_CheckExact(argument) && PyUnstable_Long_IsCompact((PyLongObject *)argument)) {
+        *size = PyUnstable_Long_CompactValue((PyLongObject *)argument);
+        return 0;
+    }
+#endif
     *size = PyLong_CheckExact(argument) ? PyLong_AsSsize_t(argument)
                                         : PyNumber_AsSsize_t(argument, PyExc_OverflowError);
     return *size == -1 && PyErr_Occurred() ? -1 : 0;

@@ -89,6 +89,11 @@ static int hub_init(PyObject *self, PyObject *args, PyObject *kwargs)
     if (check_table((const struct evapi *)(uintptr_t)table) < 0 || engine->pin(self) < 0) return -1;
     hub_ev = (const struct evapi *)(uintptr_t)table;
     if ((hub->thread = engine->thread()) == NULL) return -1;
+    if ((hub->tie = PyMem_Malloc(sizeof *hub->tie)) == NULL) {
+        PyErr_NoMemory();
+        return -1;
+    }
+    *hub->tie = (struct hub_tie){.count = 1, .hub = self};
     hub->self = self;
     deadline_open(&hub->deadlines);
     hub->loop = (struct ev_loop *)(uintptr_t)loop;
@@ -144,6 +149,9 @@ static void hub_dealloc(PyObject *self)
     if (PyObject_CallFinalizerFromDealloc(self) < 0) return;
     PyObject_GC_UnTrack(self);
     close_down(hub_core(self));
+    struct hub_tie *tie = hub_core(self)->tie;
+    if (tie != NULL) tie->hub = NULL;
+    hub_untie(tie);
     engine->dealloc(self);
 }
 

@@ -54,6 +54,9 @@ struct hub {
     bool watches_signals; /* between loop_leave() and loop_enter(): it has such a pipe, */
     int next_wakeup;      /* and what the new loop is to be woken by */
 
+    /* hub.c */
+    struct hub_tie *tie; /* owned */
+
     /* inbox.c */
     ev_io wakeup; /* an eventfd that other threads write to */
     bool kicked;  /* and have written to */
@@ -170,6 +173,15 @@ static inline struct hub *hub_core(PyObject *hub)
 bool hub_check(PyObject *object);
 /* The thread sleeps, with the GIL given up: the system is short of something for the moment. */
 void hub_pause(long milliseconds);
+/* For who knows a hub without owning it: whether it is still there. */
+struct hub_tie {
+    Py_ssize_t count; /* the hub, and all who know it by this */
+    PyObject *hub;    /* borrowed; NULL once it is gone */
+};
+static inline void hub_untie(struct hub_tie *tie)
+{
+    if (tie != NULL && --tie->count == 0) PyMem_Free(tie);
+}
 /* What hangs in the thread's slot: a reference to the hub that destroys it when the thread ends. A reference
  * alone would not do: waits, timers and watchers that are active hold themselves and with them the hub, whose
  * descriptors would be lost with each such thread. */
@@ -215,8 +227,8 @@ static inline void inbox_kick(struct hub *hub)
 {
     if (hub->polling && !hub->kicked) inbox_write(hub);
 }
-/* Ground for all that is queued: appends `entry` (a greenlet or a ready_item; a new reference is taken) and
- * sees to it that the hub notices, whichever thread we are on. -1 with MemoryError set. */
+/* Appends `entry` (a greenlet or a ready_item; a new reference is taken) and sees to it that the hub notices,
+ * whichever thread we are on. -1 with MemoryError set. */
 static inline int inbox_push(struct hub *hub, PyObject *entry)
 {
     if (ready_push(&hub->ready, entry) < 0) return -1;

@@ -36,7 +36,7 @@ static int io_run(PyObject *self, struct hub *hub)
         args = PySequence_Concat(first, io->watch.args);
         Py_DECREF(first);
     }
-    if (args == NULL) return loop_report(watch_hub(self), self);
+    if (args == NULL) return loop_report(watch_core(&io->watch), self);
     int rc = watch_invoke(self, args);
     Py_DECREF(args);
     return rc;
@@ -46,7 +46,7 @@ static int io_run(PyObject *self, struct hub *hub)
 static void on_event(struct fd_side *side, int revents)
 {
     struct io *io = side->owner;
-    if (watch_hub((PyObject *)io)->destroyed) {
+    if (watch_core(&io->watch)->destroyed) {
         watch_set_active(&io->watch, false);
         return;
     }
@@ -82,7 +82,8 @@ static int io_init(PyObject *self, PyObject *args, PyObject *kwargs)
         PyErr_SetFromErrno(PyExc_OSError);
         return -1;
     }
-    if (watch_take_hub(self, hub) < 0 || watch_take_priority(self, priority) < 0) return -1;
+    if (watch_check_hub(self, hub) < 0 || watch_take_priority(self, priority) < 0) return -1;
+    watch_tie(&io->watch, hub);
     drop_side(io);
     io->watch.item.run = io_run;
     io->watch.ref = ref;
@@ -94,18 +95,19 @@ static int io_init(PyObject *self, PyObject *args, PyObject *kwargs)
 
 static struct fd_side *side_of(struct io *io)
 {
-    if (io->watch.hub == NULL) {
+    if (io->watch.tie == NULL) {
         PyErr_SetString(PyExc_ValueError, "the watcher was not initialised");
         return NULL;
     }
-    struct hub *hub = hub_core(io->watch.hub);
-    if (hub->thread_ident != PyThread_get_thread_ident()) {
+    PyObject *owner = watch_hub(&io->watch);
+    struct hub *hub = owner != NULL ? hub_core(owner) : NULL;
+    if (hub != NULL && hub->thread_ident != PyThread_get_thread_ident()) {
         PyErr_SetString(hub_error_thread,
                         "an io watcher is started and waited for in the thread of its hub only");
         return NULL;
     }
-    if (hub->destroyed) {
-        PyErr_SetString(PyExc_ValueError, "the hub of this watcher is destroyed");
+    if (hub == NULL || hub->destroyed) {
+        watch_hub_is_destroyed();
         return NULL;
     }
     if (io->side == NULL) {
@@ -183,6 +185,12 @@ static PyObject *io_get_fd(PyObject *self, void *closure)
     return PyLong_FromLong(cast(self)->fd);
 }
 
+static PyObject *io_get_loop(PyObject *self, void *closure)
+{
+    (void)closure;
+    return watch_loop_of(watch_hub(watch_cast(self)));
+}
+
 static PyObject *io_get_events(PyObject *self, void *closure)
 {
     (void)closure;
@@ -226,7 +234,7 @@ static PyGetSetDef io_getset[] = {
     {"args", watch_get_args, watch_set_args, "Its positional arguments, or None.", NULL},
     {"active", watch_get_active, NULL, "True from start() to stop().", NULL},
     {"ref", watch_get_ref, watch_set_ref, "Whether it keeps a wait from being reported as a deadlock.", NULL},
-    {"loop", watch_get_loop, NULL, "The loop of its hub.", NULL},
+    {"loop", io_get_loop, NULL, "The loop of its hub.", NULL},
     {"priority", watch_get_priority, watch_set_priority, "Kept; what is ready is called in order.", NULL},
     {"fd", io_get_fd, NULL, "The descriptor.", NULL},
     {"events", io_get_events, NULL, "READ (1), WRITE (2) or both (3).", NULL},

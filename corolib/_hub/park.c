@@ -39,21 +39,17 @@ static void raise_instance(PyObject *error)
 static void link_parked(struct park *park)
 {
     struct hub *hub = park->hub;
-    park->up = NULL;
     park->down = hub->parked;
-    if (hub->parked != NULL) hub->parked->up = park;
+    park->link = &hub->parked;
+    if (park->down != NULL) park->down->link = &park->down;
     hub->parked = park;
     hub->parked_count++;
 }
 
 static void unlink_parked(struct park *park)
 {
-    if (park->up != NULL)
-        park->up->down = park->down;
-    else
-        park->hub->parked = park->down;
-    if (park->down != NULL) park->down->up = park->up;
-    park->up = park->down = NULL;
+    *park->link = park->down;
+    if (park->down != NULL) park->down->link = park->link;
     park->hub->parked_count--;
 }
 
@@ -65,7 +61,7 @@ bool park_in_turn(PyObject *entry)
 }
 
 /* Out of everything a record in WAITING stands in; the reference `held` stays. Runs no Python code. */
-static void leave_all(struct park *park)
+static inline __attribute__((always_inline)) void leave_all(struct park *park)
 {
     if (deadline_active(&park->deadline)) deadline_remove(&park->hub->deadlines, &park->deadline);
     unlink_parked(park);
@@ -77,12 +73,13 @@ static void leave_all(struct park *park)
 static int deliver(struct park *park, PyObject *value, bool raises)
 {
     if (park->state != PARK_WAITING) return 0;
-    if (inbox_push(park->hub, park->greenlet) < 0) return -1;
+    /* With the reference that the record has had. */
+    if (ready_hand_in(&park->hub->ready, park->greenlet) < 0) return -1;
+    inbox_kick(park->hub);
     leave_all(park);
     park->value = Py_NewRef(value);
     park->raises = raises;
     park->state = PARK_READY;
-    Py_DECREF(park->greenlet); /* never the last: the queue has one */
     return 1;
 }
 
@@ -164,7 +161,7 @@ struct park *park_begin(void)
 
 /* What is not so every time: the greenlet's first wait, an interrupt that is pending, a value that is not
  * wanted. */
-static __attribute__((noinline)) struct park *begin_slowly(struct hub *hub, PyObject *self)
+struct park *park_begin_slowly(struct hub *hub, PyObject *self)
 {
     if (self == hub->self) {
         PyErr_SetString(hub_error_blocking, "the hub cannot wait: a callback of the loop called something "
@@ -180,18 +177,6 @@ static __attribute__((noinline)) struct park *begin_slowly(struct hub *hub, PyOb
         if (park->state == PARK_READY) park->state = PARK_IDLE;
         Py_CLEAR(park->value);
     }
-    return park;
-}
-
-struct park *park_begin_in(struct hub *hub)
-{
-    PyObject *self = hub->thread->current;
-    struct park *park = hub_face(self)->park;
-    if (__builtin_expect(self == hub->self || park == NULL || park->pending != NULL || park->value != NULL,
-                         0) &&
-        (park = begin_slowly(hub, self)) == NULL)
-        return NULL;
-    park->hub = hub;
     return park;
 }
 
@@ -240,22 +225,27 @@ static PyObject *offer_delivery(struct park *park)
     return NULL;
 }
 
+/* A tracer's exception has taken the place of what was delivered, so this is its end, which may run any code.
+ */
+static __attribute__((noinline)) void drop_aside(PyObject *kept)
+{
+    PyObject *type, *error, *tb;
+    PyErr_Fetch(&type, &error, &tb);
+    Py_DECREF(kept);
+    PyErr_Restore(type, error, tb);
+}
+
 /* The greenlet of this record has arrived, with the value in its hands or the exception set. */
-static void arrived(struct park *park)
+static inline void arrived(struct park *park)
 {
     PyObject *kept = park->value;
     park->state = PARK_IDLE;
     park->value = NULL;
     if (kept == NULL) return; /* it has waited inside, see switch_away_from() */
-    if (__builtin_expect(Py_REFCNT(kept) > 1, 1)) {
+    if (__builtin_expect(Py_REFCNT(kept) > 1, 1))
         Py_DECREF(kept);
-        return;
-    }
-    /* A tracer's exception has taken its place, so this is its end, which may run any code. */
-    PyObject *type, *error, *tb;
-    PyErr_Fetch(&type, &error, &tb);
-    Py_DECREF(kept);
-    PyErr_Restore(type, error, tb);
+    else
+        drop_aside(kept);
 }
 
 /* A transfer() has failed. If that was for want of memory before anybody has moved, the greenlet stands in
@@ -273,7 +263,7 @@ static int put_back(struct hub *hub, struct park *park)
 /* The one to run next if it can be switched to straight from here: a greenlet that stands at the front of the
  * queue with its delivery, while there is no need to poll yet. This halves the switches of greenlets that
  * hand work to each other. */
-static struct park *next_in_line(struct hub *hub)
+static inline __attribute__((always_inline)) struct park *next_in_line(struct hub *hub)
 {
     PyObject *entry = ready_peek(&hub->ready);
     if (entry == NULL || !hub_is_greenlet(entry)) return NULL;

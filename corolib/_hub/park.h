@@ -39,7 +39,8 @@ struct park {
     PyObject *pending;        /* owned list of exceptions for the next wait, or NULL */
     void *where;              /* the kind's own: the list or descriptor side */
     struct park *prev, *next; /* the kind's own: neighbours in a WaitList */
-    struct park *up, *down;   /* neighbours in hub->parked */
+    struct park *down;        /* the next in hub->parked */
+    struct park **link;       /* what points here in that list */
     struct deadline deadline;
     double since;  /* hub clock at the start of the wait */
     uint64_t turn; /* counts its waits and yields, to tell one from the next */
@@ -57,8 +58,19 @@ struct park {
 /* The current greenlet's record, idle, with its hub. NULL with an exception: a pending kill or timeout is
  * raised here, blocking in the hub itself is an error. */
 struct park *park_begin(void);
+struct park *park_begin_slowly(struct hub *hub, PyObject *self);
 /* The same, where it is known which hub this thread has. */
-struct park *park_begin_in(struct hub *hub);
+static inline struct park *park_begin_in(struct hub *hub)
+{
+    PyObject *self = hub->thread->current;
+    struct park *park = hub_face(self)->park;
+    if (__builtin_expect(self == hub->self || park == NULL || park->pending != NULL || park->value != NULL,
+                         0) &&
+        (park = park_begin_slowly(hub, self)) == NULL)
+        return NULL;
+    park->hub = hub;
+    return park;
+}
 /* Wait: switches to the hub until woken. `timeout` in seconds, PARK_FOREVER for none. Before the call set
  * where/prev/next as the kind needs them. Returns a new reference: the value, hub_timed_out, or NULL with an
  * exception. After it the record is idle. */

@@ -30,11 +30,19 @@ int ready_grow(struct ready *queue);
 /* Shuffled: brings what is to be next to the head. */
 void ready_choose(struct ready *queue);
 
+/* Appends; the reference is the queue's now, unless it fails. -1 with MemoryError set. */
+static inline int ready_hand_in(struct ready *queue, PyObject *entry)
+{
+    if (__builtin_expect(queue->len == queue->cap, 0) && ready_grow(queue) < 0) return -1;
+    queue->ring[(queue->head + queue->len++) & (queue->cap - 1)] = entry;
+    return 0;
+}
+
 /* Appends, taking a new reference. -1 with MemoryError set. */
 static inline int ready_push(struct ready *queue, PyObject *entry)
 {
-    if (__builtin_expect(queue->len == queue->cap, 0) && ready_grow(queue) < 0) return -1;
-    queue->ring[(queue->head + queue->len++) & (queue->cap - 1)] = Py_NewRef(entry);
+    if (ready_hand_in(queue, entry) < 0) return -1;
+    Py_INCREF(entry);
     return 0;
 }
 

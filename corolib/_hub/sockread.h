@@ -101,9 +101,13 @@ int sockread_make_scratch(struct hub *);
 static inline int sockread_scratch(struct reading *reading, char **scratch)
 {
     const struct sock *sock = reading->wait.sock;
+    struct hub *hub = reading->wait.hub;
     *scratch = NULL;
-    if (reading->size > SCRATCH_SIZE || sock->bulk || reading->flags != 0 || sock->timeout == 0) return 0;
-    struct hub *hub = sockwait_hub(&reading->wait);
+    if (reading->size > SCRATCH_SIZE || sock->bulk || reading->flags != 0) return 0;
+    if (hub == NULL) { /* it has not waited */
+        if (sock->timeout == 0) return 0;
+        hub = sockwait_hub(&reading->wait);
+    }
     if (hub == NULL || (hub->scratch == NULL && sockread_make_scratch(hub) < 0)) return -1;
     *scratch = hub->scratch;
     return 0;

@@ -14,10 +14,18 @@ static int raise_errno(int error)
     return -1;
 }
 
-static __attribute__((noinline)) struct fd_side *find_side(struct sock *sock,
-                                                           enum sockwait_direction direction, struct hub *hub)
+static int still_open(const struct sockwait *wait)
 {
-    struct sockwait_place *place = &sock->places[direction], *vacant = NULL;
+    return wait->sock->epoch == wait->epoch ? 0 : raise_errno(EBADF);
+}
+
+static __attribute__((noinline)) struct fd_side *find_side(struct sockwait *wait,
+                                                           enum sockwait_direction direction)
+{
+    /* A handler of a signal, or another thread, may have closed the socket, and so freed its sides. */
+    if (still_open(wait) < 0) return NULL;
+    struct hub *hub = wait->hub;
+    struct sockwait_place *place = &wait->sock->places[direction], *vacant = NULL;
     for (;; place = place->more) {
         if (place->side != NULL && place->side->hub == hub) return place->side;
         /* A side without a hub is left over from a thread that has ended, or from an os.close() behind our
@@ -33,14 +41,17 @@ static __attribute__((noinline)) struct fd_side *find_side(struct sock *sock,
         place->more = vacant;
     }
     fd_free(vacant->side);
-    return vacant->side = fd_new(hub, sock->fd, direction == SOCKWAIT_READ ? EV_READ : EV_WRITE);
+    return vacant->side = fd_new(hub, wait->sock->fd, direction == SOCKWAIT_READ ? EV_READ : EV_WRITE);
 }
 
-/* The side of the direction in `hub`; made at its first wait. Borrowed; NULL with an exception set. */
-static inline struct fd_side *side_of(struct sock *sock, enum sockwait_direction direction, struct hub *hub)
+/* The side of the direction in this thread's hub; made at its first wait. Borrowed; NULL with an exception
+ * set. */
+static inline struct fd_side *side_of(struct sockwait *wait, enum sockwait_direction direction)
 {
-    struct fd_side *usual = sock->places[direction].side;
-    return usual != NULL && usual->hub == hub ? usual : find_side(sock, direction, hub);
+    struct hub *hub = sockwait_hub(wait);
+    if (hub == NULL) return NULL;
+    struct fd_side *usual = wait->sock->places[direction].side;
+    return usual != NULL && usual->hub == hub ? usual : find_side(wait, direction);
 }
 
 static void free_places(struct sockwait_place *place)
@@ -103,21 +114,15 @@ bool sockwait_late(const struct sockwait *wait)
     return hub != NULL && deadline_now(&hub->deadlines) >= wait->deadline;
 }
 
-static int still_open(const struct sockwait *wait)
-{
-    return wait->sock->epoch == wait->epoch ? 0 : raise_errno(EBADF);
-}
-
 int sockwait_ready(struct sockwait *wait, enum sockwait_direction direction)
 {
     struct sock *sock = wait->sock;
     double left = PARK_FOREVER;
-    if ((wait->timeout >= 0 && time_left(wait, &left) < 0) || still_open(wait) < 0) return -1;
-    struct hub *hub = sockwait_hub(wait);
-    struct fd_side *side = hub == NULL ? NULL : side_of(sock, direction, hub);
+    if (wait->timeout >= 0 && time_left(wait, &left) < 0) return -1;
+    struct fd_side *side = side_of(wait, direction);
     if (side == NULL) return -1;
     sock->streak = 0;
-    PyObject *result = fd_wait(hub, side, (PyObject *)sock, left);
+    PyObject *result = fd_wait(wait->hub, side, (PyObject *)sock, left);
     if (result == NULL) return -1;
     bool late = result == hub_timed_out;
     Py_DECREF(result);

@@ -1,4 +1,10 @@
-/* timer: one entry of the deadline heap that calls a Python function. */
+/* timer: one entry of the deadline heap that calls a Python function.
+ *
+ * There may be a hundred thousand, so they are no objects of the collector's: each would bring its next run
+ * nearer. A circle through a timer would stay for ever then, so there is none that nobody holds:
+ * - function and arguments it has while it is active or its call stands in the queue, when it is held anyway;
+ *   start() gives it both;
+ * - the hub, from which everything may be reached, it owns while it is active. */
 #include <math.h>
 
 #include "arguments.h"
@@ -43,7 +49,7 @@ static int end_wait(const struct watch *watch)
 void timer_due(struct deadline *node)
 {
     struct timer *timer = (struct timer *)((char *)node - offsetof(struct timer, deadline));
-    struct hub *hub = hub_core(timer->watch.hub);
+    struct hub *hub = watch_core(&timer->watch);
     if (hub->destroyed) {
         watch_set_active(&timer->watch, false); /* close_down() empties the heap */
         return;
@@ -73,7 +79,7 @@ struct watch *watch_of_deadline(struct deadline *node)
 
 static int read_seconds(PyObject *value, const char *name, double *seconds)
 {
-    *seconds = PyFloat_AsDouble(value);
+    *seconds = PyFloat_CheckExact(value) ? PyFloat_AS_DOUBLE(value) : PyFloat_AsDouble(value);
     if (*seconds == -1.0 && PyErr_Occurred()) return -1;
     if (isnan(*seconds)) {
         PyErr_Format(PyExc_ValueError, "%s is NaN; expected seconds", name);
@@ -113,11 +119,10 @@ PyObject *timer_make(PyObject *hub, PyObject *const *args, Py_ssize_t nargs, PyO
     else if (arguments_take("timer", known, 1, args, nargs, names, found) < 0)
         return NULL;
     if (found[2] != NULL && (ref = PyObject_IsTrue(found[2])) < 0) return NULL;
-    struct timer *timer = PyObject_GC_New(struct timer, watch_timer_type);
+    struct timer *timer = PyObject_New(struct timer, watch_timer_type);
     if (timer == NULL) return NULL;
     memset((char *)timer + sizeof(PyObject), 0, sizeof *timer - sizeof(PyObject));
-    timer->watch.hub = Py_NewRef(hub);
-    PyObject_GC_Track(timer);
+    watch_tie(&timer->watch, hub);
     if (set_up(timer, found[0], found[1], ref, found[3]) < 0) Py_CLEAR(timer);
     return (PyObject *)timer;
 }
@@ -130,7 +135,8 @@ static int timer_init(PyObject *self, PyObject *args, PyObject *kwargs)
     if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O|OOpO:timer", names, &hub, &after, &repeat, &ref,
                                      &priority))
         return -1;
-    if (watch_take_hub(self, hub) < 0) return -1;
+    if (watch_check_hub(self, hub) < 0) return -1;
+    watch_tie(watch_cast(self), hub);
     return set_up((struct timer *)self, after, repeat, ref, priority);
 }
 
@@ -139,17 +145,24 @@ static PyObject *timer_begin(PyObject *self, PyObject *const *args, Py_ssize_t n
 {
     struct timer *timer = (struct timer *)self;
     int update = 1;
-    if (timer->watch.hub == NULL) {
+    if (timer->watch.tie == NULL) {
         PyErr_SetString(PyExc_ValueError, "the timer was not initialised");
         return NULL;
     }
     if (watch_take_call(self, args, nargs, names, "update", &update) < 0) return NULL;
-    struct hub *hub = watch_hub(self);
+    PyObject *owner = watch_hub(&timer->watch);
+    struct hub *hub = owner != NULL ? hub_core(owner) : NULL;
+    if (hub == NULL || hub->destroyed) {
+        watch_forget(&timer->watch);
+        watch_hub_is_destroyed();
+        return NULL;
+    }
     if (deadline_active(&timer->deadline)) deadline_remove(&hub->deadlines, &timer->deadline);
     timer->watch.pending = false;
     double now = update ? deadline_now(&hub->deadlines) : hub->now;
     if (deadline_add(&hub->deadlines, &timer->deadline, now + seconds) < 0) {
         watch_set_active(&timer->watch, false);
+        watch_forget(&timer->watch);
         return PyErr_NoMemory();
     }
     watch_set_active(&timer->watch, true);
@@ -166,7 +179,7 @@ static PyObject *timer_stop(PyObject *self, PyObject *unused)
 {
     (void)unused;
     struct timer *timer = (struct timer *)self;
-    if (timer->watch.hub != NULL) deadline_remove(&watch_hub(self)->deadlines, &timer->deadline);
+    if (timer->watch.active) deadline_remove(&watch_core(&timer->watch)->deadlines, &timer->deadline);
     watch_set_active(&timer->watch, false);
     timer->watch.pending = false;
     watch_forget(&timer->watch);
@@ -210,9 +223,55 @@ static PyObject *timer_get_at(PyObject *self, void *closure)
     (void)closure;
     struct timer *timer = (struct timer *)self;
     double at = timer->watch.active && deadline_active(&timer->deadline)
-                    ? deadline_at(&watch_hub(self)->deadlines, &timer->deadline)
+                    ? deadline_at(&watch_core(&timer->watch)->deadlines, &timer->deadline)
                     : 0;
     return PyFloat_FromDouble(at);
+}
+
+static PyObject *timer_get_loop(PyObject *self, void *closure)
+{
+    (void)closure;
+    return watch_loop_of(watch_hub(watch_cast(self)));
+}
+
+/* Whether it can be given something to call, or to call it with. 0 or -1. */
+static int takes(PyObject *self, PyObject *value, const char *name)
+{
+    const struct watch *watch = watch_cast(self);
+    if (watch->active || watch->pending || value == NULL || value == Py_None) return 0;
+    PyErr_Format(PyExc_ValueError, "%s: the timer is not active, and start() gives it all that it calls",
+                 name);
+    return -1;
+}
+
+static PyObject *timer_get_callback(PyObject *self, void *closure)
+{
+    (void)closure;
+    PyObject *fn = watch_cast(self)->fn;
+    return Py_NewRef(fn != NULL ? fn : Py_None);
+}
+
+static int timer_set_callback(PyObject *self, PyObject *value, void *closure)
+{
+    (void)closure;
+    if (takes(self, value, "callback") < 0) return -1;
+    Py_XSETREF(watch_cast(self)->fn, Py_XNewRef(value));
+    return 0;
+}
+
+static int timer_set_args(PyObject *self, PyObject *value, void *closure)
+{
+    return takes(self, value, "args") < 0 ? -1 : watch_set_args(self, value, closure);
+}
+
+/* Never while active: then it owns itself. */
+static void timer_dealloc(PyObject *self)
+{
+    PyTypeObject *type = Py_TYPE(self);
+    watch_forget(watch_cast(self));
+    hub_untie(watch_cast(self)->tie);
+    type->tp_free(self);
+    Py_DECREF(type);
 }
 
 static PyMethodDef timer_methods[] = {
@@ -237,10 +296,12 @@ static PyMethodDef timer_methods[] = {
 
 static PyGetSetDef timer_getset[] = {
     {"pending", watch_get_pending, NULL, "True while the call stands in the ready queue.", NULL},
-    {"args", watch_get_args, watch_set_args, "Its positional arguments, or None.", NULL},
+    {"callback", timer_get_callback, timer_set_callback,
+     "The function to call, or None. It has one while it is active.", NULL},
+    {"args", watch_get_args, timer_set_args, "Its positional arguments, or None; likewise.", NULL},
     {"active", watch_get_active, NULL, "True from start() until the time is over or stop().", NULL},
     {"ref", watch_get_ref, watch_set_ref, "Whether it keeps a wait from being reported as a deadlock.", NULL},
-    {"loop", watch_get_loop, NULL, "The loop of its hub.", NULL},
+    {"loop", timer_get_loop, NULL, "The loop of its hub; None if that is gone.", NULL},
     {"priority", watch_get_priority, watch_set_priority, "Kept; what is ready is called in order.", NULL},
     {"at", timer_get_at, NULL, "When it is due, on the hub's clock; 0.0 if it is not active.", NULL},
     {NULL, NULL, NULL, NULL, NULL},
@@ -252,11 +313,8 @@ static PyType_Slot timer_slots[] = {
     {Py_tp_new, PyType_GenericNew},
     {Py_tp_init, timer_init},
     {Py_tp_repr, timer_repr},
-    {Py_tp_traverse, watch_traverse},
-    {Py_tp_clear, watch_clear},
-    {Py_tp_dealloc, watch_dealloc}, /* never while active: then it owns itself */
+    {Py_tp_dealloc, timer_dealloc},
     {Py_tp_methods, timer_methods},
-    {Py_tp_members, watch_members},
     {Py_tp_getset, timer_getset},
     {0, NULL},
 };
@@ -264,6 +322,6 @@ static PyType_Slot timer_slots[] = {
 PyType_Spec watch_timer_spec = {
     .name = "corolib._hub._core.timer",
     .basicsize = sizeof(struct timer),
-    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_BASETYPE,
+    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE,
     .slots = timer_slots,
 };

@@ -3,8 +3,9 @@
  *
  * `struct watch` is a function and its arguments, and whether a call stands in the queue. An event
  * (a deadline that fires, a descriptor that is ready) only queues; the call itself is made by the loop,
- * outside libev's dispatch, so it may do anything but wait. An active timer or io owns a reference to itself:
- * a watcher that somebody started and forgot still works. */
+ * outside libev's dispatch, so it may do anything but wait. An active timer or io owns a reference to itself
+ * and to its hub: a watcher that somebody started and forgot still works. One that is not active knows its
+ * hub by a tie only. */
 #include "watch.h"
 
 #include "arguments.h"
@@ -15,7 +16,7 @@ PyObject *watch_interrupt, *watch_wake;
 int watch_queue(struct watch *watch)
 {
     if (watch->pending) return 0;
-    if (inbox_push(hub_core(watch->hub), (PyObject *)watch) < 0) return -1;
+    if (inbox_push(watch_core(watch), (PyObject *)watch) < 0) return -1;
     watch->pending = true;
     return 0;
 }
@@ -37,7 +38,7 @@ static int invoke(PyObject *self, PyObject *args, PyObject *kwargs, PyObject *co
     result = args == NULL ? NULL : watch_call_in(context, fn, args, kwargs);
     Py_XDECREF(args);
     Py_DECREF(fn);
-    if (result == NULL) return loop_report(watch_hub(self), self);
+    if (result == NULL) return loop_report(watch_core(watch_cast(self)), self);
     Py_DECREF(result);
     return 0;
 }
@@ -51,23 +52,26 @@ static void count(struct watch *watch, bool on)
 {
     if (watch->counted == on) return;
     watch->counted = on;
-    hub_core(watch->hub)->live += on ? 1 : -1;
-    if (watch->outside) hub_core(watch->hub)->outside += on ? 1 : -1;
+    watch_core(watch)->live += on ? 1 : -1;
+    if (watch->outside) watch_core(watch)->outside += on ? 1 : -1;
 }
 
 void watch_set_active(struct watch *watch, bool on)
 {
     if (watch->active == on) return;
+    PyObject *hub = watch->tie->hub;
     watch->active = on;
     count(watch, on && watch->ref);
-    /* One that holds itself is no garbage whatever it refers to, so the collector need not look at it: a
-     * hundred thousand pending timers would be most of its work. */
+    /* One that holds itself is no garbage whatever it refers to, so the collector need not look at it. */
+    bool collected = PyType_IS_GC(Py_TYPE(watch));
     if (on) {
-        PyObject_GC_UnTrack(watch);
+        if (collected) PyObject_GC_UnTrack(watch);
+        Py_INCREF(hub);
         Py_INCREF(watch);
     } else {
-        PyObject_GC_Track(watch);
+        if (collected) PyObject_GC_Track(watch);
         Py_DECREF(watch); /* may be the last if the hub goes: nothing of the watcher is touched after it */
+        Py_DECREF(hub);
     }
 }
 
@@ -108,13 +112,11 @@ int watch_traverse(PyObject *self, visitproc visit, void *arg)
     Py_VISIT(Py_TYPE(self));
     Py_VISIT(watch_cast(self)->fn);
     Py_VISIT(watch_cast(self)->args);
-    Py_VISIT(watch_cast(self)->hub);
     return 0;
 }
 
 int watch_clear(PyObject *self)
 {
-    /* The hub stays till the end: a side or a count may still have to be given back. */
     watch_forget(watch_cast(self));
     return 0;
 }
@@ -124,12 +126,25 @@ void watch_dealloc(PyObject *self)
     PyTypeObject *type = Py_TYPE(self);
     PyObject_GC_UnTrack(self);
     watch_clear(self);
-    Py_CLEAR(watch_cast(self)->hub);
+    hub_untie(watch_cast(self)->tie);
     type->tp_free(self);
     Py_DECREF(type);
 }
 
-int watch_take_hub(PyObject *self, PyObject *hub)
+void watch_tie(struct watch *watch, PyObject *hub)
+{
+    hub_untie(watch->tie);
+    watch->tie = hub_core(hub)->tie;
+    watch->tie->count++;
+}
+
+int watch_hub_is_destroyed(void)
+{
+    PyErr_SetString(PyExc_ValueError, "the hub of this watcher is destroyed");
+    return -1;
+}
+
+int watch_check_hub(PyObject *self, PyObject *hub)
 {
     if (!hub_check(hub)) {
         PyErr_Format(PyExc_TypeError, "a watcher belongs to a Hub, not to %.100s", Py_TYPE(hub)->tp_name);
@@ -139,7 +154,6 @@ int watch_take_hub(PyObject *self, PyObject *hub)
         PyErr_SetString(PyExc_ValueError, "the watcher is active; stop it before it is made anew");
         return -1;
     }
-    Py_XSETREF(watch_cast(self)->hub, Py_NewRef(hub));
     return 0;
 }
 
@@ -148,10 +162,6 @@ int watch_take_hub(PyObject *self, PyObject *hub)
 int watch_take_call(PyObject *self, PyObject *const *args, Py_ssize_t nargs, PyObject *names,
                     const char *keyword, int *flag)
 {
-    if (watch_hub(self)->destroyed) {
-        PyErr_SetString(PyExc_ValueError, "the hub of this watcher is destroyed");
-        return -1;
-    }
     if (nargs < 1 || !PyCallable_Check(args[0])) {
         PyErr_Format(PyExc_TypeError, "the callback must be callable, not %.100s",
                      nargs ? Py_TYPE(args[0])->tp_name : "missing");
@@ -163,8 +173,8 @@ int watch_take_call(PyObject *self, PyObject *const *args, Py_ssize_t nargs, PyO
         if (arguments_take("start", known, 0, args + nargs, 0, names, &value) < 0) return -1;
         if (value != NULL && (*flag = PyObject_IsTrue(value)) < 0) return -1;
     }
-    PyObject *rest = arguments_rest(1, args, nargs);
-    if (rest == NULL) return -1;
+    PyObject *rest = nargs > 1 ? arguments_rest(1, args, nargs) : NULL;
+    if (nargs > 1 && rest == NULL) return -1;
     /* The old ones first: their end may run code that stops the watcher, or starts it. */
     struct watch *watch = watch_cast(self);
     while (watch->fn != NULL || watch->args != NULL) watch_forget(watch);
@@ -206,10 +216,8 @@ int watch_set_ref(PyObject *self, PyObject *value, void *closure)
     return 0;
 }
 
-PyObject *watch_get_loop(PyObject *self, void *closure)
+PyObject *watch_loop_of(PyObject *hub)
 {
-    (void)closure;
-    PyObject *hub = watch_cast(self)->hub;
     return hub == NULL ? Py_NewRef(Py_None) : PyObject_GetAttrString(hub, "loop");
 }
 
@@ -270,8 +278,9 @@ PyObject *watch_enter(PyObject *self, PyObject *unused)
 PyObject *watch_get_args(PyObject *self, void *closure)
 {
     (void)closure;
-    PyObject *args = watch_cast(self)->args;
-    return Py_NewRef(args != NULL ? args : Py_None);
+    const struct watch *watch = watch_cast(self);
+    if (watch->args == NULL && watch->fn != NULL) return PyTuple_New(0);
+    return Py_NewRef(watch->args != NULL ? watch->args : Py_None);
 }
 
 int watch_set_args(PyObject *self, PyObject *value, void *closure)
@@ -342,7 +351,7 @@ PyObject *watch_call(struct hub *hub, PyObject *fn, PyObject *args, PyObject *kw
     call->watch.item.run = callback_run;
     call->watch.fn = Py_NewRef(fn);
     call->watch.args = Py_NewRef(args);
-    call->watch.hub = Py_NewRef(hub->self);
+    watch_tie(&call->watch, hub->self);
     call->kwargs = Py_XNewRef(kwargs);
     call->context = Py_XNewRef(context);
     if (watch_queue(&call->watch) < 0) Py_CLEAR(call);

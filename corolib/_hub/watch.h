@@ -11,8 +11,8 @@
 struct watch {
     struct ready_item item; /* first: the queue calls item.run */
     PyObject *fn;           /* NULL or None: nothing to call */
-    PyObject *args;         /* tuple or NULL */
-    PyObject *hub;          /* the Hub object, owned */
+    PyObject *args;         /* tuple, or NULL: none */
+    struct hub_tie *tie;    /* to the hub, owned; NULL: not initialised */
     bool pending;           /* a call stands in the queue */
     bool active;            /* started: owns a reference to itself */
     bool outside;           /* not only the clock sets it off */
@@ -25,9 +25,15 @@ static inline struct watch *watch_cast(PyObject *self)
 {
     return (struct watch *)self;
 }
-static inline struct hub *watch_hub(PyObject *self)
+/* The hub, borrowed: NULL if it is gone, or was never there. */
+static inline PyObject *watch_hub(const struct watch *watch)
 {
-    return hub_core(watch_cast(self)->hub);
+    return watch->tie != NULL ? watch->tie->hub : NULL;
+}
+/* Of one that is active or queued: it is there. */
+static inline struct hub *watch_core(const struct watch *watch)
+{
+    return hub_core(watch->tie->hub);
 }
 
 extern PyTypeObject *watch_callback_type, *watch_timer_type; /* set by module.c */
@@ -50,14 +56,19 @@ int watch_queue(struct watch *);
 /* Calls the function with `args` (a tuple, or NULL or None for none), reports what it raises: the result of
  * loop_report(). */
 int watch_invoke(PyObject *self, PyObject *args);
-/* Starts or ends the watcher's reference to itself and its count in hub->live. */
+/* Starts or ends the watcher's references to itself and its hub, and its count in hub->live. */
 void watch_set_active(struct watch *, bool on);
 /* Drops function and arguments. */
 void watch_forget(struct watch *);
-/* __init__: takes the hub (a TypeError if it is none; a ValueError while active). */
-int watch_take_hub(PyObject *self, PyObject *hub);
+/* __init__: whether it can be given this hub. 0, or -1 with TypeError (it is none) or ValueError (the watcher
+ * is active). */
+int watch_check_hub(PyObject *self, PyObject *hub);
+/* Ties it to this hub, which it does not own by that. */
+void watch_tie(struct watch *, PyObject *hub);
 /* The timer that a node of the deadline heap belongs to; NULL if it is something else's. */
 struct watch *watch_of_deadline(struct deadline *);
+/* Raises ValueError; -1. */
+int watch_hub_is_destroyed(void);
 /* Reads (callback, *args, keyword=) of start(); `keyword` is the one keyword allowed, `*flag` its truth. */
 int watch_take_call(PyObject *self, PyObject *const *args, Py_ssize_t nargs, PyObject *names,
                     const char *keyword, int *flag);
@@ -67,7 +78,8 @@ PyObject *watch_get_ref(PyObject *self, void *);
 int watch_set_ref(PyObject *self, PyObject *value, void *);
 PyObject *watch_get_args(PyObject *self, void *);
 int watch_set_args(PyObject *self, PyObject *value, void *);
-PyObject *watch_get_loop(PyObject *self, void *);
+/* Its loop, new: None of no hub. */
+PyObject *watch_loop_of(PyObject *hub);
 PyObject *watch_get_priority(PyObject *self, void *);
 int watch_set_priority(PyObject *self, PyObject *value, void *);
 /* The same attribute as an argument of __init__: NULL and None are 0. */

@@ -96,8 +96,9 @@ THREAD_HIDDEN struct thread *thread_find(void);
 static inline struct thread *thread_here(void)
 {
     struct thread *here = thread_last;
-    PyThreadState *ts = PyThreadState_Get();
-    if (__builtin_expect(here != NULL && here->tstate == ts && here->id == ts->id, 1)) return here;
+    /* Stale, it may have none, or one that is another's by now. */
+    const PyThreadState *ts = here != NULL ? here->tstate : NULL;
+    if (__builtin_expect(ts != NULL && here->id == ts->id && tstate_is_current(ts), 1)) return here;
     return thread_find();
 }
 

@@ -21,9 +21,11 @@
  *   tstate_orphan         the thread state goes: the frames of one parked there must not lead into it.
  *   tstate_guard          where C recursion is measured by address (TSTATE_GUARDS_STACK): from now on we
  * stand on these bytes; low NULL: on the thread's own stack. tstate_unfit          why this very release
- * cannot be used, or NULL. tstate_innermost      the interpreter frame that runs. TSTATE_FRAME_...      where
- * an interpreter frame keeps what. tstate_frame_end one past the last word of a parked frame that is known to
- * hold a reference or NULL.
+ * cannot be used, or NULL.
+ *   tstate_is_current     whether this state, one of our interpreter, is that of whoever runs.
+ *   tstate_innermost      the interpreter frame that runs.
+ *   TSTATE_FRAME_...      where an interpreter frame keeps what. tstate_frame_end   one past the last word of
+ * a parked frame that is known to hold a reference or NULL.
  *
  * The greenlet's own root of the exception stack is in struct tstate, so that nothing has to be copied. */
 #ifndef COROLIB_SWITCH_TSTATE_H

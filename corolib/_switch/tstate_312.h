@@ -97,6 +97,11 @@ static inline void tstate_enter(const struct tstate *s, PyThreadState *ts,
 /* Code that is behind the tools is brought up to date by its next call. */
 static inline void tstate_update(const struct tstate *Py_UNUSED(s), PyThreadState *Py_UNUSED(ts)) {}
 
+static inline bool tstate_is_current(const PyThreadState *ts)
+{
+    return ts == PyThreadState_Get();
+}
+
 static inline void **tstate_innermost(PyThreadState *ts)
 {
     return (void **)ts->cframe->current_frame;

@@ -88,6 +88,14 @@ static inline void tstate_enter(const struct tstate *s, PyThreadState *ts,
 /* Code that is behind the tools is brought up to date by its next call. */
 static inline void tstate_update(const struct tstate *Py_UNUSED(s), PyThreadState *Py_UNUSED(ts)) {}
 
+/* PyThreadState_Get() asks the dynamic linker where the thread's variable is. This flag is set after the GIL
+ * has been taken and cleared before it is given away (3.13: _PyThreadState_Attach, detach_thread), so of the
+ * states of one interpreter it is set in that of whoever runs. */
+static inline bool tstate_is_current(const PyThreadState *ts)
+{
+    return ts->_status.active;
+}
+
 static inline void **tstate_innermost(PyThreadState *ts)
 {
     return (void **)ts->current_frame;

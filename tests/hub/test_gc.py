@@ -4,6 +4,7 @@ import gc
 from weakref import ref
 
 import pytest
+from helpers import run_isolated
 
 from corolib import _hub
 from corolib._switch import GreenletExit, getcurrent, greenlet
@@ -79,32 +80,93 @@ def test_a_circle_through_what_a_greenlet_is_called_with_is_collected(way):
     assert gone() is None
 
 
-def test_a_circle_through_a_watcher_is_collected_once_it_is_not_active():
+def test_a_circle_through_a_watcher_is_collected_once_it_is_not_active(pair):
     """The collector passes over active ones, which hold themselves."""
+    watcher = get_hub().loop.io(pair[0].fileno(), 1)
+    node = Node()
+    node.timer = watcher
+    assert gc.is_tracked(watcher)
+    watcher.start(print, node)
+    assert not gc.is_tracked(watcher)
+    watcher.stop()
+    assert gc.is_tracked(watcher)
+    watcher.callback = watcher.start
+    watcher.args = (node,)
+    gone = ref(node)
+    del watcher, node
+    gc.collect()
+    assert gone() is None
+
+
+def test_a_timer_has_what_it_calls_while_it_is_active():
+    """So no circle can go through one that nobody holds, and it is no affair of the collector's."""
     timer = get_hub().loop.timer(100)
     node = Node()
     node.timer = timer
-    assert gc.is_tracked(timer)
     timer.start(print, node)
-    assert not gc.is_tracked(timer)
+    timer.callback, timer.args = node, (node, node)
+    assert timer.callback is node and not gc.is_tracked(timer)
     gone = ref(node)
     del timer, node
     gc.collect()
     gone().timer.stop()  # it was alive
     assert gone() is None
-    timer = get_hub().loop.timer(100)
-    timer.callback = timer.again
-    assert gc.is_tracked(timer)
-    timer.start(print)
-    timer.stop()
-    assert gc.is_tracked(timer)
-    node = Node()
-    node.timer = timer
-    timer.args = (node,)
-    gone = ref(node)
-    del timer, node
+
+
+@pytest.mark.parametrize("name, value", [("callback", print), ("args", ())])
+def test_a_timer_that_is_not_active_takes_nothing_to_call(name, value):
+    timer = get_hub().loop.timer(0)
+    with pytest.raises(ValueError, match=f"{name}: the timer is not active, and start"):
+        setattr(timer, name, value)
+    setattr(timer, name, None)
+    delattr(timer, name)
+    seen = []
+    timer.start(seen.append, 1)
+    sleep(0.001)
+    assert seen == [1] and getattr(timer, name) is None
+
+
+def test_a_circle_through_an_attribute_of_a_class_derived_from_timer_is_collected():
+    class Derived(_hub.timer):
+        pass
+
+    made = Derived(get_hub(), 100)
+    made.itself = made
+    gone = ref(made)
+    del made
     gc.collect()
     assert gone() is None
+
+
+def test_a_timer_keeps_no_hub_that_is_gone():
+    run_isolated(
+        """
+        import gc
+        from _thread import start_new_thread
+        from _queue import SimpleQueue
+        from weakref import ref
+        from corolib.hub import get_hub
+
+        def run():
+            hub = get_hub()
+            hub.timer = hub.loop.timer(100)  # a circle, if it held the hub
+            hub.active = hub.loop.timer(100)
+            hub.active.start(print)
+            found.put((hub.timer, ref(hub)))
+
+        found = SimpleQueue()
+        start_new_thread(run, ())
+        timer, gone = found.get()
+        while gone() is not None:  # until the thread has ended
+            gc.collect()
+        assert timer.loop is None and not timer.active
+        try:
+            timer.start(print)
+        except ValueError as error:
+            assert str(error) == "the hub of this watcher is destroyed"
+        timer.stop()
+        """
+    )
 
 
 def test_arguments_taken_away_while_it_runs_are_held_until_it_has_them_no_more():
