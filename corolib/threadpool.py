@@ -19,7 +19,7 @@ from weakref import WeakSet
 from weakref import ref as weakref
 
 from ._config import config
-from ._hub import TIMED_OUT, TaskQueue, WaitList, persist
+from ._hub import TIMED_OUT, TaskQueue, WaitList, persist, tell
 from ._native import RLock, get_ident, sleep, start_new_thread
 from ._waiting import Linkable
 from .errors import InvalidThreadUseError
@@ -155,10 +155,12 @@ class _Task:
                     if not ended:
                         self.end()
                         ended = True
+                    # With more to do here, the GIL is better kept.
+                    deliver = _do if self.pool.task_queue else tell
                     if failure is None:
-                        self.result.set(value)
+                        deliver(self.result.set, value)
                     else:
-                        self.result.set_exception(failure)
+                        deliver(self.result.set_exception, failure)
                     told = True
                 except MemoryError:
                     sleep(PAUSE)  # whoever waits has to be told, sooner or later
@@ -192,6 +194,11 @@ class _Task:
             )
         except RuntimeError:
             pass  # the hub of those who wait is gone as well
+
+
+def _do(function: Callable[[_T], None], argument: _T) -> None:
+    """What tell() is without its care for the GIL."""
+    function(argument)
 
 
 def _use_hooks() -> bool:

@@ -12,6 +12,7 @@ from corolib._switch import greenlet
 
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
+_R = TypeVar("_R")
 _S = TypeVar("_S", bound="Socket")
 
 #: What a wait returns when its time ran out.
@@ -512,6 +513,11 @@ def own_methods(cls: type[_T], /) -> type[_T]:
 def persist(function: Callable[..., _T], /, *args: Any) -> _T:
     """function(*args), for the beginning of a native thread: if there is no memory to begin the call with, it
     is tried again every ten milliseconds. Never switches.
+    """
+
+def tell(function: Callable[[_T], _R], argument: _T, /) -> _R:
+    """function(argument) in a thread that has done its work, and wakes a hub of another one by that: the GIL
+    is given to it at once. Never switches.
     """
 
 def set_context_of(target: greenlet, context: Context | None, /) -> None:

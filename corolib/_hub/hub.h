@@ -222,6 +222,11 @@ extern PyType_Spec hub_face_spec; /* face.c */
 int hub_setup(PyObject *module);
 /* Wakes a hub that blocks in its poll and has not been woken (inbox.c). */
 void inbox_write(struct hub *hub);
+/* function(argument), which wakes a hub of another thread: its result. That hub is written to with the GIL
+ * given up: woken by a thread that keeps it, it would run only to wait for it, two changes of threads for
+ * nothing. */
+PyObject *inbox_tell(PyObject *function, PyObject *argument);
+int inbox_setup(void);
 /* Wakes a hub that blocks in its poll; nothing if it does not. */
 static inline void inbox_kick(struct hub *hub)
 {

@@ -10,11 +10,20 @@
 #include <Python.h>
 
 #include <errno.h>
+#include <pthread.h>
+#include <sched.h>
+#include <stdatomic.h>
 #include <stdint.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
 
 #include "hub.h"
+
+/* In inbox_tell(), of this thread: whether it is in there, and the hub that it is going to wake (owned). */
+static _Thread_local bool telling;
+static _Thread_local PyObject *owed;
+/* So many threads are about to write without the GIL: meanwhile no hub closes its descriptor. */
+static _Atomic size_t writers;
 
 static void on_wakeup(struct ev_loop *loop, ev_io *watcher, int revents)
 {
@@ -60,12 +69,54 @@ void inbox_close(struct hub *hub)
 {
     if (!hub->wakeup.active) return;
     inbox_leave(hub);
+    while (atomic_load(&writers) > 0) sched_yield(); /* they need no GIL for it */
     close(hub->wakeup.fd);
 }
 
 void inbox_write(struct hub *hub)
 {
     hub->kicked = true;
+    if (telling && owed == NULL) {
+        owed = Py_NewRef(hub->self);
+        return;
+    }
     /* Nothing can be done about a failure: the poll ends by itself, or by the error that this is one of. */
     if (write(hub->wakeup.fd, &(uint64_t){1}, sizeof(uint64_t)) < 0) hub->lost = true;
+}
+
+static void write_without_gil(struct hub *hub)
+{
+    int fd = hub->wakeup.fd;
+    ssize_t written;
+    atomic_fetch_add(&writers, 1);
+    Py_BEGIN_ALLOW_THREADS written = write(fd, &(uint64_t){1}, sizeof(uint64_t));
+    atomic_fetch_sub(&writers, 1);
+    Py_END_ALLOW_THREADS if (written < 0) hub->lost = true;
+}
+
+PyObject *inbox_tell(PyObject *function, PyObject *argument)
+{
+    if (telling) return PyObject_CallOneArg(function, argument);
+    telling = true;
+    PyObject *result = PyObject_CallOneArg(function, argument), *self = owed;
+    telling = false;
+    owed = NULL;
+    if (self != NULL && hub_core(self)->wakeup.active) write_without_gil(hub_core(self));
+    Py_XDECREF(self);
+    return result;
+}
+
+/* In the child of a fork: there are no other threads. */
+static void forget_writers(void)
+{
+    atomic_store(&writers, 0);
+}
+
+int inbox_setup(void)
+{
+    int error = pthread_atfork(NULL, NULL, forget_writers);
+    if (error == 0) return 0;
+    errno = error;
+    PyErr_SetFromErrno(PyExc_OSError);
+    return -1;
 }

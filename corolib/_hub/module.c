@@ -104,6 +104,14 @@ static PyObject *core_persist(PyObject *module, PyObject *const *args, Py_ssize_
     }
 }
 
+static PyObject *core_tell(PyObject *module, PyObject *const *args, Py_ssize_t nargs)
+{
+    (void)module;
+    if (nargs == 2) return inbox_tell(args[0], args[1]);
+    PyErr_Format(PyExc_TypeError, "tell() takes a function and its argument, got %zd arguments", nargs);
+    return NULL;
+}
+
 /* Sleeping. */
 
 static const struct park_kind kind_sleep = {.name = "sleep"};
@@ -408,6 +416,10 @@ static PyMethodDef methods[] = {
     {"referrers", referrers_of, METH_O,
      "referrers(objects, /)\n--\n\nWhat gc.get_referrers(*objects) gives, of a list: one walk, however many "
      "there are. Never switches."},
+    {"tell", FAST(core_tell), METH_FASTCALL,
+     "tell(function, argument, /)\n--\n\nfunction(argument) in a thread that has done its work, and wakes a "
+     "hub "
+     "of another one by that: the GIL is given to it at once. Never switches."},
     {"persist", FAST(core_persist), METH_FASTCALL,
      "persist(function, /, *args)\n--\n\nfunction(*args); without the memory to begin it, try again every "
      "ten "
@@ -550,7 +562,7 @@ static int exec(PyObject *module)
     if (add_type(module, &waitlist_spec) == NULL || waits_setup(module) < 0) return -1;
     if (add_type(module, &semaphore_spec) == NULL || queue_setup(module) < 0) return -1;
     if (add_type(module, &locks_lock_spec) == NULL || add_type(module, &locks_rlock_spec) == NULL) return -1;
-    if (add_type(module, &tasks_spec) == NULL) return -1;
+    if (add_type(module, &tasks_spec) == NULL || inbox_setup() < 0) return -1;
     watch_interrupt = PyObject_GetAttrString(module, "interrupt");
     watch_wake = PyObject_GetAttrString(module, "wake");
     if (watch_interrupt == NULL || watch_wake == NULL) return -1;
