@@ -32,7 +32,10 @@ class callback:
 
 @disjoint_base
 class timer:
-    """One entry of the deadline heap; its callback runs in the hub, through the ready queue."""
+    """One entry of the deadline heap; its callback runs in the hub, through the ready queue.
+
+    It has `callback` and `args` while it is active, or its call is pending; else to set one is a ValueError.
+    """
 
     def __init__(
         self, hub: Hub, after: float = 0.0, repeat: float = 0.0, ref: bool = True, priority: int | None = None
