@@ -360,6 +360,8 @@ static PyObject *green_run_nothing(PyObject *self, PyObject *args, PyObject *kwa
 static int green_traverse(PyObject *self, visitproc visit, void *arg)
 {
     struct green *green = green_of(self);
+    struct park *park = hub_face(self)->park;
+    if (park != NULL && park_held(park)) return 0;
     Py_VISIT(green->run);
     Py_VISIT(green->args);
     Py_VISIT(green->kwargs);

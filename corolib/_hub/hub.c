@@ -118,7 +118,8 @@ static void close_down(struct hub *hub)
 
 static int hub_traverse(PyObject *self, visitproc visit, void *arg)
 {
-    int rc = ready_traverse(&hub_core(self)->ready, visit, arg);
+    /* Of one that is alive in any case, what stands in the queue is: see park_held(). */
+    int rc = hub_core(self)->keepers > 0 ? 0 : ready_traverse(&hub_core(self)->ready, visit, arg);
     return rc != 0 ? rc : engine->traverse(self, visit, arg);
 }
 

@@ -57,6 +57,9 @@ struct hub {
     /* hub.c */
     struct hub_tie *tie; /* owned */
 
+    /* keeper.c */
+    unsigned keepers; /* references that the collector does not know of: a thread has this hub */
+
     /* inbox.c */
     ev_io wakeup; /* an eventfd that other threads write to */
     bool kicked;  /* and have written to */

@@ -13,7 +13,9 @@ static PyObject *kept(PyObject *const *slot)
 static PyObject *keeper_new(PyObject *hub)
 {
     struct keeper *keeper = PyObject_New(struct keeper, keeper_type);
-    if (keeper != NULL) keeper->hub = Py_NewRef(hub);
+    if (keeper == NULL) return NULL;
+    keeper->hub = Py_NewRef(hub);
+    hub_core(hub)->keepers++;
     return (PyObject *)keeper;
 }
 
@@ -25,7 +27,9 @@ static void let_go(PyObject **slot)
     if (keeper == NULL) return;
     ((struct keeper *)keeper)->hub = NULL;
     Py_DECREF(keeper);
-    Py_XDECREF(hub);
+    if (hub == NULL) return;
+    hub_core(hub)->keepers--;
+    Py_DECREF(hub);
 }
 
 static void keeper_dealloc(PyObject *self)
@@ -35,6 +39,7 @@ static void keeper_dealloc(PyObject *self)
     type->tp_free(self);
     Py_DECREF(type);
     if (hub == NULL) return;
+    hub_core(hub)->keepers--;
     if (!hub_core(hub)->destroyed && hub_core(hub)->thread_ident == PyThread_get_thread_ident()) {
         PyObject *error_type, *error, *tb;
         PyErr_Fetch(&error_type, &error, &tb);

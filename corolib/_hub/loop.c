@@ -366,10 +366,12 @@ static bool put_off(struct hub *hub)
 static void sleep_in_kernel(struct hub *hub, double wait)
 {
     if (hub->hope > 0 && hub->external == 0) {
-        if (hub->epoll_fd >= 0 && hub->changed_len == 0 && put_off(hub))
+        if (hub->epoll_fd >= 0 && hub->changed_len == 0 && put_off(hub)) {
             hub->hope = HOPE;
-        else if (--hub->hope == 0)
+            wait = 0; /* the GIL need not change hands for what is there */
+        } else if (--hub->hope == 0) {
             hub->doubt = DOUBT;
+        }
         look(hub, wait);
         return;
     }

@@ -486,6 +486,7 @@ static int take_engine(void)
     }
     engine = api;
     *api->park_free = park_free;
+    *api->park_held = park_held;
     *api->park_traverse = park_traverse;
     *api->park_clear = park_clear;
     *api->kind = green_kind;

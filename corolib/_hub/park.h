@@ -115,6 +115,7 @@ void park_vanish_all(struct hub *);
 void park_abandon(struct hub *);
 /* Engine hooks: the greenlet is gone; what its record owns, for the collector. */
 void park_free(void *park);
+bool park_held(const void *park);
 int park_traverse(void *park, visitproc visit, void *arg);
 void park_clear(void *park);
 /* Reads a timeout argument: None is PARK_FOREVER, negative counts as 0. -1 with TypeError or ValueError

@@ -165,6 +165,7 @@ static struct switch_hubapi hub_table = {
     .collector = (PyObject *const *)&thread_collector,
     .places = hub_places,
     .park_free = &greenlet_park_free,
+    .park_held = &greenlet_park_held,
     .park_traverse = &greenlet_park_traverse,
     .park_clear = &greenlet_park_clear,
     .kind = &switch_kind,

@@ -15,6 +15,7 @@
 #define IDLE_MAX 256u
 
 void (*greenlet_park_free)(void *park);
+bool (*greenlet_park_held)(const void *park);
 int (*greenlet_park_traverse)(void *park, visitproc visit, void *arg);
 void (*greenlet_park_clear)(void *park);
 
@@ -159,6 +160,8 @@ static bool is_main(const struct greenlet *self)
 static int slot_traverse(PyObject *object, visitproc visit, void *arg)
 {
     struct greenlet *self = as_greenlet(object);
+    if (self->face.park != NULL && greenlet_park_held != NULL && greenlet_park_held(self->face.park))
+        return 0;
     Py_VISIT(self->face.dict);
     Py_VISIT(self->parent);
     Py_VISIT(self->run);

@@ -37,6 +37,7 @@ GREENLET_HIDDEN void greenlet_free(PyObject *self);
 
 /* What switch_face.park is handed to: when its greenlet is freed, traversed, cleared. */
 extern void (*greenlet_park_free)(void *park) GREENLET_HIDDEN;
+extern bool (*greenlet_park_held)(const void *park) GREENLET_HIDDEN;
 extern int (*greenlet_park_traverse)(void *park, visitproc visit, void *arg) GREENLET_HIDDEN;
 extern void (*greenlet_park_clear)(void *park) GREENLET_HIDDEN;
 

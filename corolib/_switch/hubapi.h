@@ -10,9 +10,10 @@
 #define COROLIB_SWITCH_HUBAPI_H
 
 #include <Python.h>
+#include <stdbool.h>
 
 #define SWITCH_HUBAPI_NAME "corolib._switch._engine._hub_api"
-#define SWITCH_HUBAPI_VERSION 5u
+#define SWITCH_HUBAPI_VERSION 6u
 
 /* Life of a greenlet. Written by the engine only. */
 enum switch_state {
@@ -95,6 +96,10 @@ struct switch_hubapi {
     /* What becomes of switch_face.park: called when the greenlet is deallocated, traversed and cleared. Set
      * once by _hub. */
     void (**park_free)(void *park);
+    /* Whether its greenlet has a reference that the collector does not know of, so that it is alive whatever
+     * it refers to, and so is all that: then nothing of it is visited. The answer stays the same for as long
+     * as no Python code runs. */
+    bool (**park_held)(const void *park);
     int (**park_traverse)(void *park, visitproc visit, void *arg);
     void (**park_clear)(void *park);
 

@@ -1,4 +1,4 @@
-"""What the collector sees of greenlets of the hub: no reference of ours is hidden from it."""
+"""What the collector sees of the hub's greenlets: all that may be garbage, and nothing of those that wait."""
 
 import gc
 from weakref import ref
@@ -165,6 +165,84 @@ def test_a_timer_keeps_no_hub_that_is_gone():
         except ValueError as error:
             assert str(error) == "the hub of this watcher is destroyed"
         timer.stop()
+        """
+    )
+
+
+@pytest.mark.parametrize("spawn", [_hub.spawn_raw, Greenlet.spawn], ids=["raw", "hub"])
+def test_of_one_that_waits_nothing_is_visited(spawn):
+    """It is alive, whatever it refers to, and so is all that: a hundred thousand that wait cost a collection
+    next to nothing.
+    """
+
+    def wait(held):
+        try:
+            sleep(1000)
+        finally:
+            ended.append(held)
+
+    ended = []
+    node = Node()
+    node.green = spawn(wait, node)
+    assert gc.get_referents(node.green) == []  # it stands in the queue
+    sleep(0)
+    assert gc.get_referents(node.green) == [] and gc.is_tracked(node.green)
+    gone = ref(node)
+    del node
+    gc.collect()
+    kill(gone().green)
+    sleep(0)
+    sleep(0)
+    assert ended == [gone()]
+    ended.clear()
+    gc.collect()
+    assert gone() is None
+
+
+def test_of_one_that_is_to_be_resumed_nothing_is_visited():
+    seen = []
+
+    def wait(node):
+        _hub.park("for this")
+        seen.append(node)
+
+    node = Node()
+    green = Greenlet.spawn(wait, node)
+    sleep(0)
+    _hub.wake(green)
+    gone = ref(node)
+    del node
+    assert gc.get_referents(green) == []
+    gc.collect()
+    green.join()
+    assert seen == [gone()]
+    assert seen[0] is not None
+
+
+def test_a_circle_through_what_is_ready_in_a_hub_that_nobody_has_is_collected():
+    run_isolated(
+        """
+        import gc
+        from weakref import ref
+        from corolib.greenlet import Greenlet
+        from corolib.hub import get_hub, set_hub
+
+        class Node:
+            pass
+
+        node = Node()
+        node.hub = get_hub()
+        node.green = Greenlet.spawn(print, node)
+        gone, hub_gone = ref(node), ref(node.hub)
+        gc.collect()
+        assert gone() is node
+        del node
+        gc.collect()
+        assert gone() is not None
+        set_hub(None)
+        gc.collect()
+        gc.collect()
+        assert gone() is None and hub_gone() is None
         """
     )
 

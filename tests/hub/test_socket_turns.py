@@ -13,6 +13,13 @@ from corolib._hub import Greenlet, Socket, get_hub, get_hub_if_exists, sleep
 from corolib.testing import VirtualClock
 
 
+@pytest.fixture
+def clock():
+    """It stands still, so that what decides is what was done."""
+    with VirtualClock():
+        yield get_hub()
+
+
 def test_a_short_read_makes_the_next_one_wait_first(pair):
     client, server = pair
     rec = Recorder()
@@ -25,7 +32,7 @@ def test_a_short_read_makes_the_next_one_wait_first(pair):
     rec.check([b"short", "other", b"again"])
 
 
-def test_a_full_read_or_flags_are_followed_by_a_try(pair):
+def test_a_full_read_or_flags_are_followed_by_a_try(pair, clock):
     client, server = pair
     rec = Recorder()
     client.sendall(b"abcdefgh")
@@ -41,7 +48,7 @@ def test_a_full_read_or_flags_are_followed_by_a_try(pair):
     rec.check([b"abc", b"defgh", b"ij", b"ij", b"kl", "other"])
 
 
-def test_data_that_is_always_there_ends_the_waiting(pair):
+def test_data_that_is_always_there_ends_the_waiting(pair, clock):
     """The guess is tested now and then; when it fails again and again recv() is tried first."""
     client, server = pair
     others_turns = 0
@@ -99,13 +106,7 @@ def test_request_and_response_with_many_connections():
     sock.close()
 
 
-# Fairness. The clock stands still, so that what decides is what was done.
-
-
-@pytest.fixture
-def clock():
-    with VirtualClock():
-        yield get_hub()
+# Fairness.
 
 
 def test_a_reader_that_always_finds_data_lets_others_run(pair, clock):
