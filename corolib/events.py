@@ -18,9 +18,24 @@ import os
 import sys
 from collections.abc import Callable, Iterable, Mapping
 from types import ModuleType
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, ClassVar
 
 if TYPE_CHECKING:
+    from ._event_shapes import (
+        IDidPatchAllEvent,
+        IDidPatchBuiltinModulesEvent,
+        IDidPatchEvent,
+        IDidPatchModuleEvent,
+        IEventLoopBlocked,
+        IMemoryUsageThresholdExceeded,
+        IMemoryUsageUnderThreshold,
+        IPatchEvent,
+        IPeriodicMonitorThread,
+        IPeriodicMonitorThreadStartedEvent,
+        IWillPatchAllEvent,
+        IWillPatchEvent,
+        IWillPatchModuleEvent,
+    )
     from ._switch import greenlet
     from .hub import Hub
 
@@ -265,120 +280,13 @@ class DidPatchAllEvent(_PatchAllMixin, DidPatchEvent):
     ENTRY_POINT_NAME: ClassVar = _PLUGINS + "monkey.did_patch_all"
 
 
-# -- what the events look like: for annotations, and isinstance() with events of one's own -------------------
+# -- what the events look like: the names with an I in front are in _event_shapes ----------------------------
 
 
-@runtime_checkable
-class IPeriodicMonitorThread(Protocol):
-    """The monitoring thread of a hub."""
+def __getattr__(name: str) -> Any:
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from . import _event_shapes
 
-    def add_monitoring_function(self, function: Callable[["Hub"], object], period: float | None) -> object:
-        """Call `function(hub)` each `period` seconds; None: not any more."""
-
-
-@runtime_checkable
-class IPeriodicMonitorThreadStartedEvent(Protocol):
-    """See PeriodicMonitorThreadStartedEvent."""
-
-    monitor: IPeriodicMonitorThread
-
-
-@runtime_checkable
-class IEventLoopBlocked(Protocol):
-    """See EventLoopBlocked."""
-
-    greenlet: Any
-    blocking_time: float
-    info: Any
-    hub: Any
-
-
-@runtime_checkable
-class IMemoryUsageThresholdExceeded(Protocol):
-    """See MemoryUsageThresholdExceeded."""
-
-    mem_usage: int
-    max_allowed: int
-    memory_info: Any
-
-
-@runtime_checkable
-class IMemoryUsageUnderThreshold(IMemoryUsageThresholdExceeded, Protocol):
-    """See MemoryUsageUnderThreshold."""
-
-    max_memory_usage: int
-
-
-@runtime_checkable
-class IPatchEvent(Protocol):
-    """See PatchEvent."""
-
-    source: Any
-    target: Any
-
-
-@runtime_checkable
-class IWillPatchEvent(IPatchEvent, Protocol):
-    """See WillPatchEvent."""
-
-
-@runtime_checkable
-class IDidPatchEvent(IPatchEvent, Protocol):
-    """See DidPatchEvent."""
-
-
-@runtime_checkable
-class IWillPatchModuleEvent(IWillPatchEvent, Protocol):
-    """See WillPatchModuleEvent."""
-
-    module_name: str
-    target_item_names: set[str]
-
-
-@runtime_checkable
-class IDidPatchModuleEvent(IDidPatchEvent, Protocol):
-    """See DidPatchModuleEvent."""
-
-    module_name: str
-
-
-@runtime_checkable
-class IWillPatchAllEvent(IWillPatchEvent, Protocol):
-    """See WillPatchAllEvent."""
-
-    @property
-    def patch_all_arguments(self) -> dict[str, bool]:
-        """A copy of the switches that patch_all() was called with, defaults included."""
-
-    @property
-    def patch_all_kwargs(self) -> dict[str, Any]:
-        """A copy of what else patch_all() was given, which is for subscribers."""
-
-    def will_patch_module(self, module_name: str) -> bool:
-        """Whether the switch of that name is on."""
-
-
-@runtime_checkable
-class IDidPatchBuiltinModulesEvent(IDidPatchEvent, Protocol):
-    """See DidPatchBuiltinModulesEvent."""
-
-    @property
-    def patch_all_arguments(self) -> dict[str, bool]:
-        """A copy of the switches that patch_all() was called with, defaults included."""
-
-    @property
-    def patch_all_kwargs(self) -> dict[str, Any]:
-        """A copy of what else patch_all() was given, which is for subscribers."""
-
-
-@runtime_checkable
-class IDidPatchAllEvent(IDidPatchEvent, Protocol):
-    """See DidPatchAllEvent."""
-
-    @property
-    def patch_all_arguments(self) -> dict[str, bool]:
-        """A copy of the switches that patch_all() was called with, defaults included."""
-
-    @property
-    def patch_all_kwargs(self) -> dict[str, Any]:
-        """A copy of what else patch_all() was given, which is for subscribers."""
+    value = globals()[name] = getattr(_event_shapes, name)
+    return value

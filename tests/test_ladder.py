@@ -85,6 +85,7 @@ LADDER = [
     # around
     *(
         "_run",
+        "_event_shapes",
         "events",
         "_patch_threading",
         "_patch_sockets",
