@@ -42,7 +42,7 @@ static void corolib_ev_init(void *watcher)
     w->data = NULL;
 }
 
-static _Thread_local int poll_error;
+static _Thread_local int poll_error __attribute__((tls_model("initial-exec"))); /* asked after each poll */
 
 static int take_error(void)
 {

@@ -188,7 +188,7 @@ double deadline_next(struct deadline_heap *heap)
     return deadline_bound(heap);
 }
 
-void deadline_fire(struct deadline_heap *heap, double now)
+void deadline_fire_due(struct deadline_heap *heap, double now)
 {
     for (;;) {
         if (heap->far_from <= now) gather(heap, now);

@@ -71,6 +71,10 @@ double deadline_bound(const struct deadline_heap *heap);
 /* When the first is due (INFINITY: there is none). Takes a look at all of them now and then. */
 double deadline_next(struct deadline_heap *heap);
 /* Fires what is due at `now`, in order; what those add is not fired in the same call unless it is due too. */
-void deadline_fire(struct deadline_heap *heap, double now);
+void deadline_fire_due(struct deadline_heap *heap, double now);
+static inline void deadline_fire(struct deadline_heap *heap, double now)
+{
+    if (heap->len > 0) deadline_fire_due(heap, now);
+}
 
 #endif

@@ -153,15 +153,17 @@ static int set_up(PyObject *self, PyObject *run, PyObject *args, PyObject *kwarg
     struct green *green = green_of(self);
     struct hub *hub = NULL;
     PyObject *context = NULL;
+    int rc = -1;
     if (green->status != NEW || green->hub != NULL) {
         PyErr_SetString(PyExc_RuntimeError, "Greenlet.__init__() was called twice");
     } else if (run != NULL && !PyCallable_Check(run)) {
         PyErr_Format(PyExc_TypeError, "a Greenlet runs a callable, not %.100s: %R", Py_TYPE(run)->tp_name,
                      run);
-    } else if ((hub = hub_here()) != NULL && (context = arguments_context(&kwargs)) == NULL) {
-        context = PyContext_CopyCurrent();
+    } else if ((hub = hub_here()) != NULL) {
+        context = arguments_context(&kwargs);
+        rc = context != NULL ? 0 : engine->copy_context(&context);
     }
-    if (context == NULL) {
+    if (rc < 0) {
         Py_XDECREF(args);
         Py_XDECREF(kwargs);
         return -1;
@@ -362,6 +364,7 @@ static int green_traverse(PyObject *self, visitproc visit, void *arg)
     struct green *green = green_of(self);
     struct park *park = hub_face(self)->park;
     if (park != NULL && park_held(park)) return 0;
+    Py_VISIT(Py_TYPE(self));
     Py_VISIT(green->run);
     Py_VISIT(green->args);
     Py_VISIT(green->kwargs);

@@ -118,6 +118,7 @@ static void close_down(struct hub *hub)
 
 static int hub_traverse(PyObject *self, visitproc visit, void *arg)
 {
+    Py_VISIT(Py_TYPE(self));
     /* Of one that is alive in any case, what stands in the queue is: see park_held(). */
     int rc = hub_core(self)->keepers > 0 ? 0 : ready_traverse(&hub_core(self)->ready, visit, arg);
     return rc != 0 ? rc : engine->traverse(self, visit, arg);

@@ -355,10 +355,10 @@ static void look_and_jump(struct hub *hub)
 static bool put_off(struct hub *hub)
 {
     struct pollfd epoll = {.fd = hub->epoll_fd, .events = POLLIN};
+    if (poll(&epoll, 1, 0) != 0) return true;
     double until = deadline_machine() + PUT_OFF_SECONDS;
-    do
+    while (deadline_machine() < until)
         if (poll(&epoll, 1, 0) != 0) return true;
-    while (deadline_machine() < until);
     return false;
 }
 
@@ -419,13 +419,13 @@ void loop_after_fork(struct hub *hub)
 
 static int poll_once(struct hub *hub)
 {
-    int intact = lost_repair(hub);
+    int intact = hub->lost || hub->changed_len > 0 ? lost_repair(hub) : 1;
     if (intact < 0 && loop_report(hub, Py_None) < 0) return -1;
     if (intact <= 0) {
         deadline_fire(&hub->deadlines, hub->now = deadline_now(&hub->deadlines));
         return 0;
     }
-    fd_verify(hub);
+    if (hub->changed_len > 0 || hub->orphans != NULL) fd_verify(hub);
     double wait = idle_time(hub);
     if (wait != 0 && hub->live == 0 && hub->external == 0) {
         /* Nobody here waits for anything from outside. Watchers of corolib._ev, or other threads, may still

@@ -339,6 +339,16 @@ static PyObject *core_set_context_of(PyObject *module, PyObject *const *args, Py
     Py_RETURN_NONE;
 }
 
+/* A class derived in Python has a traverse function that looks for what it adds. Where that is nothing, the
+ * collector may as well call the one in C itself, which visits the object's type. */
+static void own_traverse(PyTypeObject *type)
+{
+    PyTypeObject *base = type->tp_base;
+    if (base->tp_traverse != NULL && type->tp_basicsize == base->tp_basicsize &&
+        type->tp_dictoffset == base->tp_dictoffset && type->tp_weaklistoffset == base->tp_weaklistoffset)
+        type->tp_traverse = base->tp_traverse;
+}
+
 /* CPython calls a method in C without a detour only if the object is of the very class that the method was
  * made for, not of a class derived in Python. */
 static PyObject *core_own_methods(PyObject *module, PyObject *cls)
@@ -368,6 +378,7 @@ static PyObject *core_own_methods(PyObject *module, PyObject *cls)
             if (rc < 0) return NULL;
         }
     }
+    own_traverse((PyTypeObject *)cls);
     return Py_NewRef(cls);
 }
 

@@ -122,6 +122,15 @@ static void hub_set_context(PyObject *self, PyObject *context)
     Py_XSETREF(((struct greenlet *)self)->tstate.context, context);
 }
 
+static int hub_copy_context(PyObject **context)
+{
+    PyObject *current = PyThreadState_Get()->context; /* borrowed */
+    *context = NULL;
+    if (current == NULL || PyObject_Size(current) == 0) return 0;
+    *context = PyContext_CopyCurrent();
+    return *context == NULL ? -1 : 0;
+}
+
 static int hub_is_mine(PyObject *self)
 {
     PyThreadState *ts = PyThreadState_Get();
@@ -160,6 +169,7 @@ static struct switch_hubapi hub_table = {
     .pin = greenlet_pin,
     .set_parent = hub_set_parent,
     .set_context = hub_set_context,
+    .copy_context = hub_copy_context,
     .is_mine = hub_is_mine,
     .held_up = hub_held_up,
     .collector = (PyObject *const *)&thread_collector,

@@ -80,6 +80,9 @@ struct switch_hubapi {
     void (*set_parent)(PyObject *greenlet, PyObject *parent);
     /* Before the start only: a contextvars.Context (stolen) or NULL for an empty one. */
     void (*set_context)(PyObject *greenlet, PyObject *context);
+    /* A copy of the context that is current (new), or NULL for an empty one, which need not be made: it is
+     * where nobody uses any. 0, or -1 with an exception. */
+    int (*copy_context)(PyObject **context);
     /* True if the greenlet (not main) belongs to the calling thread, or is fresh and adoptable by it. */
     int (*is_mine)(PyObject *greenlet);
 
