@@ -10,15 +10,18 @@ import io, os, pickle, threading, time
 
 def others_run(function):
     "The result of function(), during which another thread has to run."
-    ticks = []
+    ticks, over = [], []
     def tick():
-        while True:
+        while not over:
             ticks.append(1)
-            time.sleep(0.001)
-    threading.Thread(target=tick, daemon=True).start()
+            time.sleep(0)
+    ticker = threading.Thread(target=tick)
+    ticker.start()
     before = len(ticks)
     result = function()
     assert len(ticks) > before
+    over.append(1)
+    ticker.join()
     return result
 
 def later(function, *args):
