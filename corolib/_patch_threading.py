@@ -11,12 +11,11 @@ import os
 import sys
 import threading
 from collections.abc import Callable, Iterable
-from itertools import compress
 from types import BuiltinMethodType, CellType, ModuleType
 from typing import Any
 
 from . import thread
-from ._hub import referrers
+from ._hub import instances, referrers
 from ._native import get_ident, original
 from .hub import sleep
 from .local import local
@@ -209,17 +208,24 @@ def patch_locks() -> None:
     Left as they are: locks that somebody holds, and those in places that cannot be written to (tuples,
     objects in C). An RLock that the main thread holds passes to its main greenlet with the exchange.
     """
-    samples: tuple[Any, Any] = original("_thread", "allocate_lock")(), original("_thread", "RLock")()
-    makers: dict[type, Callable[[Any], Any]] = {type(samples[0]): _new_lock, type(samples[1]): _new_rlock}
+    makers: dict[type, Callable[[Any], Any]] = {_native_lock(): _new_lock, _native_rlock(): _new_rlock}
     if not live_threads():
         makers[original("_thread", "_local")] = _new_local
-    _exchange(makers, all(map(gc.is_tracked, samples)))
+    _exchange(makers)
 
 
 def patch_queues() -> None:
     """Exchange native SimpleQueues likewise, unless there are other native threads: they may wait for one."""
     if not live_threads():
-        _exchange({original("_queue", "SimpleQueue"): _new_queue}, tracked=True)
+        _exchange({original("_queue", "SimpleQueue"): _new_queue})
+
+
+def _native_lock() -> type:
+    return type(original("_thread", "allocate_lock")())
+
+
+def _native_rlock() -> type:
+    return type(original("_thread", "RLock")())
 
 
 def _new_lock(old: Any) -> Any:
@@ -253,20 +259,11 @@ def _new_queue(old: Any) -> Any:
     return new
 
 
-def _exchange(makers: dict[type, Callable[[Any], Any]], tracked: bool) -> None:
-    """Exchange all objects of exactly these types for what is made of them; None: it stays.
-
-    `tracked`: the collector knows all of them.
-    """
+def _exchange(makers: dict[type, Callable[[Any], Any]]) -> None:
+    """Exchange all objects of exactly these types for what is made of them; None: it stays."""
     # From what is sought outward: a program has few locks, but so many objects that a loop over all of them
     # would take longer than the rest of patching.
-    everything = gc.get_objects()
-    if not tracked:
-        everything = gc.get_referents(*everything)  # it does not know these, but who holds them
-    kinds = set(makers)
-    found = compress(everything, map(kinds.__contains__, map(type, everything)))
-    natives = list({id(each): each for each in found}.values())
-    del everything, found
+    natives = instances(list(makers))
     if not natives:
         return
     holders = referrers(natives)
@@ -329,18 +326,15 @@ def _is_class(holder: object) -> bool:
 def held_locks() -> list[Any]:
     """The native locks that patch_locks() would leave as they are, since somebody holds them."""
     ends = {id(getattr(each, "_tstate_lock", None)) for each in _state._active.values()}
-    native = type(original("_thread", "allocate_lock")())
-    rlock = type(original("_thread", "RLock")())
-    everything = gc.get_objects()
-    spared = set(map(id, gc.get_referents(*filter(_ours, everything))))
-    held = {
-        id(each): each
-        for each in gc.get_referents(*everything)
+    native, rlock = _native_lock(), _native_rlock()
+    spared = set(map(id, gc.get_referents(*filter(_ours, gc.get_objects()))))
+    return [
+        each
+        for each in instances([native, rlock])
         if id(each) not in ends
         and id(each) not in spared
-        and ((type(each) is native and each.locked()) or (type(each) is rlock and _held(each) < 0))
-    }
-    return list(held.values())
+        and (_held(each) < 0 if type(each) is rlock else each.locked())
+    ]
 
 
 def _held(lock: Any) -> int:

@@ -8,10 +8,10 @@
 #include "arguments.h"
 #include "fd.h"
 #include "green.h"
+#include "heap.h"
 #include "hub.h"
 #include "locks.h"
 #include "park.h"
-#include "referrers.h"
 #include "queue.h"
 #include "socket.h"
 #include "tasks.h"
@@ -424,7 +424,10 @@ static PyMethodDef methods[] = {
     {"own_methods", core_own_methods, METH_O,
      "own_methods(cls, /)\n--\n\nThe methods in C that a class derived in Python inherits become its own, "
      "which are called more quickly."},
-    {"referrers", referrers_of, METH_O,
+    {"instances", heap_instances, METH_O,
+     "instances(types, /)\n--\n\nAll objects of exactly the types in a list, each once, also those that the "
+     "collector knows by their holders only. Never switches."},
+    {"referrers", heap_referrers, METH_O,
      "referrers(objects, /)\n--\n\nWhat gc.get_referrers(*objects) gives, of a list: one walk, however many "
      "there are. Never switches."},
     {"tell", FAST(core_tell), METH_FASTCALL,
