@@ -13,7 +13,7 @@ PAGES = [
         page
         for folder in ("benchmarks", "changes", "corolib", "docs", "examples", "tests")
         for page in (ROOT / folder).rglob("*.md")
-        if not {"_build", ".venv"} & {*page.parts}
+        if not {"_build", ".venv", "results"} & {*page.parts}
     ),
 ]
 
