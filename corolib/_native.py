@@ -11,14 +11,13 @@ import importlib
 import select as _select
 import sys
 import time as _time
-from _queue import Empty, SimpleQueue
+from _queue import Empty
 from signal import set_wakeup_fd
 from typing import Any
 
 __all__ = [
     "Empty",
     "RLock",
-    "SimpleQueue",
     "allocate_lock",
     "get_ident",
     "get_native_id",

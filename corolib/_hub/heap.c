@@ -88,9 +88,9 @@ PyObject *heap_referrers(PyObject *module, PyObject *objects)
     (void)module;
     struct set sought;
     if (set_of(&sought, objects) < 0) return NULL;
-    PyObject *all = sought.len == 0 ? NULL : everything();
-    PyObject *found = all == NULL && PyErr_Occurred() ? NULL : PyList_New(0);
-    for (Py_ssize_t i = 0; found != NULL && all != NULL && i < PyList_GET_SIZE(all); i++) {
+    PyObject *all = sought.len > 0 ? everything() : PyList_New(0); /* nobody holds none */
+    PyObject *found = all != NULL ? PyList_New(0) : NULL;
+    for (Py_ssize_t i = 0; found != NULL && i < PyList_GET_SIZE(all); i++) {
         PyObject *holder = PyList_GET_ITEM(all, i);
         traverseproc traverse = Py_TYPE(holder)->tp_traverse;
         if (holder == objects || traverse == NULL || !traverse(holder, is_sought, &sought)) continue;

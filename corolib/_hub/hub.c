@@ -93,7 +93,7 @@ static int hub_init(PyObject *self, PyObject *args, PyObject *kwargs)
         PyErr_NoMemory();
         return -1;
     }
-    *hub->tie = (struct hub_tie){.count = 1, .hub = self};
+    *hub->tie = (struct hub_tie){.count = 1, .hub = hub};
     hub->self = self;
     deadline_open(&hub->deadlines);
     hub->loop = (struct ev_loop *)(uintptr_t)loop;

@@ -179,7 +179,7 @@ void hub_pause(long milliseconds);
 /* For who knows a hub without owning it: whether it is still there. */
 struct hub_tie {
     Py_ssize_t count; /* the hub, and all who know it by this */
-    PyObject *hub;    /* borrowed; NULL once it is gone */
+    struct hub *hub;  /* borrowed; NULL once it is gone */
 };
 static inline void hub_untie(struct hub_tie *tie)
 {

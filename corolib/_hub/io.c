@@ -36,7 +36,7 @@ static int io_run(PyObject *self, struct hub *hub)
         args = PySequence_Concat(first, io->watch.args);
         Py_DECREF(first);
     }
-    if (args == NULL) return loop_report(watch_core(&io->watch), self);
+    if (args == NULL) return loop_report(watch_hub(&io->watch), self);
     int rc = watch_invoke(self, args);
     Py_DECREF(args);
     return rc;
@@ -46,7 +46,7 @@ static int io_run(PyObject *self, struct hub *hub)
 static void on_event(struct fd_side *side, int revents)
 {
     struct io *io = side->owner;
-    if (watch_core(&io->watch)->destroyed) {
+    if (watch_hub(&io->watch)->destroyed) {
         watch_set_active(&io->watch, false);
         return;
     }
@@ -99,8 +99,7 @@ static struct fd_side *side_of(struct io *io)
         PyErr_SetString(PyExc_ValueError, "the watcher was not initialised");
         return NULL;
     }
-    PyObject *owner = watch_hub(&io->watch);
-    struct hub *hub = owner != NULL ? hub_core(owner) : NULL;
+    struct hub *hub = watch_hub(&io->watch);
     if (hub != NULL && hub->thread_ident != PyThread_get_thread_ident()) {
         PyErr_SetString(hub_error_thread,
                         "an io watcher is started and waited for in the thread of its hub only");
@@ -188,7 +187,7 @@ static PyObject *io_get_fd(PyObject *self, void *closure)
 static PyObject *io_get_loop(PyObject *self, void *closure)
 {
     (void)closure;
-    return watch_loop_of(watch_hub(watch_cast(self)));
+    return watch_loop(watch_cast(self));
 }
 
 static PyObject *io_get_events(PyObject *self, void *closure)

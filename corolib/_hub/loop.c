@@ -419,6 +419,8 @@ void loop_after_fork(struct hub *hub)
 
 static int poll_once(struct hub *hub)
 {
+    /* Without a change there is nothing that libev would end the process for, and the poll finds out by
+     * itself. */
     int intact = hub->lost || hub->changed_len > 0 ? lost_repair(hub) : 1;
     if (intact < 0 && loop_report(hub, Py_None) < 0) return -1;
     if (intact <= 0) {

@@ -54,9 +54,7 @@ bool lost_intact(struct hub *hub)
 
 int lost_repair(struct hub *hub)
 {
-    /* Without a change there is nothing that libev would end the process for, and the poll finds out by
-     * itself. */
-    if (!hub->lost && (hub->changed_len == 0 || epoll_intact(hub))) return 1;
+    if (!hub->lost && epoll_intact(hub)) return 1;
     hub->lost = true;
     PyObject *result = PyObject_CallMethod(hub->self, "renew", NULL);
     if (result != NULL) {

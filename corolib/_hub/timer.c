@@ -49,7 +49,7 @@ static int end_wait(const struct watch *watch)
 void timer_due(struct deadline *node)
 {
     struct timer *timer = (struct timer *)((char *)node - offsetof(struct timer, deadline));
-    struct hub *hub = watch_core(&timer->watch);
+    struct hub *hub = watch_hub(&timer->watch);
     if (hub->destroyed) {
         watch_set_active(&timer->watch, false); /* close_down() empties the heap */
         return;
@@ -150,8 +150,7 @@ static PyObject *timer_begin(PyObject *self, PyObject *const *args, Py_ssize_t n
         return NULL;
     }
     if (watch_take_call(self, args, nargs, names, "update", &update) < 0) return NULL;
-    PyObject *owner = watch_hub(&timer->watch);
-    struct hub *hub = owner != NULL ? hub_core(owner) : NULL;
+    struct hub *hub = watch_hub(&timer->watch);
     if (hub == NULL || hub->destroyed) {
         watch_forget(&timer->watch);
         watch_hub_is_destroyed();
@@ -179,7 +178,7 @@ static PyObject *timer_stop(PyObject *self, PyObject *unused)
 {
     (void)unused;
     struct timer *timer = (struct timer *)self;
-    if (timer->watch.active) deadline_remove(&watch_core(&timer->watch)->deadlines, &timer->deadline);
+    if (timer->watch.active) deadline_remove(&watch_hub(&timer->watch)->deadlines, &timer->deadline);
     watch_set_active(&timer->watch, false);
     timer->watch.pending = false;
     watch_forget(&timer->watch);
@@ -223,7 +222,7 @@ static PyObject *timer_get_at(PyObject *self, void *closure)
     (void)closure;
     struct timer *timer = (struct timer *)self;
     double at = timer->watch.active && deadline_active(&timer->deadline)
-                    ? deadline_at(&watch_core(&timer->watch)->deadlines, &timer->deadline)
+                    ? deadline_at(&watch_hub(&timer->watch)->deadlines, &timer->deadline)
                     : 0;
     return PyFloat_FromDouble(at);
 }
@@ -231,7 +230,7 @@ static PyObject *timer_get_at(PyObject *self, void *closure)
 static PyObject *timer_get_loop(PyObject *self, void *closure)
 {
     (void)closure;
-    return watch_loop_of(watch_hub(watch_cast(self)));
+    return watch_loop(watch_cast(self));
 }
 
 /* Whether it can be given something to call, or to call it with. 0 or -1. */

@@ -16,7 +16,7 @@ PyObject *watch_interrupt, *watch_wake;
 int watch_queue(struct watch *watch)
 {
     if (watch->pending) return 0;
-    if (inbox_push(watch_core(watch), (PyObject *)watch) < 0) return -1;
+    if (inbox_push(watch_hub(watch), (PyObject *)watch) < 0) return -1;
     watch->pending = true;
     return 0;
 }
@@ -38,7 +38,7 @@ static int invoke(PyObject *self, PyObject *args, PyObject *kwargs, PyObject *co
     result = args == NULL ? NULL : watch_call_in(context, fn, args, kwargs);
     Py_XDECREF(args);
     Py_DECREF(fn);
-    if (result == NULL) return loop_report(watch_core(watch_cast(self)), self);
+    if (result == NULL) return loop_report(watch_hub(watch_cast(self)), self);
     Py_DECREF(result);
     return 0;
 }
@@ -52,14 +52,14 @@ static void count(struct watch *watch, bool on)
 {
     if (watch->counted == on) return;
     watch->counted = on;
-    watch_core(watch)->live += on ? 1 : -1;
-    if (watch->outside) watch_core(watch)->outside += on ? 1 : -1;
+    watch_hub(watch)->live += on ? 1 : -1;
+    if (watch->outside) watch_hub(watch)->outside += on ? 1 : -1;
 }
 
 void watch_set_active(struct watch *watch, bool on)
 {
     if (watch->active == on) return;
-    PyObject *hub = watch->tie->hub;
+    PyObject *hub = watch->tie->hub->self;
     watch->active = on;
     count(watch, on && watch->ref);
     /* One that holds itself is no garbage whatever it refers to, so the collector need not look at it. */
@@ -216,9 +216,10 @@ int watch_set_ref(PyObject *self, PyObject *value, void *closure)
     return 0;
 }
 
-PyObject *watch_loop_of(PyObject *hub)
+PyObject *watch_loop(const struct watch *watch)
 {
-    return hub == NULL ? Py_NewRef(Py_None) : PyObject_GetAttrString(hub, "loop");
+    struct hub *hub = watch_hub(watch);
+    return hub == NULL ? Py_NewRef(Py_None) : PyObject_GetAttrString(hub->self, "loop");
 }
 
 PyObject *watch_get_priority(PyObject *self, void *closure)

@@ -26,14 +26,9 @@ static inline struct watch *watch_cast(PyObject *self)
     return (struct watch *)self;
 }
 /* The hub, borrowed: NULL if it is gone, or was never there. */
-static inline PyObject *watch_hub(const struct watch *watch)
+static inline struct hub *watch_hub(const struct watch *watch)
 {
     return watch->tie != NULL ? watch->tie->hub : NULL;
-}
-/* Of one that is active or queued: it is there. */
-static inline struct hub *watch_core(const struct watch *watch)
-{
-    return hub_core(watch->tie->hub);
 }
 
 extern PyTypeObject *watch_callback_type, *watch_timer_type; /* set by module.c */
@@ -78,8 +73,8 @@ PyObject *watch_get_ref(PyObject *self, void *);
 int watch_set_ref(PyObject *self, PyObject *value, void *);
 PyObject *watch_get_args(PyObject *self, void *);
 int watch_set_args(PyObject *self, PyObject *value, void *);
-/* Its loop, new: None of no hub. */
-PyObject *watch_loop_of(PyObject *hub);
+/* The loop of its hub, new; None if it has no hub. */
+PyObject *watch_loop(const struct watch *);
 PyObject *watch_get_priority(PyObject *self, void *);
 int watch_set_priority(PyObject *self, PyObject *value, void *);
 /* The same attribute as an argument of __init__: NULL and None are 0. */
