@@ -355,10 +355,10 @@ static void look_and_jump(struct hub *hub)
 static bool put_off(struct hub *hub)
 {
     struct pollfd epoll = {.fd = hub->epoll_fd, .events = POLLIN};
-    if (poll(&epoll, 1, 0) != 0) return true;
     double until = deadline_machine() + PUT_OFF_SECONDS;
-    while (deadline_machine() < until)
+    do
         if (poll(&epoll, 1, 0) != 0) return true;
+    while (deadline_machine() < until);
     return false;
 }
 
@@ -366,13 +366,17 @@ static bool put_off(struct hub *hub)
 static void sleep_in_kernel(struct hub *hub, double wait)
 {
     if (hub->hope > 0 && hub->external == 0) {
-        if (hub->epoll_fd >= 0 && hub->changed_len == 0 && put_off(hub)) {
-            hub->hope = HOPE;
-            wait = 0; /* the GIL need not change hands for what is there */
-        } else if (--hub->hope == 0) {
-            hub->doubt = DOUBT;
+        look(hub, 0); /* the GIL need not change hands for what is there */
+        bool came = hub->ready.len > 0;
+        if (!came && hub->epoll_fd >= 0 && hub->changed_len == 0 && put_off(hub)) {
+            came = true;
+            wait = 0;
         }
-        look(hub, wait);
+        if (came)
+            hub->hope = HOPE;
+        else if (--hub->hope == 0)
+            hub->doubt = DOUBT;
+        if (hub->ready.len == 0) look(hub, wait);
         return;
     }
     double asleep = deadline_machine();
