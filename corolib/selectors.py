@@ -1,6 +1,5 @@
 """The `selectors` module, with selectors that let other greenlets run while they wait."""
 
-import gc
 import os
 import selectors as _selectors
 from select import POLLIN, POLLOUT
@@ -8,6 +7,7 @@ from selectors import EVENT_READ, EVENT_WRITE, BaseSelector, SelectorKey
 from typing import Any
 
 from . import select as _select
+from ._hub import instances
 from ._native import original
 
 _native_epoll: Any = original("select", "epoll")
@@ -62,14 +62,11 @@ def make_existing_cooperative() -> None:
     _selectors.SelectSelector._select = staticmethod(_select.select)  # type: ignore[attr-defined]  # private
     _selectors.PollSelector._selector_cls = _select.poll  # type: ignore[attr-defined]  # private
     _selectors.EpollSelector._selector_cls = _select.epoll  # type: ignore[attr-defined]  # private
-    # Objects refer to their class: asking for those who do is quicker than looking at every object.
     kinds = [_selectors.EpollSelector, _selectors.PollSelector]
     for kind in kinds:
         kinds += kind.__subclasses__()
-    found: list[Any] = gc.get_referrers(*kinds)
-    for each in found:
-        kind = type(each)
-        if kind not in kinds or each.get_map() is None:  # the second: it is closed
+    for each in instances(kinds):
+        if each.get_map() is None:  # it is closed
             continue
         plain = type(getattr(each, "_selector", None))
         if plain is _native_epoll:

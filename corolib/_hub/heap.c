@@ -123,12 +123,18 @@ PyObject *heap_instances(PyObject *module, PyObject *types)
     (void)module;
     struct search search = {.found = NULL};
     if (set_of(&search.types, types) < 0) return NULL;
+    /* Objects that the collector does not know of are found where others refer to them. */
+    bool untracked = false;
+    for (Py_ssize_t i = 0; i < PyList_GET_SIZE(types); i++) {
+        PyObject *type = PyList_GET_ITEM(types, i);
+        untracked |= !PyType_Check(type) || !PyType_IS_GC((PyTypeObject *)type);
+    }
     PyObject *all = everything();
     if (all != NULL && set_open(&search.seen, 64) < 0) PyErr_NoMemory();
     if (search.seen.table != NULL) search.found = PyList_New(0);
     for (Py_ssize_t i = 0; search.found != NULL && i < PyList_GET_SIZE(all); i++) {
         PyObject *object = PyList_GET_ITEM(all, i);
-        traverseproc traverse = Py_TYPE(object)->tp_traverse;
+        traverseproc traverse = untracked ? Py_TYPE(object)->tp_traverse : NULL;
         if (find(object, &search) < 0 || (traverse != NULL && traverse(object, find, &search) < 0))
             Py_CLEAR(search.found);
     }

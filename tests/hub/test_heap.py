@@ -34,8 +34,15 @@ def test_instances_are_of_exactly_the_types_and_each_is_there_once():
 
 def test_what_the_collector_does_not_know_is_found_by_its_holders():
     holder = Slotted()
-    holder.held = allocate_lock()
-    assert any(each is holder.held for each in instances([LockType]))
+    holder.held = complex(3, 4)
+    assert not gc.is_tracked(holder.held)
+    assert any(each is holder.held for each in instances([complex]))
+    assert any(each is holder.held for each in instances([LockType, complex]))
+
+
+def test_a_lock_is_found_wherever_it_is():
+    lock = allocate_lock()
+    assert any(each is lock for each in instances([LockType]))
 
 
 def test_many_are_found():
