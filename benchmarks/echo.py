@@ -114,10 +114,13 @@ def on_cpu_ns(pid: int) -> int:
 def measure(
     command: list[str], connections: int, size: int, milliseconds: int, *words: str
 ) -> dict[str, float]:
-    """What the load generator found, and the server's time on a CPU per request."""
+    """What the load generator found, and the server's time on a CPU per request. In the words for the load
+    generator `{pid}` stands for the server.
+    """
     server_core, client_core = cores()
     allow_many_files()
     with serving(command, server_core) as (pid, port):
+        words = tuple(word.format(pid=pid) for word in words)
         load(port, connections, size, "seconds", WARM_UP_S, client_core, *words)
         before = on_cpu_ns(pid)
         result = load(port, connections, size, "seconds", milliseconds / 1000, client_core, *words)

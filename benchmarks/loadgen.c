@@ -1,7 +1,7 @@
 /*
  * The load generator: many connections, each with one request on its way, every answer compared.
  *
- *     loadgen PORT CONNECTIONS SIZE seconds|requests NUMBER [fresh] [http] [awake] [rate R]
+ *     loadgen PORT CONNECTIONS SIZE seconds|requests NUMBER [fresh] [http] [awake] [rate R] [standing PID]
  *
  * Connects to 127.0.0.1, sends SIZE bytes on each connection, waits until as many are back, compares them
  * with what was sent and goes on, until the time is over or N requests were begun. Then it waits for the
@@ -12,6 +12,12 @@
  * closes it after its answer, and the time is that from connect() to the end of the stream. The server closes
  * first since the one who does is left with the port number in TIME_WAIT, and this program has 28,000 of
  * them.
+ *
+ * With `standing` the server, process PID, is stopped while all connections are made and all requests sent,
+ * and the time is that from its going on to the last answer; and so on, until those times are as long as they
+ * should be together. To make a connection is as much work for this program as to serve it is for the server,
+ * so else it says more of the two of them than of the server. Needs `fresh`, and a queue of the server's that
+ * holds all the connections.
  *
  * With `http` each request is a GET, and right is an answer with status 200 and as many bytes as its head
  * announces; SIZE is the most that it may have, head and body together.
@@ -33,6 +39,7 @@
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <poll.h>
+#include <signal.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -333,6 +340,37 @@ static void close_connection(struct run *r, struct connection *c)
     free(c->answer);
 }
 
+/* Returns when it has stopped. */
+static void stop(pid_t server)
+{
+    char path[64], state = 0;
+    snprintf(path, sizeof path, "/proc/%d/stat", (int)server);
+    if (kill(server, SIGSTOP) < 0) fail("kill");
+    while (state != 'T') {
+        FILE *file = fopen(path, "r");
+        if (file == NULL || fscanf(file, "%*d (%*[^)]) %c", &state) != 1) fail(path);
+        fclose(file);
+    }
+}
+
+/* With `standing`: batches of `count` until the server has been at work for so long, in ns; how long it was.
+ */
+static uint64_t serve_standing(struct run *r, struct connection *all, size_t count, pid_t server,
+                               uint64_t limit)
+{
+    uint64_t spent = 0;
+    while (spent < limit && r->errors == 0) {
+        stop(server);
+        r->budget = count;
+        for (size_t i = 0; i < count; i++) begin(r, &all[i], now());
+        uint64_t started = now();
+        if (kill(server, SIGCONT) < 0) fail("kill");
+        drive(r);
+        spent += r->finished - started;
+    }
+    return spent;
+}
+
 static uint64_t number(const char *text, const char *what, uint64_t most)
 {
     char *end;
@@ -360,7 +398,7 @@ static double duration(const char *text)
 static int usage(void)
 {
     fprintf(stderr, "usage: loadgen PORT CONNECTIONS SIZE seconds|requests NUMBER [fresh] [http] [awake] "
-                    "[rate NUMBER]\n");
+                    "[rate NUMBER] [standing PID]\n");
     return 2;
 }
 
@@ -369,6 +407,7 @@ int main(int argc, char **argv)
     if (argc < 6 || (strcmp(argv[4], "seconds") != 0 && strcmp(argv[4], "requests") != 0)) return usage();
     static struct run r = {.deadline = UINT64_MAX, .budget = UINT64_MAX};
     r.free_end = &r.free;
+    pid_t server = 0;
     for (int i = 6; i < argc; i++) {
         if (strcmp(argv[i], "fresh") == 0)
             r.fresh = true;
@@ -378,6 +417,8 @@ int main(int argc, char **argv)
             r.awake = true;
         else if (strcmp(argv[i], "rate") == 0 && i + 1 < argc)
             r.interval = 1000000000u / number(argv[++i], "rate", 100000000);
+        else if (strcmp(argv[i], "standing") == 0 && i + 1 < argc)
+            server = (pid_t)number(argv[++i], "PID", INT32_MAX);
         else
             return usage();
     }
@@ -387,27 +428,33 @@ int main(int argc, char **argv)
     bool timed = strcmp(argv[4], "seconds") == 0;
     double limit = timed ? duration(argv[5]) : 0.0;
     if (!timed) r.budget = number(argv[5], "requests", UINT64_MAX);
+    if (server != 0 && !(timed && r.fresh && r.interval == 0)) return usage();
 
     r.epoll = epoll_create1(EPOLL_CLOEXEC);
     if (r.epoll < 0) fail("epoll_create1");
     struct connection *all = take(count, sizeof *all);
     for (size_t i = 0; i < count; i++) open_connection(&r, &all[i], i);
 
-    uint64_t started = now();
+    uint64_t started = now(), spent;
     r.finished = started;
-    if (timed) r.deadline = started + (uint64_t)(limit * 1e9);
-    r.due = started;
-    for (size_t i = 0; i < count; i++) {
-        if (r.interval == 0)
-            begin(&r, &all[i], now());
-        else
-            rest(&r, &all[i]);
+    if (server != 0) {
+        spent = serve_standing(&r, all, count, server, (uint64_t)(limit * 1e9));
+    } else {
+        if (timed) r.deadline = started + (uint64_t)(limit * 1e9);
+        r.due = started;
+        for (size_t i = 0; i < count; i++) {
+            if (r.interval == 0)
+                begin(&r, &all[i], now());
+            else
+                rest(&r, &all[i]);
+        }
+        drive(&r);
+        spent = r.finished - started;
     }
-    drive(&r);
     for (size_t i = 0; i < count; i++) close_connection(&r, &all[i]);
     free(all);
 
-    double seconds = (double)(r.finished - started) / 1e9;
+    double seconds = (double)spent / 1e9;
     printf("{\"requests\": %llu, \"errors\": %llu, \"seconds\": %.6f, \"requests_per_s\": %.1f, "
            "\"p50_us\": %.3f, \"p99_us\": %.3f}\n",
            (unsigned long long)r.requests, (unsigned long long)r.errors, seconds,

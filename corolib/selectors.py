@@ -62,7 +62,7 @@ def make_existing_cooperative() -> None:
     _selectors.SelectSelector._select = staticmethod(_select.select)  # type: ignore[attr-defined]  # private
     _selectors.PollSelector._selector_cls = _select.poll  # type: ignore[attr-defined]  # private
     _selectors.EpollSelector._selector_cls = _select.epoll  # type: ignore[attr-defined]  # private
-    kinds = [_selectors.EpollSelector, _selectors.PollSelector]
+    kinds: list[type] = [_selectors.EpollSelector, _selectors.PollSelector]
     for kind in kinds:
         kinds += kind.__subclasses__()
     for each in instances(kinds):

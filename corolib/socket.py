@@ -58,7 +58,7 @@ class socket(_hub.Socket):
     raises OSError(EBADF) in both.
     """
 
-    __slots__ = ("__weakref__", "_closed", "_io_refs")
+    __slots__ = ("__weakref__",)
 
     def __init__(self, family: int = -1, type: int = -1, proto: int = -1, fileno: int | None = None) -> None:
         if fileno is None:
@@ -66,11 +66,6 @@ class socket(_hub.Socket):
             type = SOCK_STREAM if type == -1 else type
             proto = 0 if proto == -1 else proto
         super().__init__(family, type, proto, fileno)
-        self._setup()
-
-    def _setup(self) -> None:
-        self._io_refs = 0
-        self._closed = False
 
     # Methods of the standard class that stand on others and know nothing of how those wait: taken as they
     # are, so that each is right for the Python it runs on.
@@ -78,7 +73,6 @@ class socket(_hub.Socket):
     __exit__: Any = _Plain.__exit__
     __repr__: Any = _Plain.__repr__
     __getstate__: Any = _Plain.__getstate__
-    close: Any = _Plain.close
     dup: Any = _Plain.dup
     get_inheritable: Any = _Plain.get_inheritable
     makefile: Any = _Plain.makefile
@@ -87,18 +81,6 @@ class socket(_hub.Socket):
     _check_sendfile_params: Any = _Plain._check_sendfile_params
     _decref_socketios: Any = _Plain._decref_socketios
     _sendfile_use_send: Any = _Plain._sendfile_use_send
-
-    def _real_close(self, _close: Callable[[_hub.Socket], None] = _hub.Socket.close) -> None:
-        # Bound as a default: it is called at the end of the process too, when globals may be gone.
-        _close(self)
-
-    def detach(self) -> int:
-        """Give the descriptor up without closing it; the object cannot be used any more.
-
-        It stays non-blocking.
-        """
-        self._closed = True
-        return super().detach()
 
     @property
     def family(self) -> AddressFamily | int:  # an int when Python has no name for it
@@ -120,9 +102,7 @@ class socket(_hub.Socket):
 
     def accept(self) -> tuple["socket", Any]:
         """Wait for a connection: (socket, address of the peer)."""
-        connection, address = self.accept_as(socket)
-        connection._setup()
-        return connection, address
+        return self.accept_as(socket)
 
     def _with_address(self, address: Any) -> Any:
         """The address with a name in it replaced by the number it stands for.

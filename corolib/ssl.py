@@ -12,7 +12,7 @@ import ssl as _stdlib
 from _ssl import SSL_ERROR_EOF as SSL_ERROR_EOF
 from collections.abc import Callable
 from types import CellType, FunctionType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 from ._adopt import Names, adopt
 from ._hub import TIMED_OUT, WaitList
@@ -112,12 +112,13 @@ class SSLSocket(socket):
 
         def __getattr__(self, name: str) -> Any: ...
 
-    def _setup(self) -> None:
-        super()._setup()
+    def __new__(cls, *args: Any, **kwargs: Any) -> Self:
+        self = super().__new__(cls, *args, **kwargs)
         self._readable = _Direction()
         self._writable = _Direction()
         self._writer = None
         self._cut = False
+        return self
 
     def _finish(self, operation: Callable[..., Any], *args: Any, writing: bool | None = None) -> Any:
         """Call an operation of OpenSSL until it needs no waiting. `writing` None: of both directions."""

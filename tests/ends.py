@@ -19,7 +19,7 @@ SHORT = 0.01
 class SlottedSocket(Socket):
     """As corolib.socket derives from it."""
 
-    __slots__ = ("__weakref__", "_closed", "_io_refs")
+    __slots__ = ("__weakref__",)
 
 
 def listen(family=stdlib.AF_INET, address=("127.0.0.1", 0), backlog=16):

@@ -614,6 +614,23 @@ def test_load_generator_opens_a_connection_for_each_request(
     assert (found["requests"], found["errors"]) == (100, 0)
 
 
+def test_load_generator_makes_all_connections_while_the_server_is_stopped(
+    generator: Callable[..., dict[str, Any]],
+) -> None:
+    command = [compiled.program("epoll_echo"), "echo", "once"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stdout is not None
+            port = process.stdout.readline()
+            found = generator(port.strip(), 20, 64, "seconds", 0.005, "fresh", "standing", process.pid)
+        finally:
+            process.kill()
+    assert found["errors"] == 0
+    assert found["requests"] >= 20
+    assert found["requests"] % 20 == 0
+    assert found["seconds"] >= 0.005
+
+
 def test_load_generator_understands_answers_of_http(generator: Callable[..., dict[str, Any]]) -> None:
     with epoll_http() as port:
         found = generator(port, 5, 4096, "requests", 200, "http")
@@ -700,6 +717,8 @@ def test_load_generator_notices_a_wrong_answer(
     [
         (["1", "2", "3", "seconds"], "usage: loadgen PORT CONNECTIONS SIZE"),
         (["1", "2", "3", "seconds", "1", "stale"], "usage: loadgen"),
+        (["1", "2", "3", "seconds", "1", "standing", "1"], "usage: loadgen"),
+        (["1", "2", "3", "requests", "1", "fresh", "standing", "1"], "usage: loadgen"),
         (["99999", "1", "1", "seconds", "1"], "PORT: expected a number from 1 to 65535, found '99999'"),
         (["1", "0", "1", "seconds", "1"], "CONNECTIONS: expected a number from 1 to 1000000, found '0'"),
         (["1", "1", "-1", "seconds", "1"], "SIZE: expected a number from 1 to 1073741824, found '-1'"),

@@ -479,8 +479,13 @@ class Socket(_socket.socket):
     ours.
     """
 
+    #: How many files makefile() has made that are open, and whether close() or detach() was called.
+    _io_refs: int
+    _closed: bool
     @property
     def timeout(self) -> float | None: ...
+    def _real_close(self) -> None:
+        """Close the descriptor: what close() does once no file of makefile() is open."""
     def _with_address(self, address: Any, /) -> Any:
         """What sendto() and sendmsg() send to; a subclass may look a name up."""
     def _take_turn(self) -> None:

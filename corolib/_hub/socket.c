@@ -12,6 +12,7 @@
 #include <poll.h>
 #include <stddef.h>
 #include <string.h>
+#include <structmember.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -32,6 +33,7 @@
 
 static PyTypeObject *base_type, *socket_type; /* owned, set once by socket_setup() */
 static PyObject *getdefaulttimeout;           /* owned, _socket's */
+static PyObject *name_real_close;             /* owned */
 
 static struct sock *sock_of(PyObject *self)
 {
@@ -156,6 +158,8 @@ static int socket_init(PyObject *self, PyObject *args, PyObject *kwargs)
     Py_DECREF(base_args);
     if (rc < 0) return -1;
     sock->base_timeout = 0;
+    sock->io_refs = 0;
+    sock->closed = false;
     sock->timeout = timeout;
     sock->streak = 0;
     sockwait_knows_nothing(sock);
@@ -167,7 +171,7 @@ static int socket_init(PyObject *self, PyObject *args, PyObject *kwargs)
     return -1;
 }
 
-static PyObject *socket_close(PyObject *self, PyObject *unused)
+static PyObject *socket_real_close(PyObject *self, PyObject *unused)
 {
     struct sock *sock = sock_of(self);
     int fd = sock->fd;
@@ -184,10 +188,19 @@ static PyObject *socket_close(PyObject *self, PyObject *unused)
     Py_RETURN_NONE;
 }
 
+/* As socket.close() in Python, whose names for these two are used by makefile() and its files. */
+static PyObject *socket_close(PyObject *self, PyObject *unused)
+{
+    sock_of(self)->closed = true;
+    if (sock_of(self)->io_refs > 0) Py_RETURN_NONE;
+    return PyObject_VectorcallMethod(name_real_close, &self, 1, NULL);
+}
+
 static PyObject *socket_detach(PyObject *self, PyObject *unused)
 {
     struct sock *sock = sock_of(self);
     int fd = sock->fd;
+    sock->closed = true;
     sockwait_release(sock, false);
     sock->fd = -1;
     return PyLong_FromLong(fd);
@@ -407,8 +420,11 @@ static PyMethodDef methods[] = {
      PyDoc_STR(
          "wait_write($self, /, timeout=<that of the socket>)\n--\n\nPark until writable; as wait_read().")},
     {"close", socket_close, METH_NOARGS,
-     PyDoc_STR("close($self, /)\n--\n\nClose the descriptor. Greenlets that wait on it, in any thread, get "
-               "OSError(EBADF).")},
+     PyDoc_STR("close($self, /)\n--\n\nClose the socket, and the descriptor by _real_close(): once the last "
+               "file of makefile() is closed, if there are any.")},
+    {"_real_close", socket_real_close, METH_NOARGS,
+     PyDoc_STR("_real_close($self, /)\n--\n\nClose the descriptor. Greenlets that wait on it, in any thread, "
+               "get OSError(EBADF).")},
     {"detach", socket_detach, METH_NOARGS,
      PyDoc_STR("detach($self, /)\n--\n\nGive the descriptor up without closing it: its number. It stays "
                "non-blocking. Greenlets "
@@ -428,6 +444,12 @@ static PyMethodDef methods[] = {
     {NULL, NULL, 0, NULL},
 };
 
+static PyMemberDef members[] = {
+    {"_io_refs", T_INT, offsetof(struct sock, io_refs), 0, NULL},
+    {"_closed", T_BOOL, offsetof(struct sock, closed), 0, NULL},
+    {NULL, 0, 0, 0, NULL},
+};
+
 static PyGetSetDef properties[] = {
     {"timeout", timeout_getter, NULL, PyDoc_STR("the timeout in seconds, or None"), NULL},
     {NULL, NULL, NULL, NULL, NULL},
@@ -440,6 +462,7 @@ static PyType_Slot slots[] = {
     {Py_tp_finalize, socket_finalize},
     {Py_tp_methods, methods},
     {Py_tp_getset, properties},
+    {Py_tp_members, members},
     {Py_tp_doc,
      PyDoc_STR(
          "Socket(family=-1, type=-1, proto=-1, fileno=None)\n--\n\n_socket.socket whose blocking "
@@ -498,7 +521,8 @@ int socket_setup(PyObject *module)
     int rc = -1;
     PyObject *native = PyImport_ImportModule("_socket");
     if (native == NULL) return -1;
-    if ((base_type = (PyTypeObject *)PyObject_GetAttrString(native, "socket")) == NULL ||
+    if ((name_real_close = PyUnicode_InternFromString("_real_close")) == NULL ||
+        (base_type = (PyTypeObject *)PyObject_GetAttrString(native, "socket")) == NULL ||
         (getdefaulttimeout = PyObject_GetAttrString(native, "getdefaulttimeout")) == NULL ||
         (sockops_base_accept = PyObject_GetAttrString((PyObject *)base_type, "_accept")) == NULL ||
         (sockops_base_connect_ex = PyObject_GetAttrString((PyObject *)base_type, "connect_ex")) == NULL)

@@ -49,6 +49,8 @@ struct sock {
     double timeout;                  /* of each operation: seconds, 0 for none at all, PARK_FOREVER */
     uint32_t epoch;                  /* counts what the descriptor was: close, detach and __init__ step it */
     uint32_t streak;                 /* work since the last wait; see HUB_FAIR_STREAK */
+    int io_refs;                     /* files made of it by makefile(), which keep the descriptor open */
+    bool closed;                     /* close() was called, or detach() */
     bool sending;                    /* a sendall() waits in its middle: nobody may send in between */
     /* The guess whether the next recv() would find nothing; see sockread.h. */
     unsigned char last;        /* enum sock_last */

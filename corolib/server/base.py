@@ -416,6 +416,8 @@ class BaseServer:
         """Whether nothing is to be accepted for now. A subclass may have reasons of its own: it is asked
         again every `max_delay` seconds at most.
         """
+        if self.pool is None:
+            return False
         full = getattr(self.pool, "full", None)
         return full is not None and bool(full())
 

@@ -90,8 +90,8 @@ class Adopted(socket):
         super().__init__(original.family, original.type, original.proto, os.dup(original.fileno()))
         self._original = original
 
-    def _real_close(self, *args: Any) -> None:
-        super()._real_close(*args)
+    def _real_close(self) -> None:
+        super()._real_close()
         self._original.close()
 
 

@@ -195,14 +195,13 @@ class StreamServer(BaseServer):
 
     def do_read(self, listener: Any = None) -> tuple[socket, Any]:
         """Wait for the next connection: (socket, address of the peer). One system call unless it waits."""
-        found = (self.socket if listener is None else listener).accept_as(socket)
-        found[0]._setup()
-        return found  # type: ignore[no-any-return]  # of a listener of any kind
+        listener = self.socket if listener is None else listener
+        return listener.accept_as(socket)  # type: ignore[no-any-return]  # of a listener of any kind
 
     def do_handle(self, *args: Any) -> None:
         """As in BaseServer, unless the address has too many connections."""
         if not self.max_per_address:
-            super().do_handle(*args)
+            BaseServer.do_handle(self, *args)
             return
         sock, address, *_ = args
         if not self._peers.admit(address, self.max_per_address):

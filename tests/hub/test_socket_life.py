@@ -14,6 +14,7 @@ from ends import (
     full_unix_listener,
     let_others_run,
     listen,
+    unix_pair,
 )
 from helpers import Recorder, run_isolated
 
@@ -107,7 +108,7 @@ def test_accept_as_makes_the_object(listener):
     assert address == client.getsockname() == sock.getpeername()
     assert (sock.family, sock.type, sock.proto) == (listener.family, listener.type, listener.proto)
     assert sock.gettimeout() is None
-    assert not hasattr(sock, "_closed")
+    assert (sock._io_refs, sock._closed) == (0, False)
     with pytest.raises(TypeError, match="subclass of Socket"):
         listener.accept_as(int)
     client.close()
@@ -304,3 +305,53 @@ def test_the_timeout_of_a_closed_socket_cannot_be_set(pair):
         with pytest.raises(OSError) as caught:
             change()
         assert caught.value.errno == errno.EBADF
+
+
+def test_a_socket_closes_with_the_last_file_that_was_made_of_it():
+    near, far = unix_pair()
+    near._io_refs = 2
+    near.close()
+    assert near._closed
+    assert near.fileno() >= 0
+    near._io_refs = 0
+    near.close()
+    assert near.fileno() == -1
+    assert far.recv(1) == b""
+    near.close()
+    far.close()
+
+
+def test_close_calls_what_a_subclass_has_in_place_of_real_close():
+    class Loud(Socket):
+        def _real_close(self):
+            calls.append(self.fileno() >= 0)
+            super()._real_close()
+
+    calls = []
+    sock = Loud()
+    sock.close()
+    assert calls == [True]
+    assert sock.fileno() == -1
+
+
+def test_a_detached_socket_is_closed_and_a_second_init_opens_it():
+    sock = Socket()
+    number = sock.detach()
+    assert sock._closed
+    sock.__init__(fileno=number)
+    assert (sock._closed, sock._io_refs) == (False, 0)
+    assert sock.fileno() == number
+    sock.close()
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "127.9.10.99", "127.100.101.199", "127.200.255.254"])
+def test_addresses_are_spelled_as_the_standard_library_does(host):
+    sock = Socket(stdlib.AF_INET, stdlib.SOCK_DGRAM)
+    plain = stdlib.socket(stdlib.AF_INET, stdlib.SOCK_DGRAM)
+    plain.bind((host, 0))
+    sock.bind(("127.0.0.1", 0))
+    plain.sendto(b"x", sock.getsockname())
+    assert sock.recvfrom(1) == (b"x", plain.getsockname())
+    assert plain.getsockname()[0] == host
+    sock.close()
+    plain.close()
