@@ -30,8 +30,8 @@ LEAST = 2_000
 BATCH = 200
 BACKLOG = 1024
 #: Connections that come and go before anything is measured. CPython specialises a function that was called
-#: some times; a handler whose only loop is `while data := recv()` is called once for each connection, and with
-#: one connection it would not be.
+#: some times; a handler whose only loop is `while data := recv()` is called once for each connection, and
+#: with one connection it would not be.
 WARM_UP = 20
 ECHO = bytes(64)
 GET = b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n"
