@@ -6,6 +6,7 @@ programs keep them: in the globals of modules, in containers that are globals, i
 that functions have by default, in what functions enclose, and in classes derived from one that was replaced.
 """
 
+import gc
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from importlib.machinery import EXTENSION_SUFFIXES
@@ -117,9 +118,10 @@ def _suspects(objects: list[Any]) -> set[str]:
     known.update(map(id, saved.values()))
     # What a module holds in three steps at most: a class, in whose names is a list, with one of them in it.
     # Mostly nothing is left to seek after the first.
+    there_is = gc.get_objects()
     for _ in range(3):
         containers = []
-        for holder in referrers(objects):
+        for holder in referrers(objects, there_is):
             kind = type(holder)
             if kind is dict and id(holder) in names:
                 found.update(names[id(holder)])

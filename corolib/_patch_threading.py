@@ -263,11 +263,12 @@ def _exchange(makers: dict[type, Callable[[Any], Any]]) -> None:
     """Exchange all objects of exactly these types for what is made of them; None: it stays."""
     # From what is sought outward: a program has few locks, but so many objects that a loop over all of them
     # would take longer than the rest of patching.
-    natives = instances(list(makers))
+    everything = gc.get_objects()  # once: what is made from here on is our own, and holds what it should
+    natives = instances(list(makers), everything)
     if not natives:
         return
-    holders = referrers(natives)
-    class_of_dict, spared = _owners(holders)
+    holders = referrers(natives, everything)
+    class_of_dict, spared = _owners(holders, everything)
 
     exchange = _Exchange()
     for native in natives:
@@ -287,19 +288,19 @@ def _exchange(makers: dict[type, Callable[[Any], Any]]) -> None:
         if replacement is not None:
             exchange.add(method, replacement)
     if methods:
-        holders += referrers(methods)
-    _write(exchange, class_of_dict, holders, (natives, exchange._old, methods, holders))
+        holders += referrers(methods, everything)
+    _write(exchange, class_of_dict, holders)
 
 
-def _owners(holders: list[Any]) -> tuple[dict[int, type], set[int]]:
+def _owners(holders: list[Any], everything: list[Any]) -> tuple[dict[int, type], set[int]]:
     """Of those who hold locks: id() of a dictionary -> the class that it belongs to; and id() of what our own
     objects hold.
     """
     class_of_dict: dict[int, type] = {}
     ours = [each for each in holders if not _is_class(each) and _ours(each)]
     # Most are the globals of modules, which need not be sought.
-    everything: list[Any] = list(sys.modules.values())
-    modules = {id(vars(each)): each for each in everything if issubclass(type(each), ModuleType)}
+    imported: list[Any] = list(sys.modules.values())
+    modules = {id(vars(each)): each for each in imported if issubclass(type(each), ModuleType)}
     dicts = []
     for names in [each for each in holders if type(each) is dict]:
         module = modules.get(id(names))
@@ -307,9 +308,7 @@ def _owners(holders: list[Any]) -> tuple[dict[int, type], set[int]]:
             dicts.append(names)
         elif _ours(module):
             ours.append(names)
-    for owner in referrers(dicts):
-        if owner is dicts or owner is holders:
-            continue
+    for owner in referrers(dicts, everything):
         if _is_class(owner):
             class_of_dict.update(
                 (id(names), owner) for names in gc.get_referents(owner) if type(names) is dict
@@ -350,12 +349,8 @@ def _held(lock: Any) -> int:
     return 0
 
 
-def _write(
-    exchange: _Exchange, class_of_dict: dict[int, type], holders: Iterable[Any], own: tuple[object, ...]
-) -> None:
+def _write(exchange: _Exchange, class_of_dict: dict[int, type], holders: Iterable[Any]) -> None:
     for holder in holders:
-        if any(holder is each for each in own):
-            continue
         if type(holder) is dict:
             cls = class_of_dict.get(id(holder))
             if cls is None:

@@ -143,6 +143,7 @@ HARMLESS = {
     # A running loop of asyncio belongs to a native thread, and so do these notes of it.
     ("asyncio.events", "_RunningLoop(_local)"),
     ("asyncio.events", "BaseDefaultEventLoopPolicy._Local(_local)"),
+    ("asyncio.events", "_BaseDefaultEventLoopPolicy._Local(_local)"),  # since 3.14
 }
 
 # -- what one can ask ----------------------------------------------------------------------------------------
@@ -467,13 +468,17 @@ def patch_select(aggressive: bool = True) -> None:
     (`aggressive` has no effect: all of them.)
     """
 
+    imported = "selectors" in sys.modules  # else there is no selector yet
+
     def then(patched: set[str]) -> None:
         # Late: they bring in the standard library's selectors.
         from ._patch_asyncio import patch_asyncio
-        from .selectors import make_existing_cooperative
+        from .selectors import make_classes_cooperative, make_existing_cooperative
 
         if {"select", "selectors"} <= patched:
-            make_existing_cooperative()
+            make_classes_cooperative()
+            if imported:
+                make_existing_cooperative()
             patch_asyncio()
             for name, adapt in WITH_SELECT.items():
                 when_imported(name, adapt)
@@ -540,12 +545,14 @@ def patch_queue() -> None:
     at once (get(block=False)) lets other greenlets run first.
     """
 
+    imported = "queue" in sys.modules  # else nobody has had a SimpleQueue from there yet
+
     def then(patched: set[str]) -> None:
         from ._patch_threading import patch_queues  # late, as in patch_thread()
         from .queue import let_others_run_when_refused
 
         when_imported("queue", let_others_run_when_refused)
-        if "_queue" in patched:
+        if "_queue" in patched and imported:
             patch_queues()
 
     _patch_rows("queue", then)
@@ -661,6 +668,10 @@ def patch_all(
     finally:
         _in_patch_all = False
         if collects:
+            if not gc.get_freeze_count():
+                # All that is young becomes old, unseen, in place of a look at all of it at the next object.
+                gc.freeze()
+                gc.unfreeze()
             gc.enable()
     notify(DidPatchBuiltinModulesEvent(arguments, others))
     notify(DidPatchAllEvent(arguments, others))

@@ -51,17 +51,19 @@ class DefaultSelector(EpollSelector):
     """
 
 
-def make_existing_cooperative() -> None:
+def make_classes_cooperative() -> None:
     """Called when `selectors` is patched.
 
-    Its classes took their system calls from `select` when it was imported.
-
-    Others have taken these classes in turn (socketserver has PollSelector, subprocess too), so the classes
-    stay and are given the cooperative calls. So are selectors that exist: a loop of asyncio may be running.
+    Its classes took their system calls from `select` when it was imported. Others have taken these classes in
+    turn (socketserver has PollSelector, subprocess too), so they stay and are given the cooperative calls.
     """
     _selectors.SelectSelector._select = staticmethod(_select.select)  # type: ignore[attr-defined]  # private
     _selectors.PollSelector._selector_cls = _select.poll  # type: ignore[attr-defined]  # private
     _selectors.EpollSelector._selector_cls = _select.epoll  # type: ignore[attr-defined]  # private
+
+
+def make_existing_cooperative() -> None:
+    """Give selectors that exist the cooperative calls: a loop of asyncio may be running."""
     kinds: list[type] = [_selectors.EpollSelector, _selectors.PollSelector]
     for kind in kinds:
         kinds += kind.__subclasses__()

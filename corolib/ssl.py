@@ -192,6 +192,14 @@ class SSLSocket(socket):
                 return b"" if buffer is None else 0
             raise
 
+    def _sendfile_zerocopy(
+        self, function: Any, give_up: type[Exception], file: Any, offset: int = 0, count: int | None = None
+    ) -> int:
+        """What sendfile() tries first since CPython 3.15 where the kernel encrypts: it gives up, since it
+        would have to wait in ways of its own, and the file goes by send().
+        """
+        raise give_up
+
     def write(self, data: Any) -> int:
         """Send data; how many bytes of it went. Switches until the kernel takes them. ValueError once TLS is
         over.

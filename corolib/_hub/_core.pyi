@@ -201,12 +201,12 @@ def set_hub_factory(factory: Callable[[], Hub], /) -> None: ...
 def sleep(seconds: float = 0, ref: bool = True) -> None:
     """Switch to the hub for `seconds`; 0 or less lets what is ready run first."""
 
-def instances(types: list[type], /) -> list[Any]:
+def instances(types: list[type], among: list[Any] = ..., /) -> list[Any]:
     """All objects of exactly the types in a list, each once, also those that the collector knows by their
-    holders only.
+    holders only. `among`: what gc.get_objects() has given, for several walks.
     """
 
-def referrers(objects: list[Any], /) -> list[Any]:
+def referrers(objects: list[Any], among: list[Any] = ..., /) -> list[Any]:
     """What `gc.get_referrers(*objects)` gives, of a list: one walk, however many there are."""
 
 def held_long() -> bool:

@@ -7,6 +7,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "arguments.h"
+
 /* A set of objects (borrowed): open addressing, NULL where there is none, at most half full. */
 struct set {
     PyObject **table;
@@ -67,9 +69,13 @@ static int set_of(struct set *set, PyObject *list)
     return 0;
 }
 
-/* A list of all that there is: new, or NULL with an exception. */
-static PyObject *everything(void)
+/* A list of all that there is, the second argument if there is one: new, or NULL with an exception. */
+static PyObject *everything(const char *function, PyObject *const *args, Py_ssize_t nargs)
 {
+    if (arguments_count(function, nargs, 1, 2) < 0) return NULL;
+    if (nargs > 1 && PyList_Check(args[1])) return Py_NewRef(args[1]);
+    if (nargs > 1)
+        return PyErr_Format(PyExc_TypeError, "expected a list, not %.100s", Py_TYPE(args[1])->tp_name);
     PyObject *gc = PyImport_ImportModule("gc");
     PyObject *all = gc == NULL ? NULL : PyObject_CallMethod(gc, "get_objects", NULL);
     Py_XDECREF(gc);
@@ -83,17 +89,18 @@ static int is_sought(PyObject *object, void *sought)
     return has(sought, object);
 }
 
-PyObject *heap_referrers(PyObject *module, PyObject *objects)
+PyObject *heap_referrers(PyObject *module, PyObject *const *args, Py_ssize_t nargs)
 {
     (void)module;
-    struct set sought;
-    if (set_of(&sought, objects) < 0) return NULL;
-    PyObject *all = sought.len > 0 ? everything() : PyList_New(0); /* nobody holds none */
-    PyObject *found = all != NULL ? PyList_New(0) : NULL;
-    for (Py_ssize_t i = 0; found != NULL && i < PyList_GET_SIZE(all); i++) {
+    PyObject *all = everything("referrers", args, nargs), *objects = all != NULL ? args[0] : NULL;
+    struct set sought = {.len = 0};
+    PyObject *found = all != NULL && set_of(&sought, objects) == 0 ? PyList_New(0) : NULL;
+    /* Nobody holds none. */
+    for (Py_ssize_t i = 0; found != NULL && sought.len > 0 && i < PyList_GET_SIZE(all); i++) {
         PyObject *holder = PyList_GET_ITEM(all, i);
         traverseproc traverse = Py_TYPE(holder)->tp_traverse;
-        if (holder == objects || traverse == NULL || !traverse(holder, is_sought, &sought)) continue;
+        if (holder == objects || holder == all || traverse == NULL || !traverse(holder, is_sought, &sought))
+            continue;
         if (PyList_Append(found, holder) < 0) Py_CLEAR(found);
     }
     Py_XDECREF(all);
@@ -118,19 +125,22 @@ static int find(PyObject *object, void *pointer)
     return added < 0 || (added > 0 && PyList_Append(search->found, object) < 0) ? -1 : 0;
 }
 
-PyObject *heap_instances(PyObject *module, PyObject *types)
+PyObject *heap_instances(PyObject *module, PyObject *const *args, Py_ssize_t nargs)
 {
     (void)module;
+    PyObject *all = everything("instances", args, nargs), *types = all != NULL ? args[0] : NULL;
     struct search search = {.found = NULL};
-    if (set_of(&search.types, types) < 0) return NULL;
+    if (all == NULL || set_of(&search.types, types) < 0) {
+        Py_XDECREF(all);
+        return NULL;
+    }
     /* Objects that the collector does not know of are found where others refer to them. */
     bool untracked = false;
     for (Py_ssize_t i = 0; i < PyList_GET_SIZE(types); i++) {
         PyObject *type = PyList_GET_ITEM(types, i);
         untracked |= !PyType_Check(type) || !PyType_IS_GC((PyTypeObject *)type);
     }
-    PyObject *all = everything();
-    if (all != NULL && set_open(&search.seen, 64) < 0) PyErr_NoMemory();
+    if (set_open(&search.seen, 64) < 0) PyErr_NoMemory();
     if (search.seen.table != NULL) search.found = PyList_New(0);
     for (Py_ssize_t i = 0; search.found != NULL && i < PyList_GET_SIZE(all); i++) {
         PyObject *object = PyList_GET_ITEM(all, i);

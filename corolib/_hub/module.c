@@ -424,12 +424,14 @@ static PyMethodDef methods[] = {
     {"own_methods", core_own_methods, METH_O,
      "own_methods(cls, /)\n--\n\nThe methods in C that a class derived in Python inherits become its own, "
      "which are called more quickly."},
-    {"instances", heap_instances, METH_O,
-     "instances(types, /)\n--\n\nAll objects of exactly the types in a list, each once, also those that the "
-     "collector knows by their holders only. Never switches."},
-    {"referrers", heap_referrers, METH_O,
-     "referrers(objects, /)\n--\n\nWhat gc.get_referrers(*objects) gives, of a list: one walk, however many "
-     "there are. Never switches."},
+    {"instances", FAST(heap_instances), METH_FASTCALL,
+     "instances(types, among=<all there is>, /)\n--\n\nAll objects of exactly the types in a list, each "
+     "once, "
+     "also those that the collector knows by their holders only. `among`: what gc.get_objects() has given. "
+     "Never switches."},
+    {"referrers", FAST(heap_referrers), METH_FASTCALL,
+     "referrers(objects, among=<all there is>, /)\n--\n\nWhat gc.get_referrers(*objects) gives, of a list: "
+     "one walk, however many there are. `among`: what gc.get_objects() has given. Never switches."},
     {"tell", FAST(core_tell), METH_FASTCALL,
      "tell(function, argument, /)\n--\n\nfunction(argument) in a thread that has done its work, and wakes a "
      "hub "

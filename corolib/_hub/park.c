@@ -530,6 +530,7 @@ void park_abandon(struct hub *hub)
     while ((park = hub->parked) != NULL) {
         leave_all(park);
         park->state = PARK_IDLE;
+        park->object = NULL;
         /* May be the last: then the engine throws GreenletExit into it, and its clean-up runs here. */
         Py_DECREF(park->greenlet);
     }

@@ -120,6 +120,10 @@ static int list_init(PyObject *self, PyObject *args, PyObject *kwargs)
         PyErr_Format(PyExc_TypeError, "undo must be callable or None, not %.100s", Py_TYPE(back)->tp_name);
         return -1;
     }
+    if (cast(self)->list.first != NULL) {
+        PyErr_SetString(PyExc_RuntimeError, "a WaitList cannot be made anew while greenlets wait in it");
+        return -1;
+    }
     Py_XSETREF(cast(self)->owner, owner == Py_None ? NULL : Py_NewRef(owner));
     cast(self)->list.undo = back == Py_None ? NULL : call_undo;
     Py_XSETREF(cast(self)->undo, back == Py_None ? NULL : Py_NewRef(back));
@@ -158,11 +162,10 @@ static PyObject *list_wait(PyObject *self, PyObject *const *args, Py_ssize_t nar
     if (arguments_take("wait", (const char *[]){"timeout", NULL}, 0, args, nargs, names, &argument) < 0)
         return NULL;
     if (park_timeout(argument, &timeout) < 0) return NULL;
+    /* Both stay as long as somebody waits: the caller holds the list, and __init__ refuses. A reference of
+     * the wait's own would stay for ever if the greenlet was given up with its thread. */
     PyObject *owner = cast(self)->owner != NULL ? cast(self)->owner : self;
-    Py_INCREF(owner); /* __init__ may replace it meanwhile, and reports name it */
-    PyObject *value = waitlist_wait(&cast(self)->list, owner, timeout);
-    Py_DECREF(owner);
-    return value;
+    return waitlist_wait(&cast(self)->list, owner, timeout);
 }
 
 static PyObject *woken(Py_ssize_t count)

@@ -1,9 +1,12 @@
 """A thread that ends while its greenlets wait for what other threads have: nothing is lost with it."""
 
+import gc
+import sys
 import threading
 
 import pytest
 
+from corolib._hub import WaitList
 from corolib.event import AsyncResult, Event
 from corolib.greenlet import Greenlet
 from corolib.hub import get_hub, sleep, spawn_raw
@@ -97,6 +100,23 @@ def test_what_was_handed_to_a_thread_that_ended_before_it_arrived_comes_back(nam
     assert not there_at_once(made, name)
     end()
     assert there(made)
+
+
+@pytest.mark.parametrize("spawn", [Greenlet.spawn, spawn_raw])
+def test_who_waits_in_a_thread_that_ends_keeps_nothing_of_what_is_waited_for(spawn):
+    class Owner:
+        pass
+
+    owner = Owner()
+    waiting = WaitList(owner)
+    before = sys.getrefcount(owner)
+    greenlets, end = thread_of_waiters(lambda: waiting.wait(), spawn, True)
+    assert len(waiting) == 2
+    end()
+    assert len(waiting) == 0
+    greenlets.clear()
+    gc.collect()
+    assert sys.getrefcount(owner) == before
 
 
 def there_at_once(made, name):

@@ -60,6 +60,18 @@ def test_referrers_are_those_of_the_collector():
     assert id(threading.__dict__) in {id(each) for each in referrers([threading.Thread])}
 
 
+def test_one_list_of_all_serves_several_walks():
+    kind = Kind()
+    holder = [kind]
+    there_is = gc.get_objects()
+    later, again = [kind], Kind()
+    assert {id(each) for each in instances([Kind], there_is)} == {id(kind)}
+    found = {id(each) for each in referrers([kind], there_is)}
+    assert id(holder) in found
+    assert found.isdisjoint(map(id, (later, there_is)))
+    del again
+
+
 @pytest.mark.parametrize("walk", [instances, referrers])
 def test_a_list_is_expected(walk):
     with pytest.raises(TypeError, match="expected a list, not tuple"):

@@ -228,11 +228,13 @@ def test_the_owner_of_a_list_outlives_the_waits_that_name_it():
     waiters = _hub.WaitList(Owner())
     waiter = _hub.spawn_raw(waiters.wait)
     _hub.sleep(0)
-    waiters.__init__(None)
+    owner = weakref.ref(_hub.waiting(waiter)[1])
+    del waiters
     gc.collect()
     assert type(_hub.waiting(waiter)[1]) is Owner
-    waiters.wake()
+    _hub.wake(waiter)
     _hub.sleep(0)
+    assert owner() is None
 
 
 def test_a_kind_that_is_no_utf8_is_reported_all_the_same():

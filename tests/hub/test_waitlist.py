@@ -108,6 +108,22 @@ def test_reports_name_the_owner():
     _hub.sleep(0)
 
 
+def test_it_cannot_be_made_anew_while_somebody_waits():
+    first, second, rec = object(), object(), Recorder()
+    waiters = _hub.WaitList(first)
+    (target,) = spawn_waiters(waiters, rec, "a")
+    with pytest.raises(RuntimeError, match="while greenlets wait"):
+        waiters.__init__(second)
+    assert _hub.waiting(target)[1] is first
+    waiters.wake()
+    _hub.sleep(0)
+    waiters.__init__(second)
+    (target,) = spawn_waiters(waiters, rec, "b")
+    assert _hub.waiting(target)[1] is second
+    waiters.wake()
+    _hub.sleep(0)
+
+
 @pytest.mark.parametrize("arguments", [{"undo": 3}, {"nonsense": 1}])
 def test_refuses_bad_arguments(arguments):
     with pytest.raises(TypeError):

@@ -133,6 +133,33 @@ def test_what_is_replaced_is_at_home_in_the_module_that_has_it() -> None:
     """)
 
 
+def test_what_was_imported_is_old_for_the_collector_when_it_goes_on() -> None:
+    run_isolated(
+        """
+        import gc
+        from corolib import monkey
+        gc.collect()
+        before = [each["collections"] for each in gc.get_stats()]
+        monkey.patch_all()
+        assert [each["collections"] for each in gc.get_stats()] == before
+        assert gc.get_freeze_count() == 0
+        """
+    )
+
+
+def test_what_somebody_has_frozen_stays_frozen() -> None:
+    run_isolated(
+        """
+        import gc
+        from corolib import monkey
+        gc.freeze()
+        frozen = gc.get_freeze_count()
+        monkey.patch_all()
+        assert gc.get_freeze_count() > frozen // 2  # some of them are replaced
+        """
+    )
+
+
 @pytest.mark.parametrize("on", [True, False])
 @pytest.mark.parametrize("refused", [True, False])
 def test_the_collector_goes_on_as_before(on: bool, refused: bool) -> None:

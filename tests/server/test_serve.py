@@ -122,7 +122,9 @@ def test_it_serves_and_ends(tmp_path):
 
 
 def test_it_serves_websockets(tmp_path):
-    websocket = pytest.importorskip("corolib.websocket")
+    pytest.importorskip("wsproto")
+    from corolib import websocket
+
     with running(tmp_path, "--websocket", name="websocket") as command:
         command.until_answered()
         with websocket.connect("ws://{}:{}/".format(*command.address)) as ws:

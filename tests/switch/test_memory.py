@@ -202,7 +202,7 @@ DEEP = """
             return bool(self.depth and sorted([other, Nest(self.depth - 1)]) is None)
 
     def run():
-        sorted([Nest(0), Nest(180)])  # some hundred KiB of C stack
+        sorted([Nest(0), Nest(150)])  # some hundred KiB of C stack
         while me.switch():
             pass
 

@@ -2,6 +2,8 @@
 
 The interpreter rewrites the code of functions when it is switched on or off, also of those that stand parked
 in the middle: 3.12 and later count versions for that, and have assertions about them in debug builds.
+Before 3.15 those do not hold for parked frames, which the interpreter does not see; greenlet's own have the
+same (its issue 368).
 """
 
 import sys
@@ -113,6 +115,10 @@ TOGGLE = """
 """
 
 
+@pytest.mark.skipif(
+    (3, 12) <= sys.version_info < (3, 15) and hasattr(sys, "gettotalrefcount"),
+    reason="a debug build insists that the code of all frames is up to date, and does not see parked ones",
+)
 @pytest.mark.parametrize(
     "rounds", [1000, pytest.param(10_000, marks=[pytest.mark.slow, pytest.mark.hang_after(300)])]
 )

@@ -150,6 +150,8 @@ def test_exit_handlers_can_use_the_loop():
             client.sendall(name.encode())
             print(client.recv(100).decode(), flush=True)
             served.join()
+            client.close()
+            listener.close()
 
         atexit.register(handler, "first")
         from corolib._switch import greenlet
