@@ -16,9 +16,10 @@ def main() -> None:
     """Measure one case with one implementation."""
     options = parse("accept", None)
     command = server_command(options.implementation, "accept", options.case, "once")
-    words = ["fresh", *STANDING] if options.case == "1000x64" else ["fresh"]
-    values = measure(command, *shape(options.case), options.size, *words)
-    if words != ["fresh"]:
+    standing = options.case == "1000x64"
+    words = STANDING if standing else ()
+    values = measure(command, *shape(options.case), options.size, "fresh", *words)
+    if standing:
         del values["p50_us"], values["p99_us"]  # of the time in which the server was stopped
     print_line("accept", options, values)
 

@@ -350,6 +350,10 @@ static void stop(pid_t server)
         FILE *file = fopen(path, "r");
         if (file == NULL || fscanf(file, "%*d (%*[^)]) %c", &state) != 1) fail(path);
         fclose(file);
+        if (state == 'Z' || state == 'X') {
+            fprintf(stderr, "loadgen: PID: the server %d has ended\n", (int)server);
+            exit(1);
+        }
     }
 }
 

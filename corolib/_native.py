@@ -11,12 +11,10 @@ import importlib
 import select as _select
 import sys
 import time as _time
-from _queue import Empty
 from signal import set_wakeup_fd
 from typing import Any
 
 __all__ = [
-    "Empty",
     "RLock",
     "allocate_lock",
     "get_ident",

@@ -2,7 +2,7 @@
 
 Policy is: what becomes of an exception that nobody catches, what a deadlock report says, what exists once per
 hub (`service`), and which faces of the loop others see (`hub.loop`). This is the only module that brings
-`_switch`, `_ev` and `_hub` together.
+`_switch`, `_ev` and `_hub` together. Long, but one class, and what it shows to those who derive from it.
 """
 
 import os

@@ -9,6 +9,9 @@ as the first thing a program does, before it imports anything else; or, without 
 
 What is replaced by what is the table below. Objects that were there before stay reachable: get_original().
 What came too late is told in a warning; audit() finds who still holds what was there before.
+
+Long, since each patch_*() is public and has arguments to be explained; how things are found and
+exchanged is in `_audit` and in the modules `_patch_*`.
 """
 
 import gc
@@ -545,7 +548,7 @@ def patch_queue() -> None:
     at once (get(block=False)) lets other greenlets run first.
     """
 
-    imported = "queue" in sys.modules  # else nobody has had a SimpleQueue from there yet
+    imported = "_queue" in sys.modules  # else there is no SimpleQueue yet
 
     def then(patched: set[str]) -> None:
         from ._patch_threading import patch_queues  # late, as in patch_thread()

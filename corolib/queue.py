@@ -14,6 +14,7 @@ when it is first needed.
 """
 
 import sys
+from _queue import Empty
 from collections import deque
 from collections.abc import Callable, Iterable
 from functools import partial, wraps
@@ -23,7 +24,6 @@ from weakref import ref as weakref
 
 from . import _hub
 from ._hub import TIMED_OUT, WaitList
-from ._native import Empty
 from ._switch import getcurrent, greenlet
 from .hub import Hub, get_hub, get_hub_if_exists, hub_to_wait_in, sleep
 

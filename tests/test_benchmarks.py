@@ -3,6 +3,7 @@
 import importlib
 import json
 import math
+import os
 import socket
 import subprocess
 import sys
@@ -629,6 +630,16 @@ def test_load_generator_makes_all_connections_while_the_server_is_stopped(
     assert found["requests"] >= 20
     assert found["requests"] % 20 == 0
     assert found["seconds"] >= 0.005
+
+
+def test_load_generator_notices_that_the_server_it_is_to_stop_has_ended(
+    generator: Callable[..., dict[str, Any]],
+) -> None:
+    with subprocess.Popen(["true"]) as process:
+        os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)  # ended, and not waited for
+        with pytest.raises(subprocess.CalledProcessError) as caught:
+            generator(1, 1, 64, "seconds", 1, "fresh", "standing", process.pid)
+    assert "has ended" in caught.value.stderr
 
 
 def test_load_generator_understands_answers_of_http(generator: Callable[..., dict[str, Any]]) -> None:

@@ -6,7 +6,7 @@ import threading
 import pytest
 from helpers import run_isolated
 
-from corolib import _native
+from corolib import _native, queue
 
 
 def test_original_is_what_stands_there():
@@ -102,4 +102,4 @@ def test_importing_pulls_in_no_stdlib_module_that_patching_must_come_before(modu
 def test_native_names_are_those_of_c_modules():
     for name in ("allocate_lock", "get_ident", "sleep", "select", "start_new_thread"):
         assert type(getattr(_native, name)).__name__ in ("builtin_function_or_method", "type"), name
-    assert sys.modules["_queue"].Empty is _native.Empty
+    assert sys.modules["_queue"].Empty is queue.Empty

@@ -99,8 +99,7 @@ PyObject *heap_referrers(PyObject *module, PyObject *const *args, Py_ssize_t nar
     for (Py_ssize_t i = 0; found != NULL && sought.len > 0 && i < PyList_GET_SIZE(all); i++) {
         PyObject *holder = PyList_GET_ITEM(all, i);
         traverseproc traverse = Py_TYPE(holder)->tp_traverse;
-        if (holder == objects || holder == all || traverse == NULL || !traverse(holder, is_sought, &sought))
-            continue;
+        if (holder == objects || traverse == NULL || !traverse(holder, is_sought, &sought)) continue;
         if (PyList_Append(found, holder) < 0) Py_CLEAR(found);
     }
     Py_XDECREF(all);

@@ -367,16 +367,12 @@ static void sleep_in_kernel(struct hub *hub, double wait)
 {
     if (hub->hope > 0 && hub->external == 0) {
         look(hub, 0); /* the GIL need not change hands for what is there */
-        bool came = hub->ready.len > 0;
-        if (!came && hub->epoll_fd >= 0 && hub->changed_len == 0 && put_off(hub)) {
-            came = true;
-            wait = 0;
-        }
+        bool came = hub->ready.len > 0 || (hub->epoll_fd >= 0 && hub->changed_len == 0 && put_off(hub));
         if (came)
             hub->hope = HOPE;
         else if (--hub->hope == 0)
             hub->doubt = DOUBT;
-        if (hub->ready.len == 0) look(hub, wait);
+        if (hub->ready.len == 0) look(hub, came ? 0 : wait);
         return;
     }
     double asleep = deadline_machine();

@@ -1,4 +1,7 @@
-/* corolib._hub._core: the functions of the one wait, and the module's init. */
+/* corolib._hub._core: the functions of the one wait, and the module's init.
+ *
+ * Long, but one idea: what Python can call, each function a few lines over what another file does, and the
+ * table of them. */
 #include <Python.h>
 
 #include <errno.h>
@@ -426,9 +429,8 @@ static PyMethodDef methods[] = {
      "which are called more quickly."},
     {"instances", FAST(heap_instances), METH_FASTCALL,
      "instances(types, among=<all there is>, /)\n--\n\nAll objects of exactly the types in a list, each "
-     "once, "
-     "also those that the collector knows by their holders only. `among`: what gc.get_objects() has given. "
-     "Never switches."},
+     "once, also those that the collector knows by their holders only. `among`: what gc.get_objects() has "
+     "given. Never switches."},
     {"referrers", FAST(heap_referrers), METH_FASTCALL,
      "referrers(objects, among=<all there is>, /)\n--\n\nWhat gc.get_referrers(*objects) gives, of a list: "
      "one walk, however many there are. `among`: what gc.get_objects() has given. Never switches."},

@@ -11,8 +11,7 @@
 
 #include "sockaddr.h"
 
-/* An IPv4 address in digits, and its length: what inet_ntop() writes, which takes 1,700 instructions for it.
- */
+/* An IPv4 address in digits, and its length: what inet_ntop() writes, in 1,700 instructions less. */
 static size_t write_host(const struct in_addr *address, char *text)
 {
     const unsigned char *part = (const unsigned char *)address;

@@ -1,6 +1,7 @@
 /* Floor 5: the greenlet type: construction, attributes, switch and throw, garbage collection.
  *
- * The semantics are those of the greenlet package, which its users rely on to the letter. */
+ * The semantics are those of the greenlet package, which its users rely on to the letter.
+ * One idea, however long: each attribute and method of it has rules of its own. */
 #include <Python.h>
 
 #include <stddef.h>

@@ -201,7 +201,7 @@ class StreamServer(BaseServer):
     def do_handle(self, *args: Any) -> None:
         """As in BaseServer, unless the address has too many connections."""
         if not self.max_per_address:
-            BaseServer.do_handle(self, *args)
+            BaseServer.do_handle(self, *args)  # super() would make an object for each connection
             return
         sock, address, *_ = args
         if not self._peers.admit(address, self.max_per_address):

@@ -393,3 +393,18 @@ def test_thread_locals_and_simple_queues_made_before_are_exchanged() -> None:
         "-W",
         "error",
     )
+
+
+def test_a_simple_queue_from_where_it_is_made_is_exchanged_too() -> None:
+    run_isolated(
+        """
+        import sys
+        from _queue import SimpleQueue
+        assert "queue" not in sys.modules
+        jobs = SimpleQueue()
+        jobs.put(1)
+        from corolib import monkey, queue
+        monkey.patch_all()
+        assert type(jobs) is queue.SimpleQueue and jobs.get() == 1
+        """
+    )
